@@ -1,0 +1,1 @@
+"""The operator's terminal: a Textual app, and the same verbs as a headless command line."""

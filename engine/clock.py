@@ -1,0 +1,85 @@
+"""Time as the engine sees it: always UTC, and replaceable, so that a test can move it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+
+from engine.errors import UsageError
+
+Clock = Callable[[], datetime]
+"""Returns the current moment as an aware datetime in UTC."""
+
+
+def utc_now() -> datetime:
+    """The current moment, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+monotonic = time.monotonic
+
+_BACK = re.compile(r"(\d{1,4})d")
+
+
+def parse_day(text: str, *, today: date) -> date:
+    """Read a day: `2024-05-01`, `today`, `yesterday`, or `7d` for seven days before today (UTC).
+
+    Raises:
+        UsageError: naming the text, with the forms that work.
+    """
+    word = text.strip().lower()
+    if word == "today":
+        return today
+    if word == "yesterday":
+        return today - timedelta(days=1)
+    if match := _BACK.fullmatch(word):
+        return today - timedelta(days=int(match[1]))
+    try:
+        return date.fromisoformat(word) if re.fullmatch(r"\d{4}-\d{2}-\d{2}", word) else _refuse(text)
+    except ValueError:
+        return _refuse(text)
+
+
+def _refuse(text: str) -> date:
+    raise UsageError(f"{text!r} is not a day", hint="use YYYY-MM-DD, today, yesterday or 7d")
+
+
+def format_time(moment: datetime) -> str:
+    """RFC 3339 in UTC with microseconds and a Z: `2024-05-01T06:00:00.000000Z`; sorts as text."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_time(text: str) -> datetime:
+    """The inverse of `format_time`; also reads what Google and Tardis write.
+
+    Raises:
+        UsageError: if the text is no time, or has no zone.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is not a time", hint="use 2024-05-01T06:00:00Z") from None
+    if moment.tzinfo is None:
+        raise UsageError(f"{text!r} has no time zone", hint="end it with Z")
+    return moment.astimezone(UTC)
+
+
+def format_seconds(seconds: float) -> str:
+    """A duration for people: `8 s`, `3 min 20 s`, `2 h 05 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def format_bytes(count: float) -> str:
+    """A size for people, decimal units: `12.4 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(count) < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.2f} TB"

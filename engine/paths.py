@@ -1,0 +1,248 @@
+"""Every object name in the two buckets: a builder and, as its inverse, a parser for each. No other module builds or splits one.
+
+Days and venues appear as `key-value` segments. A symbol may hold characters that are awkward in object names and shells; it is
+percent-encoded (RFC 3986 unreserved characters stay as they are), so parsing gives back exactly what was built from.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from urllib.parse import quote, unquote
+
+from engine.errors import UsageError
+from engine.model import Cell, File, require_symbol, require_venue
+
+RAW = "raw_tick_data/by_date/"
+INSTRUMENTS = "instrument_availability/by_date/"
+CANDLES = "processed_candles/by_date/"
+MANIFESTS = "manifests/by_date/"
+CATALOGUE = "catalogue/"
+PLANS = "plans/"
+RUNS = "runs/"
+AUDIT = "audit/"
+QUARANTINE = "quarantine/"
+
+_DAY = r"day-(?P<day>\d{4}-\d{2}-\d{2})"
+_TYPE = r"data_type-(?P<data_type>[a-z0-9_]+)"
+_VENUE = r"venue-(?P<venue>[a-z0-9-]+)"
+_SYMBOL = r"(?P<symbol>[^/]+)"
+_RUN = r"(?P<run>[a-z][a-z0-9]*)"
+_NAME = r"[a-z](?:[-a-z0-9]*[a-z0-9])?"
+_STAMP = r"(?P<stamp>\d{8}T\d{6}\.\d{6}Z)"
+
+
+def _match(pattern: str, name: str) -> re.Match[str]:
+    found = re.fullmatch(pattern, name)
+    if found is None:
+        raise UsageError(f"object name {name!r} does not follow the storage contract")
+    return found
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+
+
+def _unstamp(text: str) -> datetime:
+    return datetime.strptime(text, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
+
+
+def _cell(found: re.Match[str]) -> Cell:
+    return Cell(date.fromisoformat(found["day"]), found["data_type"], found["venue"])
+
+
+# Data bucket
+
+
+def cell_prefix(cell: Cell) -> str:
+    """The folder of a cell's data objects."""
+    return f"{RAW}day-{cell.day.isoformat()}/data_type-{cell.data_type}/venue-{require_venue(cell.venue)}/"
+
+
+def data_object(file: File) -> str:
+    """The Parquet object of one file."""
+    return f"{cell_prefix(file.cell)}{quote(require_symbol(file.symbol), safe='')}.parquet"
+
+
+def parse_data_object(name: str) -> File:
+    """Inverse of `data_object`.
+
+    Raises:
+        UsageError: if `name` is not of that form.
+    """
+    found = _match(rf"{RAW}{_DAY}/{_TYPE}/{_VENUE}/{_SYMBOL}\.parquet", name)
+    return File(_cell(found), unquote(found["symbol"]))
+
+
+def instruments_object(day: date, venue: str) -> str:
+    """Definitions valid on that day, as Parquet."""
+    return f"{INSTRUMENTS}day-{day.isoformat()}/venue-{require_venue(venue)}/instruments.parquet"
+
+
+def instruments_source_object(day: date, venue: str) -> str:
+    """What the API said, verbatim, gzip."""
+    return f"{INSTRUMENTS}day-{day.isoformat()}/venue-{require_venue(venue)}/source.json.gz"
+
+
+def parse_instruments_object(name: str) -> tuple[date, str]:
+    """Inverse of `instruments_object`: (day, venue)."""
+    found = _match(rf"{INSTRUMENTS}{_DAY}/{_VENUE}/instruments\.parquet", name)
+    return date.fromisoformat(found["day"]), found["venue"]
+
+
+# State bucket
+
+
+def catalogue_prefix(venue: str) -> str:
+    """The folder of a venue's catalogue answers."""
+    return f"{CATALOGUE}venue-{require_venue(venue)}/"
+
+
+def catalogue_source_object(venue: str, moment: datetime) -> str:
+    """The source's answer about a venue, verbatim, gzip. Newest wins, old ones stay."""
+    return f"{catalogue_prefix(venue)}{_stamp(moment)}.json.gz"
+
+
+def catalogue_table_object(venue: str, moment: datetime) -> str:
+    """The compact table beside the verbatim answer."""
+    return f"{catalogue_prefix(venue)}{_stamp(moment)}.table.json.gz"
+
+
+def parse_catalogue_table_object(name: str) -> tuple[str, datetime]:
+    """Inverse of `catalogue_table_object`: (venue, moment)."""
+    found = _match(rf"{CATALOGUE}{_VENUE}/{_STAMP}\.table\.json\.gz", name)
+    return found["venue"], _unstamp(found["stamp"])
+
+
+def plan_object(plan: str) -> str:
+    """A plan, named by its hash."""
+    return f"{PLANS}{plan}.json"
+
+
+def parse_plan_object(name: str) -> str:
+    """Inverse of `plan_object`."""
+    return _match(rf"{PLANS}(?P<plan>[0-9a-f]{{8,64}})\.json", name)["plan"]
+
+
+def run_prefix(run: str) -> str:
+    """The folder of a run."""
+    return f"{RUNS}{run}/"
+
+
+def launch_object(run: str, number: int) -> str:
+    """The n-th launch record of a run, counted from 1."""
+    return f"{RUNS}{run}/launch-{number}.json"
+
+
+def parse_launch_object(name: str) -> tuple[str, int]:
+    """Inverse of `launch_object`: (run, number)."""
+    found = _match(rf"{RUNS}{_RUN}/launch-(?P<number>[1-9]\d*)\.json", name)
+    return found["run"], int(found["number"])
+
+
+def claim_object(run: str, shard: int) -> str:
+    """Who works on a shard and which attempt this is."""
+    return f"{RUNS}{run}/claims/{shard}.json"
+
+
+def parse_claim_object(name: str) -> tuple[str, int]:
+    """Inverse of `claim_object`: (run, shard)."""
+    found = _match(rf"{RUNS}{_RUN}/claims/(?P<shard>0|[1-9]\d*)\.json", name)
+    return found["run"], int(found["shard"])
+
+
+def heartbeat_prefix(run: str) -> str:
+    """The folder whose one listing shows the whole fleet of a run."""
+    return f"{RUNS}{run}/workers/"
+
+
+def heartbeat_object(run: str, vm: str) -> str:
+    """A worker's heartbeat."""
+    return f"{heartbeat_prefix(run)}{vm}.json"
+
+
+def parse_heartbeat_object(name: str) -> tuple[str, str]:
+    """Inverse of `heartbeat_object`: (run, vm)."""
+    found = _match(rf"{RUNS}{_RUN}/workers/(?P<vm>{_NAME})\.json", name)
+    return found["run"], found["vm"]
+
+
+def log_prefix(run: str, vm: str = "") -> str:
+    """The folder of a worker's log objects, or of all workers of the run."""
+    return f"{RUNS}{run}/logs/{vm}/" if vm else f"{RUNS}{run}/logs/"
+
+
+def log_object(run: str, vm: str, attempt: int, number: int) -> str:
+    """The k-th piece of a worker's log in one attempt, counted from 0."""
+    return f"{RUNS}{run}/logs/{vm}/{attempt}.{number}.jsonl.gz"
+
+
+def parse_log_object(name: str) -> tuple[str, str, int, int]:
+    """Inverse of `log_object`: (run, vm, attempt, number)."""
+    found = _match(rf"{RUNS}{_RUN}/logs/(?P<vm>{_NAME})/(?P<attempt>0|[1-9]\d*)\.(?P<number>0|[1-9]\d*)\.jsonl\.gz", name)
+    return found["run"], found["vm"], int(found["attempt"]), int(found["number"])
+
+
+def drain_object(run: str) -> str:
+    """Its presence tells the workers of a run to take no new work."""
+    return f"{RUNS}{run}/drain.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestName:
+    """Which cell a manifest speaks of, and which shard attempt wrote it."""
+
+    cell: Cell
+    run: str
+    shard: int
+    attempt: int
+    sequence: int = 0
+    """0 for the record at the end of the cell; an earlier, open record of the same attempt counts from 1."""
+
+
+def manifest_prefix(cell: Cell) -> str:
+    """The folder of a cell's manifests."""
+    return f"{MANIFESTS}day-{cell.day.isoformat()}/data_type-{cell.data_type}/venue-{require_venue(cell.venue)}/"
+
+
+def manifest_object(name: ManifestName) -> str:
+    """The record of one shard attempt for one cell."""
+    tail = f".{name.sequence}" if name.sequence else ""
+    return f"{manifest_prefix(name.cell)}{name.run}-{name.shard}-{name.attempt}{tail}.json"
+
+
+def parse_manifest_object(name: str) -> ManifestName:
+    """Inverse of `manifest_object`."""
+    found = _match(
+        rf"{MANIFESTS}{_DAY}/{_TYPE}/{_VENUE}/{_RUN}-(?P<shard>0|[1-9]\d*)-(?P<attempt>0|[1-9]\d*)"
+        r"(?:\.(?P<sequence>[1-9]\d*))?\.json",
+        name,
+    )
+    return ManifestName(_cell(found), found["run"], int(found["shard"]), int(found["attempt"]), int(found["sequence"] or 0))
+
+
+def audit_object(moment: datetime, identifier: str) -> str:
+    """One mutation."""
+    return f"{AUDIT}{moment.astimezone(UTC).date().isoformat()}/{_stamp(moment)}-{identifier}.json"
+
+
+def parse_audit_object(name: str) -> tuple[datetime, str]:
+    """Inverse of `audit_object`: (moment, identifier)."""
+    found = _match(rf"{AUDIT}\d{{4}}-\d{{2}}-\d{{2}}/{_STAMP}-(?P<identifier>[a-z0-9]+)\.json", name)
+    return _unstamp(found["stamp"]), found["identifier"]
+
+
+def quarantine_object(file: File, run: str, attempt: int) -> str:
+    """Source bytes of `file` that could not be trusted; the reason is in the object's metadata."""
+    cell = file.cell
+    return (
+        f"{QUARANTINE}day-{cell.day.isoformat()}/data_type-{cell.data_type}/venue-{require_venue(cell.venue)}/"
+        f"{quote(require_symbol(file.symbol), safe='')}/{run}-{attempt}.csv.gz"
+    )
+
+
+def parse_quarantine_object(name: str) -> tuple[File, str, int]:
+    """Inverse of `quarantine_object`: (file, run, attempt)."""
+    found = _match(rf"{QUARANTINE}{_DAY}/{_TYPE}/{_VENUE}/{_SYMBOL}/{_RUN}-(?P<attempt>0|[1-9]\d*)\.csv\.gz", name)
+    return File(_cell(found), unquote(found["symbol"])), found["run"], int(found["attempt"])

@@ -1,0 +1,197 @@
+"""The plan: an immutable document that says what to do, split into shards, with estimates, prices and limits.
+
+It is named by the hash of its content. What was approved is what runs: a worker reads its shard from here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import date, datetime
+from typing import Literal
+
+import msgspec
+
+from engine.documents import JSON, decode, encode, encode_compact
+from engine.errors import AlreadyExists, ConfigurationError, UsageError
+from engine.model import Cell, File
+from engine.paths import plan_object
+from engine.store import Store
+
+Strategy = Literal["balanced", "by-date", "by-instrument"]
+STRATEGIES: tuple[Strategy, ...] = ("balanced", "by-date", "by-instrument")
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person asked for."""
+
+    mode: str = "download"
+    venues: tuple[str, ...]
+    data_types: tuple[str, ...]
+    start: date
+    end: date
+    """Inclusive."""
+    symbols: tuple[str, ...] = ()
+    """Empty: every symbol that the catalogue expects."""
+    universe: str = ""
+    """Name of a symbol list, or empty."""
+    strategy: Strategy = "balanced"
+    shards: int = 0
+    """0: as many as the deadline needs, or one per file if there are fewer files than the default fleet."""
+    deadline: datetime | None = None
+    machine_type: str = ""
+    """Empty: the profile's."""
+    provisioning_model: str = "SPOT"
+    refetch: bool = False
+    """Plan also what manifests already hold."""
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of one cell that one shard does. Symbols in the order of work: largest first."""
+
+    day: date
+    data_type: str
+    venue: str
+    symbols: tuple[str, ...]
+    bytes: tuple[int, ...]
+    """Estimated compressed source bytes of each symbol."""
+    seconds: float
+    """Estimated work of one converter."""
+
+    @property
+    def cell(self) -> Cell:
+        """The cell it belongs to."""
+        return Cell(self.day, self.data_type, self.venue)
+
+    def files(self) -> Iterator[File]:
+        """Its files, in the order of work."""
+        cell = self.cell
+        return (File(cell, symbol) for symbol in self.symbols)
+
+
+class Shard(msgspec.Struct, frozen=True, kw_only=True):
+    """An ordered list of work for one worker, cell by cell, largest cell first."""
+
+    index: int
+    work: tuple[Work, ...]
+    files: int
+    bytes: int
+    seconds: float
+    """Estimated time on its VM, boot not included."""
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """A cost line: low, expected and high in US dollars, with where the price comes from."""
+
+    item: str
+    low: float
+    expected: float
+    high: float
+    source: str
+    dated: str
+    """Day of the price, ISO, or the word `free`."""
+
+
+class NotReady(msgspec.Struct, frozen=True):
+    """A requested day that the source has not published."""
+
+    day: date
+    venue: str
+    due: datetime
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+    """What the plan will take."""
+
+    files: int
+    bytes: int
+    cells: int
+    makespan_seconds: float
+    """From launch to the end of the slowest shard, boot included."""
+    lower_bound_seconds: float
+    """No packing of this work on this many VMs can be faster."""
+    vm_hours: float
+    costs: tuple[Price, ...]
+    allowance_bytes: int = 0
+    """The account's daily transfer allowance, 0 if the profile names none."""
+
+    @property
+    def cost(self) -> tuple[float, float, float]:
+        """Sum of the cost lines: low, expected, high, US dollars."""
+        return (
+            sum(line.low for line in self.costs),
+            sum(line.expected for line in self.costs),
+            sum(line.high for line in self.costs),
+        )
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What to do. `id` and `created` are not part of the hash."""
+
+    schema: int = 1
+    id: str = ""
+    created: datetime
+    request: Request
+    data_bucket: str
+    state_bucket: str
+    catalogues: dict[str, str]
+    """venue -> catalogue object that said what to expect."""
+    shards: tuple[Shard, ...]
+    estimate: Estimate
+    already_done: int = 0
+    """Files of the request that manifests hold; not planned again."""
+    not_expected_cells: int = 0
+    """Cells of the naive product that the venues do not offer."""
+    not_ready: tuple[NotReady, ...] = ()
+    warnings: tuple[str, ...] = ()
+    settings: dict[str, str] = {}
+    """Worker settings that this plan fixes, by their environment names; no secrets."""
+
+    def shard(self, index: int) -> Shard:
+        """A shard by its index.
+
+        Raises:
+            ConfigurationError: naming the index and the range.
+        """
+        if not 0 <= index < len(self.shards):
+            raise ConfigurationError(f"plan {self.id} has no shard {index}", hint=f"shards are 0..{len(self.shards) - 1}")
+        return self.shards[index]
+
+
+def seal(plan: Plan) -> Plan:
+    """Name the plan by its content: 12 hex digits of the SHA-256 of its canonical JSON without `id` and `created`."""
+    content = msgspec.to_builtins(plan)
+    del content["id"], content["created"]
+    return msgspec.structs.replace(plan, id=hashlib.sha256(encode_compact(content)).hexdigest()[:12])
+
+
+def save_plan(store: Store, plan: Plan) -> str:
+    """Store a sealed plan create-once; saving the same plan again is fine.
+
+    Returns:
+        The object's name.
+    """
+    if not plan.id or seal(plan).id != plan.id:
+        raise UsageError(f"plan {plan.id or '(unnamed)'} is not sealed")
+    name = plan_object(plan.id)
+    try:
+        store.put(name, encode(plan), if_generation=0, content_type=JSON)
+    except AlreadyExists:
+        pass
+    return name
+
+
+def load_plan(store: Store, plan: str) -> Plan:
+    """Read a plan by its id.
+
+    Raises:
+        ConfigurationError: if there is none, or its content does not match its name.
+    """
+    name = plan_object(plan)
+    found = store.get(name)
+    if found is None:
+        raise ConfigurationError(f"there is no plan {plan} in bucket {store.bucket}", hint="list them: tickdeck plan --list")
+    document = decode(found.data, Plan, name=name)
+    if seal(document).id != plan:
+        raise ConfigurationError(f"{name} was altered: its content hashes to {seal(document).id}", hint="plan again")
+    return document
