@@ -11,11 +11,14 @@ from typing import Literal
 
 import msgspec
 
-from engine.documents import JSON, decode, encode
+from engine.documents import JSON, decode, encode, encode_compact
 from engine.errors import AlreadyExists, GenerationMismatch
 from engine.heartbeat import read_heartbeat
-from engine.paths import claim_object
+from engine.paths import claim_object, claim_prefix, parse_claim_object
 from engine.store import Store
+
+HISTORY = 20
+"""Earlier holders that are kept; the whole claim must fit into 4 KiB of metadata."""
 
 STALE_AFTER = timedelta(minutes=3)
 """A worker whose heartbeat is older has lost its shard to whoever asks."""
@@ -52,8 +55,20 @@ def read_claim(store: Store, run: str, shard: int) -> Held | None:
     return None if found is None else Held(decode(found.data, Claim, name=name), found.generation)
 
 
-def take(store: Store, run: str, shard: int, vm: str, *, now: datetime) -> Held | None:
-    """Claim a shard for `vm`: if it is free, was given back, was ours before a restart, or its holder is silent.
+def list_claims(store: Store, run: str) -> dict[int, Held]:
+    """All claims of a run by shard, from one listing: the claim is repeated in its object's metadata."""
+    held = {}
+    for info in store.list(claim_prefix(run)):
+        shard = parse_claim_object(info.name)[1]
+        held[shard] = Held(decode(info.metadata["claim"].encode(), Claim, name=info.name), info.generation)
+    return held
+
+
+def take(store: Store, run: str, shard: int, vm: str, *, now: datetime, gone: frozenset[str] = frozenset()) -> Held | None:
+    """Claim a shard for `vm`: if it is free, was given back, was ours before a restart, or its holder is gone or silent.
+
+    Args:
+        gone: VMs that are known to be gone (the launch record of a replacement names them).
 
     Returns:
         The claim we hold, or None if the shard is done or another live worker has it.
@@ -65,9 +80,9 @@ def take(store: Store, run: str, shard: int, vm: str, *, now: datetime) -> Held 
     old = held.claim
     if old.state == "done":
         return None
-    if old.state == "working" and old.vm != vm and not _is_silent(store, run, old, now):
+    if old.state == "working" and old.vm != vm and old.vm not in gone and not _is_silent(store, run, old, now):
         return None
-    history = (*old.history, f"{old.vm}#{old.attempt}")
+    history = (*old.history, f"{old.vm}#{old.attempt}")[-HISTORY:]
     claim = Claim(run=run, shard=shard, vm=vm, attempt=old.attempt + 1, state="working", since=now, history=history)
     return _swap(store, claim, generation=held.generation)
 
@@ -86,7 +101,8 @@ def _is_silent(store: Store, run: str, claim: Claim, now: datetime) -> bool:
 def _swap(store: Store, claim: Claim, *, generation: int) -> Held | None:
     name = claim_object(claim.run, claim.shard)
     try:
-        info = store.put(name, encode(claim), if_generation=generation, content_type=JSON)
+        metadata = {"claim": encode_compact(claim).decode()}
+        info = store.put(name, encode(claim), if_generation=generation, metadata=metadata, content_type=JSON)
     except (AlreadyExists, GenerationMismatch):
         # Our own write may have arrived although its reply was lost: then the object says exactly what we wanted to say.
         found = read_claim(store, claim.run, claim.shard)

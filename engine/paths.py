@@ -141,6 +141,11 @@ def parse_launch_object(name: str) -> tuple[str, int]:
     return found["run"], int(found["number"])
 
 
+def claim_prefix(run: str) -> str:
+    """The folder of a run's claims."""
+    return f"{RUNS}{run}/claims/"
+
+
 def claim_object(run: str, shard: int) -> str:
     """Who works on a shard and which attempt this is."""
     return f"{RUNS}{run}/claims/{shard}.json"

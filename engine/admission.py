@@ -1,0 +1,72 @@
+"""Who may start: bytes in flight are bounded, and nobody starts while the process is near its memory limit.
+
+The design wants a worker that stops admitting instead of dying. Bytes are counted by tokens of our own; the process's real memory
+is looked at beside them, because buffers of native code are not in anybody's count.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+
+MEMORY_CHECK_SECONDS = 0.25
+
+
+def memory_limit() -> int:
+    """Bytes this process may use: the cgroup's limit if there is one, else the machine's memory."""
+    total = psutil.virtual_memory().total
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            text = Path(path).read_text().strip()
+        except OSError:
+            continue
+        if text.isdigit():
+            total = min(total, int(text))
+    return total
+
+
+def memory_used() -> int:
+    """Resident bytes of this process (page cache is not in it)."""
+    return int(psutil.Process().memory_info().rss)
+
+
+class Admission:
+    """Bounds the bytes between the start of a download and the end of its commit."""
+
+    def __init__(self, *, bytes_in_flight: int, memory_bytes: int, used: Callable[[], int] = memory_used) -> None:
+        """`memory_bytes`: above so much resident memory nobody is admitted, unless nothing is in flight."""
+        self._limit = bytes_in_flight
+        self._memory_bytes = memory_bytes
+        self._used = used
+        self._condition = asyncio.Condition()
+        self.in_flight = 0
+        self.held_by_memory = False
+
+    @asynccontextmanager
+    async def admit(self, count: int) -> AsyncIterator[None]:
+        """Wait for room for `count` bytes and hold it. A file larger than the whole room goes alone."""
+        count = min(count, self._limit)
+        async with self._condition:
+            while not self._has_room(count):
+                try:
+                    await asyncio.wait_for(self._condition.wait(), MEMORY_CHECK_SECONDS)
+                except TimeoutError:
+                    continue
+            self.in_flight += count
+        try:
+            yield
+        finally:
+            self.in_flight -= count
+            async with self._condition:
+                self._condition.notify_all()
+
+    def _has_room(self, count: int) -> bool:
+        if self.in_flight == 0:
+            self.held_by_memory = False
+            return True
+        self.held_by_memory = self._used() > self._memory_bytes
+        return not self.held_by_memory and self.in_flight + count <= self._limit

@@ -1,0 +1,128 @@
+"""Commits: a converted file becomes one object, created once and never overwritten.
+
+The object's metadata carries the identity of its source (`engine.fingerprint`). If the name is taken, the same source and schema
+mean that the file is committed already (by another worker, an earlier attempt, or our own write whose reply was lost); anything
+else is a conflict, reported and left alone. So a worker needs no delete permission, and a resume needs one listing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine import __version__
+from engine.convert import Conversion
+from engine.datatypes import SCHEMA_VERSION
+from engine.errors import AlreadyExists, CommitConflict, StoreError
+from engine.manifest import Entry
+from engine.model import Cell, File, Outcome
+from engine.paths import cell_prefix, data_object, parse_data_object, quarantine_object
+from engine.store import ObjectInfo, Store
+
+PARQUET = "application/vnd.apache.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A data object that is in the bucket."""
+
+    info: ObjectInfo
+    already: bool
+    """True if it was there before this commit."""
+
+
+def metadata_of(conversion: Conversion) -> dict[str, str]:
+    """The custom metadata of a data object: what identifies its source, and what a resume writes into its manifest."""
+    return {
+        "source-fingerprint": str(conversion.fingerprint),
+        "source-length": str(conversion.source_bytes),
+        "schema-version": str(SCHEMA_VERSION),
+        "engine-version": __version__,
+        "rows": str(conversion.rows),
+        "first-us": "" if conversion.min_local_timestamp_us is None else str(conversion.min_local_timestamp_us),
+        "last-us": "" if conversion.max_local_timestamp_us is None else str(conversion.max_local_timestamp_us),
+        "minutes": str(conversion.covered_minutes),
+        "flags": ",".join(conversion.flags),
+        "dropped-columns": ",".join(conversion.dropped_columns)[:2000],
+    }
+
+
+def commit(store: Store, file: File, conversion: Conversion, data: bytes | Path) -> Committed:
+    """Create the data object of `file`.
+
+    Raises:
+        CommitConflict: if another source file or schema is committed under its name.
+        StoreError: if the bucket stored other bytes than we sent.
+    """
+    name = data_object(file)
+    metadata = metadata_of(conversion)
+    try:
+        info = store.put(name, data, if_generation=0, metadata=metadata, content_type=PARQUET)
+    except AlreadyExists:
+        existing = store.stat(name)
+        if existing is None:
+            raise
+        require_same_source(file, existing, metadata)
+        return Committed(existing, already=True)
+    if info.crc32c != conversion.crc32c:
+        raise StoreError(f"gs://{store.bucket}/{name} has checksum {info.crc32c}, sent {conversion.crc32c}")
+    return Committed(info, already=False)
+
+
+def require_same_source(file: File, existing: ObjectInfo, wanted: Mapping[str, str]) -> None:
+    """Raise CommitConflict unless `existing` came from the same source bytes under the same schema."""
+    for key in ("source-fingerprint", "schema-version"):
+        found = existing.metadata.get(key, "missing")
+        if found != wanted[key]:
+            raise CommitConflict(
+                f"{file}: the bucket holds another file (its {key} is {found}, ours is {wanted[key]})",
+                hint="nothing was overwritten; compare with engine validate, then repair explicitly",
+            )
+
+
+def entry_of(file: File, info: ObjectInfo) -> Entry | None:
+    """The manifest entry of a committed object out of its metadata, or None if it is not one of ours.
+
+    This is how a resume learns what is done without fetching anything.
+    """
+    meta = info.metadata
+    if "source-fingerprint" not in meta or meta.get("schema-version") != str(SCHEMA_VERSION):
+        return None
+    return Entry(
+        symbol=file.symbol,
+        outcome=Outcome.OK,
+        rows=int(meta["rows"]),
+        source_bytes=int(meta["source-length"]),
+        object_bytes=info.size,
+        generation=info.generation,
+        crc32c=info.crc32c,
+        fingerprint=meta["source-fingerprint"],
+        first_us=int(meta["first-us"]) if meta.get("first-us") else None,
+        last_us=int(meta["last-us"]) if meta.get("last-us") else None,
+        covered_minutes=int(meta.get("minutes", 0)),
+        flags=tuple(filter(None, meta.get("flags", "").split(","))),
+        dropped_columns=tuple(filter(None, meta.get("dropped-columns", "").split(","))),
+    )
+
+
+def list_committed(store: Store, cell: Cell) -> dict[str, Entry]:
+    """Entries of all files of a cell that are in the bucket, by symbol: one listing."""
+    entries = {}
+    for info in store.list(cell_prefix(cell)):
+        file = parse_data_object(info.name)
+        entry = entry_of(file, info)
+        if entry is not None:
+            entries[file.symbol] = entry
+    return entries
+
+
+def quarantine(store: Store, file: File, data: bytes, *, run: str, attempt: int, reason: str, detail: str) -> str:
+    """Keep source bytes that cannot be trusted, with the reason; returns the object's name."""
+    name = quarantine_object(file, run, attempt)
+    metadata = {"reason": reason, "detail": detail[:1000].encode("ascii", "replace").decode()}
+    try:
+        store.put(name, data, if_generation=0, metadata=metadata, content_type="application/gzip")
+    except AlreadyExists:
+        pass
+    return name

@@ -1,0 +1,407 @@
+"""How complete the lake is: the state of every cell of a request, with the reasons, and one sentence about all of them.
+
+Completeness is never optimistic. What is expected comes from the catalogue, what is done from manifests, and a cell is complete only
+if the two are the same set. Listing metadata answers for nearly all cells; the rest are opened. No screen, no clock, no bucket here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+
+from engine.catalogue import Catalogue
+from engine.errors import UsageError
+from engine.expectation import Expectations, Scope, expect
+from engine.manifest import Summary
+from engine.model import Cell, CellState, DayRange, Outcome, require_aware
+from engine.plan import Shard
+from engine.tally import OpenCell, Tally, open_cells, state_of, tally_metadata, tally_records
+from engine.thinness import DayFigures, few, judge
+
+HOLES = frozenset({CellState.MISSING, CellState.PARTIAL, CellState.FAILED})
+"""States that a repair plan fills."""
+
+NOT_DUE = frozenset({CellState.NOT_EXPECTED, CellState.NOT_READY})
+"""States that no one could have done anything about yet."""
+
+ADOPTION_RUN = "adopt"
+"""How the names of runs begin whose manifests describe objects found in the bucket from before Tickdeck."""
+
+CONTEXT_BEFORE = timedelta(days=35)
+CONTEXT_AFTER = timedelta(days=7)
+
+
+class Sureness(StrEnum):
+    """How we know what we say about a cell."""
+
+    NOTHING = "nothing"
+    """No manifest."""
+    ADOPTED = "adopted"
+    """Found in the bucket from before Tickdeck."""
+    COMMITTED = "committed"
+    """A manifest says so."""
+    VERIFIED = "verified"
+    """The objects were listed and compared with the manifest."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveShard:
+    """A shard that a live worker holds."""
+
+    run: str
+    shard: int
+
+
+@dataclass(frozen=True, slots=True)
+class CellReport:
+    """What is known about one cell."""
+
+    cell: Cell
+    state: CellState
+    expected: int = 0
+    """Symbols that must have an outcome."""
+    done: int = 0
+    """Of `expected`: ok, empty or waived."""
+    bad: int = 0
+    """Of `expected`: not_found, not_entitled, quarantined or failed."""
+    absent: int = 0
+    """Of `expected`: in no manifest."""
+    empty: int = 0
+    """Of `done`: the source has no rows for them."""
+    waived: int = 0
+    """Of `done`: somebody said that the source will never have them."""
+    rows: int = 0
+    source_bytes: int = 0
+    """Compressed bytes as the source served them."""
+    covered_minutes: int = 0
+    """Fewest covered UTC minutes of the day among the files with rows."""
+    reasons: tuple[str, ...] = ()
+    """Why it is not simply complete; for people, most telling first."""
+    sureness: Sureness = Sureness.NOTHING
+    verified_at: datetime | None = None
+    """When its objects were last compared with its manifests."""
+    manifests: int = 0
+    written: datetime | None = None
+    """When its newest manifest was written."""
+    runs: tuple[str, ...] = ()
+    """Runs that wrote manifests of it, sorted."""
+    beneath: CellState | None = None
+    """For `running`: what the cell is as long as the live worker has not finished it."""
+    of_whole_cell: bool = False
+    """True if rows, bytes and minutes are those of the whole cell although only some symbols were asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """The states of all cells of a request. Immutable; screens and `check` render it."""
+
+    days: DayRange
+    rows: tuple[tuple[str, str], ...]
+    """(venue, data type) in the order asked for."""
+    reports: Mapping[Cell, CellReport]
+    catalogue_dates: Mapping[str, datetime]
+    """venue -> when its catalogue was fetched."""
+    computed: datetime
+    counts: Mapping[CellState, int] = field(default_factory=dict)
+
+    @property
+    def expected_cells(self) -> int:
+        """Cells that should be complete by now: offered by the venue, and published."""
+        return sum(count for state, count in self.counts.items() if state not in NOT_DUE)
+
+    @property
+    def complete_cells(self) -> int:
+        """Cells with nothing missing; thin ones are not among them."""
+        return self.counts.get(CellState.COMPLETE, 0)
+
+    def report(self, cell: Cell) -> CellReport:
+        """What is known about a cell of the request.
+
+        Raises:
+            UsageError: if the cell is outside it.
+        """
+        found = self.reports.get(cell)
+        if found is None:
+            raise UsageError(f"{cell} is outside of the request {self.days}")
+        return found
+
+    def row(self, venue: str, data_type: str) -> list[CellState]:
+        """The states of one heatmap row, day by day."""
+        return [self.report(Cell(day, data_type, venue)).state for day in self.days]
+
+    def holes(self) -> list[CellReport]:
+        """Missing, partial and failed cells: by day, then in the order of the rows."""
+        return self.in_state(*HOLES)
+
+    def in_state(self, *states: CellState) -> list[CellReport]:
+        """Cells in any of these states: by day, then in the order of the rows."""
+        if not any(self.counts.get(state) for state in states):
+            return []
+        order = (Cell(day, data_type, venue) for day in self.days for venue, data_type in self.rows)
+        return [self.reports[cell] for cell in order if self.reports[cell].state in states]
+
+    def sentence(self) -> str:
+        """The whole in one line. The share is rounded down: only all of it is 100 %."""
+        expected = self.expected_cells
+        parts = []
+        if expected:
+            share = 1000 * self.complete_cells // expected
+            percent = "100 %" if share == 1000 else f"{share / 10:.1f} %"
+            parts.append(f"{percent} of {expected:,} expected cell{'s' if expected != 1 else ''} complete")
+        else:
+            parts.append(f"no cell is expected in {self.days}")
+        holes = sum(self.counts.get(state, 0) for state in HOLES)
+        if holes:
+            parts.append(f"{holes:,} hole{'s' if holes != 1 else ''}")
+        for state in (CellState.THIN, CellState.RUNNING, CellState.NOT_READY):
+            if count := self.counts.get(state, 0):
+                parts.append(f"{count:,} {state.replace('_', ' ')}")
+        return ", ".join(parts)
+
+
+def context_of(days: DayRange) -> DayRange:
+    """The days whose manifests should be listed to judge `days`: its good neighbours are the measure of thinness."""
+    return DayRange(days.start - CONTEXT_BEFORE, days.end + CONTEXT_AFTER)
+
+
+def live_cells(shards: Iterable[tuple[str, Shard]]) -> dict[Cell, tuple[LiveShard, ...]]:
+    """The cells that live workers have before them, from (run, shard of its plan) pairs."""
+    found: dict[Cell, list[LiveShard]] = defaultdict(list)
+    for run, shard in shards:
+        for work in shard.work:
+            found[work.cell].append(LiveShard(run, shard.index))
+    return {cell: tuple(holders) for cell, holders in found.items()}
+
+
+def assess(
+    days: DayRange,
+    venues: Sequence[str],
+    data_types: Sequence[str],
+    *,
+    catalogues: Mapping[str, Catalogue],
+    summaries: Iterable[Summary],
+    open_cell: OpenCell,
+    now: datetime,
+    scope: Scope | None = None,
+    live: Mapping[Cell, Collection[LiveShard]] = MappingProxyType({}),
+    verified: Mapping[Cell, datetime] = MappingProxyType({}),
+) -> Coverage:
+    """The state of every cell in days x venues x data types.
+
+    Args:
+        days: the days asked about.
+        venues: Tardis exchange ids, each with a catalogue.
+        data_types: Tardis data types.
+        catalogues: venue -> what it offers.
+        summaries: manifests from listings, in any order; those of `context_of(days)` make thinness known at the edges.
+        open_cell: reads a cell whose metadata does not prove its state; called from several threads.
+        now: the moment of the answer.
+        scope: symbols asked for by venue; None for all that are expected. A venue that is not in it is asked for nothing.
+        live: shards that live workers hold, by cell. They hide holes of a cell until that shard's manifest is closed; they
+            never hide a state that needs nothing.
+        verified: when a cell's objects were last compared with its manifests.
+
+    Raises:
+        UsageError: if a venue has no catalogue.
+    """
+    listed: dict[tuple[str, str], dict[date, list[Summary]]] = defaultdict(lambda: defaultdict(list))
+    for summary in summaries:
+        cell = summary.name.cell
+        listed[cell.venue, cell.data_type][cell.day].append(summary)
+    rows = tuple((venue, data_type) for venue in dict.fromkeys(venues) for data_type in dict.fromkeys(data_types))
+    judged: dict[Cell, _Judged] = {}
+    expectations: dict[tuple[str, str], Expectations] = {}
+    context = context_of(days)
+    for venue in dict.fromkeys(venues):
+        symbols = None if scope is None else scope.get(venue, frozenset())
+        for data_type, found in expect(require_catalogue(catalogues, venue), data_types, context, symbols=symbols).items():
+            expectations[venue, data_type] = found
+    to_open: list[Cell] = []
+    for row in rows:
+        _tally_row(row, days, expectations[row], listed[row], judged, to_open)
+    for cell, records in open_cells(to_open, open_cell).items():
+        expected = expectations[cell.venue, cell.data_type].at(cell.day)
+        judged[cell] = _Judged(tally_records(expected, records), listed[cell.venue, cell.data_type][cell.day])
+    reports: dict[Cell, CellReport] = {}
+    for row in rows:
+        thin = _thin_days(row, catalogues[row[0]], expectations[row], judged)
+        for day in days:
+            cell = Cell(day, row[1], row[0])
+            if not expectations[row].at(day).symbols:
+                reports[cell] = _not_expected(cell, listed[row].get(day, ()))
+            else:
+                published = catalogues[row[0]].is_published(day)
+                reports[cell] = _report(cell, judged[cell], published, thin.get(day, ()), live.get(cell, ()), verified.get(cell))
+    return Coverage(
+        days=days,
+        rows=rows,
+        reports=reports,
+        catalogue_dates={venue: catalogues[venue].fetched for venue in venues},
+        computed=require_aware(now),
+        counts=Counter(report.state for report in reports.values()),
+    )
+
+
+def require_catalogue(catalogues: Mapping[str, Catalogue], venue: str) -> Catalogue:
+    """The catalogue of a venue.
+
+    Raises:
+        UsageError: naming the venue and the nearest that has one.
+    """
+    found = catalogues.get(venue)
+    if found is None:
+        from engine.universe import nearest
+
+        raise UsageError(f"there is no catalogue of venue {venue!r}", hint=nearest(venue, catalogues, what="venues"))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    tally: Tally
+    summaries: Sequence[Summary]
+
+
+def _tally_row(
+    row: tuple[str, str],
+    days: DayRange,
+    expectations: Expectations,
+    listed: Mapping[date, list[Summary]],
+    judged: dict[Cell, _Judged],
+    to_open: list[Cell],
+) -> None:
+    """Count what metadata proves; name what has to be opened. Days of the context are never opened, they only help to judge."""
+    for day in {*days, *listed}:
+        if day not in expectations.days:
+            continue
+        expected = expectations.at(day)
+        if not expected.symbols:
+            continue
+        cell = Cell(day, row[1], row[0])
+        tally = tally_metadata(expected, listed.get(day, ()))
+        if tally is not None:
+            judged[cell] = _Judged(tally, listed.get(day, ()))
+        elif day in days:
+            to_open.append(cell)
+
+
+def _thin_days(
+    row: tuple[str, str], catalogue: Catalogue, expectations: Expectations, judged: Mapping[Cell, _Judged]
+) -> dict[date, tuple[str, ...]]:
+    figures = []
+    nobody: frozenset[str] = frozenset()
+    incidents = _incidents(catalogue, expectations.days)
+    for day, expected in zip(expectations.days, expectations.by_day, strict=True):
+        found = judged.get(Cell(day, row[1], row[0]))
+        if found is None or found.tally.done != found.tally.expected:
+            continue
+        tally = found.tally
+        figures.append(
+            DayFigures(
+                day=day,
+                expected=expected,
+                rows=tally.rows,
+                minutes=tally.covered_minutes,
+                empty_symbols=tuple(sorted(tally.empty_symbols)),
+                partial=expectations.partial.get(day, nobody),
+                incident=incidents.get(day, ""),
+                has_waived=bool(tally.counts.get(Outcome.WAIVED)),
+                of_whole_cell=tally.of_whole_cell,
+            )
+        )
+    return judge(row[1], figures, expectations.kinds)
+
+
+def _incidents(catalogue: Catalogue, days: DayRange) -> dict[date, str]:
+    found: dict[date, str] = {}
+    for incident in catalogue.incidents:
+        first, last = max(incident.start.date(), days.start), min(incident.end.date(), days.end)
+        for ordinal in range(first.toordinal(), last.toordinal() + 1):
+            day = date.fromordinal(ordinal)
+            if incident.overlaps(day):
+                found.setdefault(day, incident.details or incident.status or "no details given")
+    return found
+
+
+def _not_expected(cell: Cell, summaries: Sequence[Summary]) -> CellReport:
+    return CellReport(
+        cell,
+        CellState.NOT_EXPECTED,
+        manifests=len(summaries),
+        runs=tuple(sorted({summary.name.run for summary in summaries})),
+        written=max((summary.written for summary in summaries), default=None),
+    )
+
+
+def _report(
+    cell: Cell,
+    judged: _Judged,
+    published: bool,
+    thin: tuple[str, ...],
+    live: Collection[LiveShard],
+    verified: datetime | None,
+) -> CellReport:
+    tally, summaries = judged.tally, judged.summaries
+    state = state_of(tally, published=published)
+    beneath = None
+    reasons: tuple[str, ...] = ()
+    if state is CellState.COMPLETE:
+        if thin:
+            state, reasons = CellState.THIN, thin
+    else:
+        reasons = _reasons(tally)
+        closed = {(summary.name.run, summary.name.shard) for summary in summaries if not summary.open}
+        working = sorted({holder.run for holder in live if (holder.run, holder.shard) not in closed})
+        if working:
+            state, beneath = CellState.RUNNING, state
+            reasons = (f"run {', '.join(working)} is working on it", *reasons)
+    return CellReport(
+        cell=cell,
+        state=state,
+        expected=tally.expected,
+        done=tally.done,
+        bad=tally.bad,
+        absent=tally.absent,
+        empty=tally.counts.get(Outcome.EMPTY, 0),
+        waived=tally.counts.get(Outcome.WAIVED, 0),
+        rows=tally.rows,
+        source_bytes=tally.source_bytes,
+        covered_minutes=tally.covered_minutes,
+        reasons=reasons,
+        sureness=_sureness(summaries, verified),
+        verified_at=verified,
+        manifests=len(summaries),
+        written=max((summary.written for summary in summaries), default=None),
+        runs=(summaries[0].name.run,) if len(summaries) == 1 else tuple(sorted({summary.name.run for summary in summaries})),
+        beneath=beneath,
+        of_whole_cell=tally.of_whole_cell,
+    )
+
+
+def _sureness(summaries: Sequence[Summary], verified: datetime | None) -> Sureness:
+    if not summaries:
+        return Sureness.NOTHING
+    if verified is not None and verified >= max(summary.written for summary in summaries):
+        return Sureness.VERIFIED
+    if all(summary.name.run.startswith(ADOPTION_RUN) for summary in summaries):
+        return Sureness.ADOPTED
+    return Sureness.COMMITTED
+
+
+def _reasons(tally: Tally) -> tuple[str, ...]:
+    if not tally.attempted:
+        return ()
+    texts = []
+    for outcome in (Outcome.QUARANTINED, Outcome.FAILED, Outcome.NOT_ENTITLED, Outcome.NOT_FOUND):
+        if count := tally.counts.get(outcome, 0):
+            names = (tally.bad_symbols or {}).get(outcome, ())
+            texts.append(f"{count:,} {outcome.replace('_', ' ')}" + (f": {few(names)}" if names else ""))
+    if tally.absent:
+        texts.append(f"{tally.absent:,} in no manifest" + (f": {few(tally.absent_symbols)}" if tally.absent_symbols else ""))
+    if count := tally.counts.get(Outcome.NOT_READY, 0):
+        texts.append(f"{count:,} not published when it was tried")
+    return tuple(texts)

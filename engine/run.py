@@ -1,0 +1,38 @@
+"""Names of runs: short, legal in VM names and labels, and sorted by time."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+
+from engine.errors import UsageError
+
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+"""Crockford's base 32: no i, l, o, u."""
+
+_TIME_DIGITS = 7
+_CHANCE_DIGITS = 2
+
+
+def new_run(now: datetime) -> str:
+    """A run's name: `r`, seven characters for its UTC second, two of chance."""
+    seconds = int(now.timestamp())
+    digits = ""
+    for _ in range(_TIME_DIGITS):
+        seconds, digit = divmod(seconds, len(ALPHABET))
+        digits = ALPHABET[digit] + digits
+    return "r" + digits + "".join(secrets.choice(ALPHABET) for _ in range(_CHANCE_DIGITS))
+
+
+def run_started(run: str) -> datetime:
+    """The UTC second out of a run's name.
+
+    Raises:
+        UsageError: if it is no name of a run.
+    """
+    if len(run) != 1 + _TIME_DIGITS + _CHANCE_DIGITS or run[0] != "r" or any(letter not in ALPHABET for letter in run[1:]):
+        raise UsageError(f"{run!r} is no run", hint='runs look like "r1tp8k5m2x"; list them: tickdeck fleet --runs')
+    seconds = 0
+    for digit in run[1 : 1 + _TIME_DIGITS]:
+        seconds = seconds * len(ALPHABET) + ALPHABET.index(digit)
+    return datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,159 @@
+"""All settings of the engine in one table: default on a VM, default elsewhere, names, and where each value came from.
+
+Flags win over the environment, the environment over the defaults. `config show` prints this table; the README repeats it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from engine.errors import ConfigurationError
+
+MIN_BATCH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table."""
+
+    name: str
+    environment: tuple[str, ...]
+    """Names it answers to, the first is ours; the others are those of the old jobs."""
+    on_vm: str
+    elsewhere: str
+    help: str
+    origin: str = ""
+    """Where the default comes from."""
+    secret: bool = False
+    minimum: float | None = None
+
+
+TABLE: tuple[Setting, ...] = (
+    Setting("project", ("GOOGLE_CLOUD_PROJECT", "GCP_PROJECT"), "", "local", "Google Cloud project"),
+    Setting("data_bucket", ("DATA_BUCKET", "GCS_BUCKET"), "market-data-tick", "market-data-tick", "bucket of the lake"),
+    Setting("state_bucket", ("STATE_BUCKET",), "", "", "bucket of plans, runs and manifests; empty: <data bucket>-state"),
+    Setting("storage_endpoint", ("STORAGE_EMULATOR_HOST",), "", "", "storage server on this machine; empty: the real service"),
+    Setting("logging_endpoint", ("TICKDECK_LOGGING_ENDPOINT",), "", "", "logging server on this machine (host:port)"),
+    Setting("cloud_logging", ("TICKDECK_CLOUD_LOGGING",), "1", "0", "1: also send events to Cloud Logging"),
+    Setting("api_url", ("TARDIS_API_URL",), "https://api.tardis.dev/v1", "https://api.tardis.dev/v1", "Tardis API"),
+    Setting(
+        "datasets_url",
+        ("TARDIS_DATASETS_URL",),
+        "https://datasets.tardis.dev/v1",
+        "https://datasets.tardis.dev/v1",
+        "Tardis datasets",
+    ),
+    Setting("api_key", ("TARDIS_API_KEY",), "", "", "Tardis key; without one only first days of months are served", secret=True),
+    Setting("converters", ("CONVERTERS", "MAX_WORKERS"), "8", "1", "conversions at once", "old guide: 8", minimum=1),
+    Setting("max_concurrent", ("MAX_CONCURRENT",), "500", "50", "downloads at once in this worker", "old guide: 500", minimum=1),
+    Setting(
+        "max_uploads",
+        ("MAX_PARALLEL_UPLOADS", "MAX_UPLOADS"),
+        "200",
+        "20",
+        "uploads at once, also bounded by bytes in flight",
+        "old guide: 200",
+        minimum=1,
+    ),
+    Setting("batch_size", ("BATCH_SIZE",), "5000", "5000", "instruments in one batch", "old guide: 5000", minimum=MIN_BATCH),
+    Setting(
+        "memory_threshold",
+        ("MEMORY_THRESHOLD",),
+        "85",
+        "50",
+        "percent of memory above which nothing starts",
+        "old guide: 85",
+        minimum=5,
+    ),
+    Setting("bytes_in_flight", ("BYTES_IN_FLIGHT_MIB",), "4096", "256", "MiB between download and commit", minimum=16),
+    Setting("spool_memory", ("SPOOL_MEMORY_MIB",), "64", "8", "MiB of a body kept in memory, then a temporary file", minimum=1),
+    Setting("file_deadline", ("FILE_DEADLINE_SECONDS",), "3600", "1800", "seconds for one file, retries included", minimum=1),
+    Setting("heartbeat_seconds", ("HEARTBEAT_SECONDS",), "10", "2", "between two heartbeats", minimum=1),
+    Setting("log_flush_seconds", ("LOG_FLUSH_SECONDS",), "60", "60", "between two log objects", minimum=1),
+    Setting("heal_seconds", ("HEAL_SECONDS",), "60", "60", "between an idle worker's looks for lost shards", minimum=1),
+    Setting("log_level", ("LOG_LEVEL",), "INFO", "INFO", "least severity on stdout"),
+)
+
+_BY_NAME = {setting.name: setting for setting in TABLE}
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A setting's value and where it came from."""
+
+    text: str
+    origin: str
+    """`default`, `environment NAME`, `flag`, `plan`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Resolved settings."""
+
+    values: Mapping[str, Value]
+
+    def text(self, name: str) -> str:
+        """The value as text."""
+        return self.values[name].text
+
+    def number(self, name: str) -> float:
+        """The value as a number.
+
+        Raises:
+            ConfigurationError: naming the value and its origin, if it is none or below the minimum.
+        """
+        value, setting = self.values[name], _BY_NAME[name]
+        try:
+            number = float(value.text)
+        except ValueError:
+            raise ConfigurationError(
+                f"{setting.environment[0]}={value.text!r} ({value.origin}) is not a number", hint=setting.help
+            ) from None
+        if setting.minimum is not None and number < setting.minimum:
+            hint = "the old guide also used this name for days" if name == "batch_size" else setting.help
+            raise ConfigurationError(
+                f"{setting.environment[0]}={value.text} ({value.origin}) is below {setting.minimum:g}", hint=hint
+            )
+        return number
+
+    def whole(self, name: str) -> int:
+        """The value as a whole number."""
+        return int(self.number(name))
+
+    @property
+    def state_bucket(self) -> str:
+        """The state bucket, by default named after the data bucket."""
+        return self.text("state_bucket") or f"{self.text('data_bucket')}-state"
+
+
+def resolve(
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, object] | None = None,
+    *,
+    on_vm: bool = False,
+    plan: Mapping[str, str] | None = None,
+) -> Settings:
+    """Find each setting's value.
+
+    Args:
+        environment: by default the process's.
+        flags: by setting name; None values count as not given.
+        on_vm: whether the defaults of a VM apply.
+        plan: what a plan fixes, by environment name; wins over the defaults only.
+    """
+    environment = os.environ if environment is None else environment
+    values = {}
+    for setting in TABLE:
+        values[setting.name] = Value(setting.on_vm if on_vm else setting.elsewhere, "default")
+        for name in setting.environment:
+            if plan and name in plan:
+                values[setting.name] = Value(plan[name], "plan")
+        for name in reversed(setting.environment):
+            if environment.get(name):
+                values[setting.name] = Value(environment[name], f"environment {name}")
+        flag = (flags or {}).get(setting.name)
+        if flag is not None:
+            values[setting.name] = Value(str(flag), "flag")
+    return Settings(values)

@@ -1,0 +1,139 @@
+"""What the manifests of one cell say, counted against what is expected of it.
+
+Coverage and the planner ask the same question ("which of these symbols are done?") and must never answer it differently; here is
+the one answer, from metadata where that proves it and from opened manifests where it does not.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from engine.expectation import Expected
+from engine.manifest import Record, Summary
+from engine.model import DONE_OUTCOMES, Cell, CellState, Outcome
+
+BAD_OUTCOMES = frozenset({Outcome.NOT_FOUND, Outcome.NOT_ENTITLED, Outcome.QUARANTINED, Outcome.FAILED})
+"""Outcomes of an attempt that leave a hole."""
+
+OpenCell = Callable[[Cell], Mapping[str, Record]]
+"""Reads and merges all manifests of a cell: `engine.manifest.read_cell` with a store."""
+
+OPEN_IN_PARALLEL = 16
+"""Cells read at a time: each is a listing and a few small objects, all of it waiting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Outcomes of a cell's expected symbols."""
+
+    expected: int
+    counts: Mapping[Outcome, int]
+    """Of expected symbols only; what else the manifests hold does not count."""
+    attempted: bool
+    """Whether any manifest speaks of this cell (with a scope: of a symbol in scope)."""
+    rows: int = 0
+    source_bytes: int = 0
+    covered_minutes: int = 0
+    """Fewest covered minutes among the files with rows; 0 if there is none."""
+    empty_symbols: tuple[str, ...] = ()
+    bad_symbols: Mapping[Outcome, tuple[str, ...]] | None = None
+    """Symbols of each bad outcome; None where only their number is known."""
+    absent_symbols: tuple[str, ...] = ()
+    of_whole_cell: bool = False
+    """True if rows, bytes and minutes are those of the whole cell although less was asked for."""
+
+    @property
+    def done(self) -> int:
+        """Expected symbols that a later attempt does not try again."""
+        return sum(count for outcome, count in self.counts.items() if outcome in DONE_OUTCOMES)
+
+    @property
+    def bad(self) -> int:
+        """Expected symbols whose attempt left a hole."""
+        return sum(count for outcome, count in self.counts.items() if outcome in BAD_OUTCOMES)
+
+    @property
+    def absent(self) -> int:
+        """Expected symbols that no manifest mentions."""
+        return self.expected - sum(self.counts.values())
+
+
+def tally_metadata(expected: Expected, summaries: Sequence[Summary]) -> Tally | None:
+    """Count from listing metadata alone, or None where the manifests have to be opened.
+
+    One closed manifest whose symbols are exactly the expected ones proves its counts. So does one of the whole cell, all done,
+    for every part of the cell. Anything else (several, open, other symbols) proves nothing, however well the numbers fit.
+    """
+    size = len(expected.symbols)
+    if not summaries:
+        return Tally(size, {}, attempted=False)
+    if len(summaries) != 1 or summaries[0].open:
+        return None
+    found = summaries[0]
+    if found.empty_symbols is None and found.counts.get(Outcome.EMPTY):
+        return None
+    empty = found.empty_symbols or ()
+    if found.symbols_hash == expected.digest and sum(found.counts.values()) == size:
+        return Tally(size, found.counts, True, found.rows, found.source_bytes, found.covered_minutes, empty, None)
+    if not expected.is_scoped or found.symbols_hash != expected.whole_digest or not DONE_OUTCOMES.issuperset(found.counts):
+        return None
+    if not set(expected.symbols).issubset(expected.whole):
+        return None
+    empty = tuple(symbol for symbol in empty if symbol in expected)
+    counts = {Outcome.OK: size - len(empty), Outcome.EMPTY: len(empty)}
+    return Tally(
+        size, counts, True, found.rows, found.source_bytes, found.covered_minutes, empty, bad_symbols={}, of_whole_cell=True
+    )
+
+
+def tally_records(expected: Expected, records: Mapping[str, Record]) -> Tally:
+    """Count from opened and merged manifests of a cell that has at least one."""
+    entries = [records[symbol].entry for symbol in expected.symbols if symbol in records]
+    bad: dict[Outcome, list[str]] = {}
+    for entry in entries:
+        if entry.outcome in BAD_OUTCOMES:
+            bad.setdefault(entry.outcome, []).append(entry.symbol)
+    return Tally(
+        expected=len(expected.symbols),
+        counts=Counter(entry.outcome for entry in entries),
+        attempted=bool(entries) or not expected.is_scoped,
+        rows=sum(entry.rows for entry in entries),
+        source_bytes=sum(entry.source_bytes for entry in entries),
+        covered_minutes=min((entry.covered_minutes for entry in entries if entry.outcome is Outcome.OK), default=0),
+        empty_symbols=tuple(entry.symbol for entry in entries if entry.outcome is Outcome.EMPTY),
+        bad_symbols={outcome: tuple(symbols) for outcome, symbols in bad.items()},
+        absent_symbols=tuple(symbol for symbol in expected.symbols if symbol not in records),
+    )
+
+
+def state_of(tally: Tally, *, published: bool) -> CellState:
+    """The state of an expected cell as its manifests prove it; thinness and live work are judged elsewhere.
+
+    An answer "not ready" of an earlier attempt is no failure: on a day that is published by now it only leaves a hole. On a day
+    that is not published, what nobody could have fetched (absent, not found) is not held against the cell.
+    """
+    if tally.done == tally.expected:
+        return CellState.COMPLETE
+    if not published:
+        excused = tally.counts.get(Outcome.NOT_FOUND, 0)
+        if tally.bad == excused:
+            return CellState.NOT_READY
+        return CellState.FAILED if tally.bad == tally.expected else CellState.PARTIAL
+    if not tally.attempted:
+        return CellState.MISSING
+    if tally.done:
+        return CellState.PARTIAL
+    if not tally.bad and tally.counts.get(Outcome.NOT_READY):
+        return CellState.MISSING
+    return CellState.FAILED
+
+
+def open_cells(cells: Collection[Cell], open_cell: OpenCell) -> dict[Cell, Mapping[str, Record]]:
+    """Open many cells, several at a time."""
+    if len(cells) <= 1:
+        return {cell: open_cell(cell) for cell in cells}
+    with ThreadPoolExecutor(max_workers=min(OPEN_IN_PARALLEL, len(cells)), thread_name_prefix="open-cell") as pool:
+        return dict(zip(cells, pool.map(open_cell, cells), strict=True))

@@ -1,0 +1,391 @@
+"""One `engine work` process: finds its shards, claims them, works through them, says how it is, stops when told.
+
+It needs nobody: a console may come and go. While it works it writes a heartbeat and its log; when its own shards are done it may
+take over one whose worker was lost; when it is stopped (SIGTERM, preemption, drain) it writes down what is known and leaves the
+rest to the next attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import psutil
+
+from engine import __version__
+from engine.admission import memory_limit, memory_used
+from engine.catalogue import Catalogue, load_catalogue_table
+from engine.claims import Held, State, list_claims, release, take
+from engine.clock import Clock, format_seconds, monotonic, utc_now
+from engine.errors import ConfigurationError, EngineError, ExitCode, StoreError
+from engine.heartbeat import Heartbeat, list_heartbeats, write_heartbeat
+from engine.launch import find_vm, read_launches
+from engine.logbook import Logbook, LogObjects
+from engine.manifest import Entry
+from engine.model import File, Outcome
+from engine.paths import drain_object
+from engine.pipeline import BAD_OUTCOMES, Attempt, Limits, Pipeline, Progress
+from engine.plan import Plan
+from engine.settings import Settings
+from engine.source import Source
+from engine.store import Store
+
+WATCHERS = 2
+"""How many idle workers stay to look for lost shards; the others end."""
+
+DRAIN_CHECK_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who works, and on what."""
+
+    run: str
+    vm: str
+    shards: tuple[int, ...]
+    attempt: int = 1
+    gone: frozenset[str] = frozenset()
+    """VMs that the launch record says this one replaces: their claims may be taken at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The two buckets."""
+
+    data: Store
+    state: Store
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How the work ended."""
+
+    exit_code: ExitCode
+    outcomes: Mapping[Outcome, int]
+    shards_done: int
+    files_total: int
+    files_done: int
+    files_resumed: int
+    rows: int
+    source_bytes: int
+    seconds: float
+    reason: str = ""
+
+
+def limits_from(settings: Settings) -> Limits:
+    """What the worker may use at once, from its settings."""
+    return Limits(
+        downloads=settings.whole("max_concurrent"),
+        converters=settings.whole("converters"),
+        uploads=settings.whole("max_uploads"),
+        bytes_in_flight=settings.whole("bytes_in_flight") << 20,
+        memory_bytes=int(memory_limit() * settings.number("memory_threshold") / 100),
+        spool_memory_bytes=settings.whole("spool_memory") << 20,
+        file_deadline_seconds=settings.number("file_deadline"),
+    )
+
+
+def find_identity(state: Store, run: str, vm: str) -> tuple[Identity, str]:
+    """Look the VM up in the run's launch records; returns who it is and the plan's id.
+
+    Raises:
+        ConfigurationError: if the run or the VM is unknown.
+    """
+    records = read_launches(state, run)
+    if not records:
+        raise ConfigurationError(f"run {run!r} has no launch record in bucket {state.bucket}", hint="check --run and the bucket")
+    record, launched = find_vm(records, vm)
+    gone = frozenset(filter(None, launched.replaces.split(",")))
+    return Identity(run, vm, launched.shards, launched.attempt, gone), record.plan
+
+
+class Worker:
+    """Works on the shards of one identity. `run` may be awaited once."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        plan: Plan,
+        places: Places,
+        source: Source,
+        settings: Settings,
+        logbook: Logbook,
+        *,
+        clock: Clock = utc_now,
+        heal: bool = True,
+        on_outcome: Callable[[File, Entry], None] | None = None,
+    ) -> None:
+        """`heal`: take over shards of lost workers once our own are done."""
+        self.identity, self.plan, self.places = identity, plan, places
+        self.progress = Progress()
+        self.stopped = asyncio.Event()
+        self._stop_reason = ""
+        self._source, self._settings, self._logbook, self._clock, self._heal = source, settings, logbook, clock, heal
+        self._on_outcome = on_outcome
+        self._state = "starting"
+        self._shard, self._attempt = -1, identity.attempt
+        self._shards_done = 0
+        self._shards_total = len(identity.shards)
+        self._errors, self._last_error = 0, ""
+        self._sequence = 0
+        self._started = clock()
+        self._process = psutil.Process()
+        self._pipeline: Pipeline | None = None
+        self._objects = LogObjects(places.state, logbook, run=identity.run, vm=identity.vm, attempt=identity.attempt)
+        logbook.on_error(self._hear_error)
+
+    def stop(self, reason: str) -> None:
+        """Take no new work, finish or drop what is in flight, end with exit code 75."""
+        if not self.stopped.is_set():
+            self._stop_reason = reason
+            self._state = "stopping"
+            self._logbook.warning("stopping", f"stopping: {reason}")
+            self.stopped.set()
+
+    async def run(self) -> Report:
+        """Work until all shards are done, or until stopped.
+
+        Raises:
+            EngineError: what ended the work early; the last heartbeat and log object are written before.
+        """
+        began = monotonic()
+        self._event_loop = asyncio.get_running_loop()
+        counts: Counter[Outcome] = Counter()
+        outcome: ExitCode | None = None
+        try:
+            async with self._background():
+                catalogues = await asyncio.to_thread(self._load_catalogues)
+                self._pipeline = Pipeline(
+                    source=self._source,
+                    data=self.places.data,
+                    state=self.places.state,
+                    catalogues=catalogues,
+                    limits=limits_from(self._settings),
+                    logbook=self._logbook,
+                    clock=self._clock,
+                    stopped=self.stopped,
+                    progress=self.progress,
+                    refetch=self.plan.request.refetch,
+                    on_outcome=self._on_outcome,
+                )
+                for shard in self.identity.shards:
+                    if self.stopped.is_set():
+                        break
+                    await self._work_on(shard, counts, gone=self.identity.gone)
+                if self._heal and not self.stopped.is_set():
+                    await self._take_over(counts)
+            outcome = self._exit_code(counts)
+        except EngineError as error:
+            outcome = error.exit_code
+            self._state = "failed"
+            self._logbook.error("worker_failed", str(error))
+            raise
+        finally:
+            if self._pipeline is not None:
+                self._pipeline.close()
+            await self._say_goodbye(outcome)
+        return Report(
+            exit_code=outcome,
+            outcomes=counts,
+            shards_done=self._shards_done,
+            files_total=self.progress.files_total,
+            files_done=self.progress.files_done,
+            files_resumed=self.progress.files_resumed,
+            rows=self.progress.rows,
+            source_bytes=self.progress.source_bytes,
+            seconds=monotonic() - began,
+            reason=self._stop_reason,
+        )
+
+    def _exit_code(self, counts: Mapping[Outcome, int]) -> ExitCode:
+        if self.stopped.is_set():
+            self._state = "stopped"
+            return ExitCode.TEMPORARY
+        self._state = "done"
+        if any(counts[outcome] for outcome in BAD_OUTCOMES if outcome in counts):
+            return ExitCode.PARTIAL
+        return ExitCode.TEMPORARY if counts.get(Outcome.NOT_READY) else ExitCode.DONE
+
+    def _load_catalogues(self) -> dict[str, Catalogue]:
+        found = {}
+        for venue, name in self.plan.catalogues.items():
+            catalogue = load_catalogue_table(self.places.state, name)
+            if catalogue is None:
+                raise ConfigurationError(f"the plan's catalogue {name} is not in bucket {self.places.state.bucket}")
+            found[venue] = catalogue
+        return found
+
+    async def _work_on(self, shard: int, counts: Counter[Outcome], *, gone: frozenset[str] = frozenset()) -> bool:
+        """Claim a shard and work through it. False if somebody else has it, or it is done."""
+        state, run, vm = self.places.state, self.identity.run, self.identity.vm
+        held = await asyncio.to_thread(take, state, run, shard, vm, now=self._clock(), gone=gone)
+        if held is None:
+            self._logbook.debug("shard_taken", f"shard {shard} is done, or another worker has it", shard=shard)
+            return False
+        self._shard, self._attempt = shard, held.claim.attempt
+        self._state = "working"
+        self._logbook.bind(shard=shard, attempt=held.claim.attempt)
+        work = self.plan.shard(shard)
+        self._logbook.info("shard_started", f"shard {shard}, attempt {held.claim.attempt}: {work.files} files", files=work.files)
+        assert self._pipeline is not None
+        attempt = Attempt(run, shard, held.claim.attempt, vm)
+        try:
+            found = await self._pipeline.run(work, attempt)
+        except BaseException:
+            await self._release(held, "stopped")
+            raise
+        counts.update(found)
+        finished = sum(found.values()) == work.files
+        await self._release(held, "done" if finished else "stopped")
+        self._shards_done += finished
+        summary = ", ".join(f"{count} {outcome}" for outcome, count in sorted(found.items()))
+        self._logbook.info(
+            "shard_finished" if finished else "shard_stopped",
+            f"shard {shard}: {sum(found.values())} of {work.files} files have an outcome ({summary})",
+        )
+        return True
+
+    async def _release(self, held: Held, state: State) -> None:
+        with contextlib.suppress(StoreError):
+            await asyncio.to_thread(release, self.places.state, held, state, now=self._clock())
+
+    async def _take_over(self, counts: Counter[Outcome]) -> None:
+        """While another worker's shard is unfinished, be there for it: the two lowest-numbered idle workers stay."""
+        while not self.stopped.is_set():
+            claims = await asyncio.to_thread(list_claims, self.places.state, self.identity.run)
+            open_shards = [
+                shard.index
+                for shard in self.plan.shards
+                if shard.index not in claims or claims[shard.index].claim.state != "done"
+            ]
+            if not open_shards:
+                return
+            for shard in open_shards:
+                if shard in claims and await self._work_on(shard, counts):
+                    break
+            else:
+                self._state = "idle"
+                if not await self._stays():
+                    return
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.stopped.wait(), self._settings.number("heal_seconds"))
+
+    async def _stays(self) -> bool:
+        heartbeats = await asyncio.to_thread(list_heartbeats, self.places.state, self.identity.run)
+        now = self._clock()
+        idle = {heartbeat.vm for heartbeat in heartbeats if heartbeat.state == "idle" and not _is_old(heartbeat, now)}
+        return self.identity.vm in sorted({*idle, self.identity.vm}, key=_natural)[:WATCHERS]
+
+    @contextlib.asynccontextmanager
+    async def _background(self) -> AsyncIterator[None]:
+        """Heartbeats, log objects and the drain signal, for the time of the block."""
+        loops = [
+            asyncio.create_task(self._repeat(self._settings.number("heartbeat_seconds"), self._beat)),
+            asyncio.create_task(self._repeat(self._settings.number("log_flush_seconds"), self._flush_log, first=False)),
+            asyncio.create_task(self._repeat(DRAIN_CHECK_SECONDS, self._check_drain)),
+        ]
+        try:
+            yield
+        finally:
+            for loop in loops:
+                loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
+
+    async def _repeat(self, seconds: float, work: Callable[[], object], *, first: bool = True) -> None:
+        """Call blocking `work` in a thread every `seconds`; a failure is logged and the next call comes all the same."""
+        while True:
+            if first:
+                try:
+                    await asyncio.to_thread(work)
+                except EngineError as error:
+                    self._logbook.warning("background_failed", f"{work.__name__.strip('_')}: {error}")
+            first = True
+            await asyncio.sleep(seconds)
+
+    def _beat(self) -> None:
+        write_heartbeat(self.places.state, self._heartbeat())
+
+    def _flush_log(self) -> None:
+        self._objects.flush()
+
+    def _check_drain(self) -> None:
+        if self.places.state.stat(drain_object(self.identity.run)) is not None:
+            self._event_loop.call_soon_threadsafe(self.stop, "the run is drained")
+
+    def _heartbeat(self, exit_code: int = -1) -> Heartbeat:
+        self._sequence += 1
+        progress, pipeline = self.progress, self._pipeline
+        return Heartbeat(
+            run=self.identity.run,
+            vm=self.identity.vm,
+            sequence=self._sequence,
+            written=self._clock(),
+            started=self._started,
+            state="paused" if self._state == "working" and self._source.throttle.remaining > 10 else self._state,
+            shard=self._shard,
+            attempt=self._attempt,
+            shards_done=self._shards_done,
+            shards_total=self._shards_total,
+            files_done=progress.files_done,
+            files_total=max(progress.files_total, sum(self.plan.shard(index).files for index in self.identity.shards)),
+            files_resumed=progress.files_resumed,
+            files_bad=progress.files_bad,
+            rows=progress.rows,
+            source_bytes=progress.source_bytes,
+            bytes_total=max(progress.bytes_total, sum(self.plan.shard(index).bytes for index in self.identity.shards)),
+            bytes_done=progress.bytes_done,
+            bytes_per_second=round(progress.rate(), 1),
+            limited_by=pipeline.limited_by() if pipeline is not None and self._state == "working" else "",
+            cpu_percent=self._process.cpu_percent(None),
+            rss_bytes=memory_used(),
+            retries=progress.retries,
+            throttled=self._source.throttle.hits,
+            errors=self._errors,
+            last_error=self._last_error,
+            current=progress.oldest(),
+            exit_code=exit_code,
+            engine_version=__version__,
+        )
+
+    async def _say_goodbye(self, code: ExitCode | None) -> None:
+        """The last heartbeat and log object; a bucket that is gone must not hide why we end."""
+        self._logbook.info("worker_ended", f"ends with exit code {int(code) if code is not None else '?'}", exit_code=code)
+        with contextlib.suppress(EngineError):
+            await asyncio.to_thread(self._objects.flush)
+        with contextlib.suppress(EngineError):
+            heartbeat = self._heartbeat(int(code) if code is not None else int(ExitCode.UNAVAILABLE))
+            await asyncio.to_thread(write_heartbeat, self.places.state, heartbeat)
+
+    def _hear_error(self, message: str) -> None:
+        self._errors += 1
+        self._last_error = message
+
+    def install_signals(self) -> None:
+        """Let SIGTERM and SIGINT stop the work. Call inside the running loop."""
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(signum, self.stop, f"signal {signal.Signals(signum).name}")
+
+
+def _is_old(heartbeat: Heartbeat, now: datetime) -> bool:
+    return (now - heartbeat.written).total_seconds() > 120
+
+
+def _natural(name: str) -> tuple[int, str]:
+    """Sort key that puts `...-2` before `...-10`."""
+    tail = name.rsplit("-", 1)[-1]
+    return (int(tail) if tail.isdigit() else 1 << 30, name)
+
+
+def describe(report: Report) -> str:
+    """One line about how the work ended."""
+    parts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items()))
+    line = (
+        f"{report.files_done} of {report.files_total} files have an outcome ({parts or 'none'}); {report.files_resumed} were "
+        f"committed before; {report.rows} rows in {format_seconds(report.seconds)}"
+    )
+    return f"{line}; {report.reason}" if report.reason else line
