@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 
-from engine.clock import parse_time
 from engine.documents import JSON, decode, encode_compact
 from engine.errors import AlreadyExists, SourceError
 from engine.model import day_start, require_aware
@@ -153,7 +152,9 @@ def parse_catalogue(venue: str, body: bytes, *, fetched: datetime) -> Catalogue:
 
 
 def _moment(text: str) -> datetime:
-    return parse_time(text if text.endswith("Z") or "+" in text or "T" not in text else f"{text}Z").astimezone(UTC)
+    """A time of the source; where it leaves out the zone or the time of day it means UTC and midnight."""
+    moment = datetime.fromisoformat(text)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def save_catalogue(store: Store, catalogue: Catalogue, body: bytes) -> str:

@@ -134,6 +134,11 @@ class EntryQueue:
     def __len__(self) -> int:
         return sum(len(tier) for tier in self._tiers)
 
+    @property
+    def half_empty(self) -> bool:
+        """Whether at most half of both limits is in use."""
+        return len(self) * 2 <= self._limits.entries and self._bytes * 2 <= self._limits.bytes
+
     def put(self, entry: _Entry) -> None:
         """Add an entry, dropping older ones of less weight to make room, or the entry itself if there are none."""
         own = _tier(entry.severity)
@@ -173,6 +178,7 @@ class CloudLogWriter:
         resource: the VM that writes; None for a program that runs elsewhere.
         limits: of the queue.
         clock: current UTC time.
+        batch_seconds: how long an entry may wait for others to be sent with it.
         client_factory: makes the API client, in the background thread, when the first entry is due.
 
     Raises:
@@ -189,6 +195,7 @@ class CloudLogWriter:
         resource: GceInstance | None = None,
         limits: QueueLimits | None = None,
         clock: Clock = utc_now,
+        batch_seconds: float = BATCH_SECONDS,
         client_factory: Callable[[], Any] | None = None,
     ) -> None:
         if endpoint:
@@ -200,6 +207,7 @@ class CloudLogWriter:
         self._labels = dict(labels)
         self._resource = resource
         self._clock = clock
+        self._batch_seconds = batch_seconds
         self._queue = EntryQueue(limits or QueueLimits())
         self._changed = threading.Condition()
         self._insert_ids = InsertIds()
@@ -257,7 +265,7 @@ class CloudLogWriter:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: len(self._queue) or self._closing)
-                self._changed.wait_for(lambda: len(self._queue) >= BATCH_ENTRIES or self._closing, BATCH_SECONDS)
+                self._changed.wait_for(lambda: len(self._queue) >= BATCH_ENTRIES or self._closing, self._batch_seconds)
                 if time.monotonic() >= self._give_up_at:
                     return
                 batch = self._queue.take(BATCH_ENTRIES, BATCH_BYTES)
@@ -278,8 +286,8 @@ class CloudLogWriter:
     def _tell_dropped(self) -> None:
         """Queue an entry about what was dropped since the last such entry."""
         untold = self._queue.dropped - self._told
-        if not untold:
-            return
+        if not untold or not self._queue.half_empty:
+            return  # the flow has not recovered: the report would push out another entry
         self._told = self._queue.dropped.copy()
         counts = ", ".join(f"{name} {untold[name]}" for name in SEVERITIES if untold[name])
         fields = {
@@ -381,7 +389,7 @@ def _tier(severity: str) -> int:
 
 def _payload(fields: Mapping[str, object]) -> bytes:
     """The JSON of an entry's payload, cut down if the API would refuse it. What the entry itself tells is left out."""
-    kept = {key: value for key, value in fields.items() if key not in ("severity", "time", INSERT_ID_FIELD)}
+    kept = {"message": ""} | {key: value for key, value in fields.items() if key not in ("severity", "time", INSERT_ID_FIELD)}
     data = _json(kept)
     if data and len(data) <= LARGEST_PAYLOAD:
         return data

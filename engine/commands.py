@@ -5,10 +5,11 @@ Kept apart from the command line so that `engine --help` imports neither pyarrow
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import date
 
@@ -21,10 +22,11 @@ from engine.datatypes import require_data_type
 from engine.errors import ConfigurationError, ExitCode, UsageError
 from engine.instance import Instance, metadata_host
 from engine.instruments import fetch_catalogues, write_definitions
+from engine.inventory import Inventory, Means, plan_request
 from engine.logbook import Logbook
 from engine.manifest import Entry
 from engine.model import DayRange, File, require_symbol, require_venue
-from engine.plan import Plan, Request, load_plan, save_plan
+from engine.plan import Request, load_plan, save_plan
 from engine.run import new_run, run_started
 from engine.settings import Settings, resolve
 from engine.source import Source
@@ -143,8 +145,6 @@ async def _cloud_log(
 @asynccontextmanager
 async def _preemption(on_vm: bool) -> AsyncIterator[list[Worker]]:
     """Stop the workers in the list when the machine is being preempted."""
-    import asyncio
-
     workers: list[Worker] = []
 
     async def watch() -> None:
@@ -226,8 +226,9 @@ async def download_command(
         refetch=refetch_empty,
     )
     async with open_source(settings, logbook) as source:
-        catalogues = await fetch_catalogues(source, venues, places.state)
-        plan = plan_by_hand(request, places, catalogues)
+        await fetch_catalogues(source, venues, places.state)
+        means = Means(places.data.bucket, places.state.bucket, default_shards=1)
+        plan = await asyncio.to_thread(plan_request, Inventory(places.state), request, means, now=utc_now())
         if not plan.shards:
             click.echo(f"nothing to do for {days}: {'; '.join(plan.warnings) or 'every file has its outcome'}")
             return ExitCode.TEMPORARY if plan.not_ready else ExitCode.DONE
@@ -343,8 +344,3 @@ def _keep(state: Store, venue: str, body: bytes) -> Catalogue:
     catalogue = parse_catalogue(venue, body, fetched=utc_now())
     save_catalogue(state, catalogue, body)
     return catalogue
-
-
-def plan_by_hand(request: Request, places: Places, catalogues: Mapping[str, Catalogue]) -> Plan:
-    """A plan for this machine, without prices."""
-    raise NotImplementedError

@@ -1,7 +1,8 @@
 """How complete the lake is: the state of every cell of a request, with the reasons, and one sentence about all of them.
 
-Completeness is never optimistic. What is expected comes from the catalogue, what is done from manifests, and a cell is complete only
-if the two are the same set. Listing metadata answers for nearly all cells; the rest are opened. No screen, no clock, no bucket here.
+Completeness is never optimistic. What is expected comes from the catalogue, what is done from manifests, and a cell is complete
+only if the two are the same set. Listing metadata answers for nearly all cells; the rest are opened. There is no screen, no clock
+and no bucket here.
 """
 
 from __future__ import annotations
@@ -157,9 +158,8 @@ class Coverage:
         holes = sum(self.counts.get(state, 0) for state in HOLES)
         if holes:
             parts.append(f"{holes:,} hole{'s' if holes != 1 else ''}")
-        for state in (CellState.THIN, CellState.RUNNING, CellState.NOT_READY):
-            if count := self.counts.get(state, 0):
-                parts.append(f"{count:,} {state.replace('_', ' ')}")
+        others = [(self.counts.get(state, 0), state) for state in (CellState.THIN, CellState.RUNNING, CellState.NOT_READY)]
+        parts += [f"{count:,} {state.replace('_', ' ')}" for count, state in others if count]
         return ", ".join(parts)
 
 

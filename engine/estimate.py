@@ -18,7 +18,7 @@ from statistics import median
 from engine.errors import UsageError
 from engine.manifest import Record, Summary
 from engine.model import Cell, File, Outcome, day_start
-from engine.plan import Price
+from engine.plan import Price, Shard
 
 MB = 1_000_000
 
@@ -68,7 +68,7 @@ NEAREST_DAYS = 7
 
 _OPTION_ID = re.compile(r".*-[CP]")
 _DATED_ID = re.compile(r".*(\d{6}|\d{1,2}[A-Z]{3}\d{2})")
-_COIN = re.compile(r"(?:1000)*(XBT|BTC|ETH|SOL|XRP|DOGE|BNB)(?![a-z])")
+_COIN = re.compile(r"(?:1000)*(XBT|BTC|ETH|SOL|XRP|DOGE|BNB)(?=USD|EUR|[-_]|$)")
 _GROUPED = {"OPTIONS": 1.0, "SPOT": 60.0, "FUTURES": 60.0, "PERPETUALS": 60.0}
 
 
@@ -125,9 +125,7 @@ class Sizes:
                 count, size = days.get(cell.day.toordinal(), (0, 0))
                 days[cell.day.toordinal()] = (count + fetched, size + summary.source_bytes)
         self._symbols = {key: _Series(days) for key, days in by_symbol.items()}
-        self._means = {
-            key: _Series({day: size / count for day, (count, size) in days.items()}) for key, days in totals.items()
-        }
+        self._means = {key: _Series({day: size / count for day, (count, size) in days.items()}) for key, days in totals.items()}
 
     def estimate(self, cell: Cell, symbols: Sequence[str]) -> tuple[int, ...]:
         """Compressed source bytes to expect of each of these files of a cell; at least 1."""
@@ -162,7 +160,7 @@ class _Series:
             return self._after
         high = bisect_left(days, day)
         low = high - 1
-        picked = []
+        picked: list[float] = []
         while len(picked) < min(NEAREST_DAYS, len(days)):
             if high >= len(days) or (low >= 0 and day - days[low] <= days[high] - day):
                 picked.append(self._values[low])
@@ -216,6 +214,12 @@ def lower_bound(sizes: Iterable[int], vms: int, speed: Speed) -> float:
         total += seconds
         longest = max(longest, seconds)
     return speed.boot_seconds + max(total / (vms * speed.converters), longest) if total else 0.0
+
+
+def makespan(shards: Iterable[Shard], speed: Speed) -> float:
+    """Seconds from launch to the end of the slowest shard, each on a VM of its own; 0 without shards."""
+    longest = max((shard.seconds for shard in shards), default=None)
+    return 0.0 if longest is None else speed.boot_seconds + longest
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,14 +185,25 @@ def merge(manifests: Iterable[tuple[Manifest, int]]) -> dict[str, Record]:
     For `ok` the newest object generation wins, and an `ok` wins over anything else (data is never overwritten); among the rest
     the newest record. Any order and any duplication of the input give the same answer.
     """
-    best: dict[str, tuple[tuple[bool, int, int, str], Record]] = {}
+    best: dict[str, Record] = {}
     for manifest, generation in manifests:
         for entry in manifest.entries:
-            done = entry.outcome is Outcome.OK
-            rank = (done, entry.generation if done else generation, generation, repr(entry))
-            if entry.symbol not in best or rank > best[entry.symbol][0]:
-                best[entry.symbol] = (rank, Record(entry, manifest, generation))
-    return {symbol: record for symbol, (_, record) in sorted(best.items())}
+            record = Record(entry, manifest, generation)
+            held = best.get(entry.symbol)
+            if held is None or _outranks(record, held):
+                best[entry.symbol] = record
+    return dict(sorted(best.items()))
+
+
+def _outranks(record: Record, other: Record) -> bool:
+    rank, against = _rank(record), _rank(other)
+    # Two objects may carry the same generation: then the content decides, so that no order of reading does.
+    return rank > against if rank != against else repr((record.entry, record.manifest)) > repr((other.entry, other.manifest))
+
+
+def _rank(record: Record) -> tuple[bool, int, int]:
+    done = record.entry.outcome is Outcome.OK
+    return done, record.entry.generation if done else record.generation, record.generation
 
 
 def list_summaries(store: Store, *, prefix: str | None = None, start: str = "", end: str = "") -> list[Summary]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import NoReturn
 from urllib.parse import quote, unquote
 
 from engine.errors import UsageError
-from engine.model import Cell, File, require_symbol, require_venue
+from engine.model import Cell, DayRange, File, require_symbol, require_venue
 
 RAW = "raw_tick_data/by_date/"
 INSTRUMENTS = "instrument_availability/by_date/"
@@ -25,8 +26,8 @@ AUDIT = "audit/"
 QUARANTINE = "quarantine/"
 
 _DAY = r"day-(?P<day>\d{4}-\d{2}-\d{2})"
-_TYPE = r"data_type-(?P<data_type>[a-z0-9_]+)"
-_VENUE = r"venue-(?P<venue>[a-z0-9-]+)"
+_TYPE = r"data_type-(?P<data_type>[A-Za-z0-9_]+)"
+_VENUE = r"venue-(?P<venue>[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)"
 _SYMBOL = r"(?P<symbol>[^/]+)"
 _RUN = r"(?P<run>[a-z][a-z0-9]*)"
 _NAME = r"[a-z](?:[-a-z0-9]*[a-z0-9])?"
@@ -34,22 +35,43 @@ _STAMP = r"(?P<stamp>\d{8}T\d{6}\.\d{6}Z)"
 
 
 def _match(pattern: str, name: str) -> re.Match[str]:
-    found = re.fullmatch(pattern, name)
+    found = re.fullmatch(pattern, name, re.ASCII)
     if found is None:
-        raise UsageError(f"object name {name!r} does not follow the storage contract")
+        _refuse(name)
     return found
+
+
+def _refuse(name: str) -> NoReturn:
+    raise UsageError(f"object name {name!r} does not follow the storage contract")
 
 
 def _stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
 
 
-def _unstamp(text: str) -> datetime:
-    return datetime.strptime(text, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
+def _unstamp(found: re.Match[str]) -> datetime:
+    try:
+        return datetime.strptime(found["stamp"], "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
+    except ValueError:
+        _refuse(found.string)
+
+
+def _day(found: re.Match[str]) -> date:
+    try:
+        return date.fromisoformat(found["day"])
+    except ValueError:
+        _refuse(found.string)
 
 
 def _cell(found: re.Match[str]) -> Cell:
-    return Cell(date.fromisoformat(found["day"]), found["data_type"], found["venue"])
+    return Cell(_day(found), found["data_type"], found["venue"])
+
+
+def _file(found: re.Match[str]) -> File:
+    symbol = unquote(found["symbol"])
+    if quote(symbol, safe="") != found["symbol"]:
+        _refuse(found.string)
+    return File(_cell(found), require_symbol(symbol))
 
 
 # Data bucket
@@ -72,7 +94,7 @@ def parse_data_object(name: str) -> File:
         UsageError: if `name` is not of that form.
     """
     found = _match(rf"{RAW}{_DAY}/{_TYPE}/{_VENUE}/{_SYMBOL}\.parquet", name)
-    return File(_cell(found), unquote(found["symbol"]))
+    return _file(found)
 
 
 def instruments_object(day: date, venue: str) -> str:
@@ -88,7 +110,7 @@ def instruments_source_object(day: date, venue: str) -> str:
 def parse_instruments_object(name: str) -> tuple[date, str]:
     """Inverse of `instruments_object`: (day, venue)."""
     found = _match(rf"{INSTRUMENTS}{_DAY}/{_VENUE}/instruments\.parquet", name)
-    return date.fromisoformat(found["day"]), found["venue"]
+    return _day(found), found["venue"]
 
 
 # State bucket
@@ -112,7 +134,7 @@ def catalogue_table_object(venue: str, moment: datetime) -> str:
 def parse_catalogue_table_object(name: str) -> tuple[str, datetime]:
     """Inverse of `catalogue_table_object`: (venue, moment)."""
     found = _match(rf"{CATALOGUE}{_VENUE}/{_STAMP}\.table\.json\.gz", name)
-    return found["venue"], _unstamp(found["stamp"])
+    return found["venue"], _unstamp(found)
 
 
 def plan_object(plan: str) -> str:
@@ -211,6 +233,11 @@ def manifest_prefix(cell: Cell) -> str:
     return f"{MANIFESTS}day-{cell.day.isoformat()}/data_type-{cell.data_type}/venue-{require_venue(cell.venue)}/"
 
 
+def manifest_range(days: DayRange) -> tuple[str, str]:
+    """The first name, inclusive, and the last, exclusive, of a listing that holds all manifests of these days."""
+    return f"{MANIFESTS}day-{days.start.isoformat()}/", f"{MANIFESTS}day-{days.end.isoformat()}0"
+
+
 def manifest_object(name: ManifestName) -> str:
     """The record of one shard attempt for one cell."""
     tail = f".{name.sequence}" if name.sequence else ""
@@ -235,7 +262,10 @@ def audit_object(moment: datetime, identifier: str) -> str:
 def parse_audit_object(name: str) -> tuple[datetime, str]:
     """Inverse of `audit_object`: (moment, identifier)."""
     found = _match(rf"{AUDIT}\d{{4}}-\d{{2}}-\d{{2}}/{_STAMP}-(?P<identifier>[a-z0-9]+)\.json", name)
-    return _unstamp(found["stamp"]), found["identifier"]
+    moment = _unstamp(found)
+    if audit_object(moment, found["identifier"]) != name:
+        _refuse(name)
+    return moment, found["identifier"]
 
 
 def quarantine_object(file: File, run: str, attempt: int) -> str:
@@ -250,4 +280,4 @@ def quarantine_object(file: File, run: str, attempt: int) -> str:
 def parse_quarantine_object(name: str) -> tuple[File, str, int]:
     """Inverse of `quarantine_object`: (file, run, attempt)."""
     found = _match(rf"{QUARANTINE}{_DAY}/{_TYPE}/{_VENUE}/{_SYMBOL}/{_RUN}-(?P<attempt>0|[1-9]\d*)\.csv\.gz", name)
-    return File(_cell(found), unquote(found["symbol"])), found["run"], int(found["attempt"])
+    return _file(found), found["run"], int(found["attempt"])

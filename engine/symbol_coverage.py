@@ -76,9 +76,7 @@ def symbol_reports(
     return reports
 
 
-def _thin_symbol(
-    data_type: str, kind: str, today: tuple[date, Entry], others: Sequence[tuple[date, Entry]]
-) -> tuple[str, ...]:
+def _thin_symbol(data_type: str, kind: str, today: tuple[date, Entry], others: Sequence[tuple[date, Entry]]) -> tuple[str, ...]:
     day, entry = today
     if entry.outcome is Outcome.EMPTY:
         known = sorted((*others, today), key=lambda item: item[0])

@@ -1,7 +1,7 @@
 """When a cell that has everything still holds too little: the band, the implausibly empty symbol, the venue's incident.
 
-A source that lost half a day, or that answers a renamed symbol with the same 20 bytes as a quiet day, leaves no failed file behind.
-The only witness is the neighbourhood, so this judges one venue and data type over all its days at once.
+A source that lost half a day, or that answers a renamed symbol with the same 20 bytes as a quiet day, leaves no failed file
+behind. The only witness is the neighbourhood, so this judges one venue and data type over all its days at once.
 """
 
 from __future__ import annotations

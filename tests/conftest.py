@@ -14,6 +14,8 @@ from tests.local_servers import KEY, Lake, LocalServer, make_lake, started
 for _name in ("STORAGE_EMULATOR_HOST", "TARDIS_API_KEY", "TARDIS_API_URL", "TARDIS_DATASETS_URL", "TEXTUAL_THEME", "NO_COLOR"):
     os.environ.pop(_name, None)
 
+STAND_IN = {"TICKDECK_STAND_IN_KEY": KEY}
+
 _numbers = itertools.count(1)
 
 
@@ -33,14 +35,18 @@ def storage_server(servers_root: Path) -> Iterator[LocalServer]:
 @pytest.fixture(scope="session")
 def tiny_source(servers_root: Path) -> Iterator[LocalServer]:
     """A source with a few small sound files."""
-    with started("tardis", servers_root / "tiny" / "tardis", "--scenario", "tiny", environment={"TICKDECK_STAND_IN_KEY": KEY}) as server:
+    with started(
+        "tardis", servers_root / "tiny" / "tardis", "--scenario", "tiny", environment={"TICKDECK_STAND_IN_KEY": KEY}
+    ) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def traps_source(servers_root: Path) -> Iterator[LocalServer]:
     """A source with one small file for each trap."""
-    with started("tardis", servers_root / "traps" / "tardis", "--scenario", "traps", environment={"TICKDECK_STAND_IN_KEY": KEY}) as server:
+    with started(
+        "tardis", servers_root / "traps" / "tardis", "--scenario", "traps", environment={"TICKDECK_STAND_IN_KEY": KEY}
+    ) as server:
         yield server
 
 

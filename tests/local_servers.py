@@ -40,6 +40,12 @@ class LocalServer:
         with urllib.request.urlopen(request, timeout=30) as response:
             return json.load(response)
 
+    def disarm(self) -> None:
+        """Disarm all faults."""
+        request = urllib.request.Request(self.url + "/_tickdeck/faults", method="DELETE")
+        with urllib.request.urlopen(request, timeout=30):
+            pass
+
 
 @contextmanager
 def started(name: str, root: Path, *arguments: str, environment: dict[str, str] | None = None) -> Iterator[LocalServer]:

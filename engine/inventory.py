@@ -1,0 +1,209 @@
+"""What the state bucket knows about a range of days, gathered for the planner and for coverage.
+
+Both need the same things: the venues' newest catalogues, the manifests of the range from listings, a way to open a cell, and
+which shards live workers hold right now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from engine.catalogue import Catalogue, list_venues, load_catalogue
+from engine.claims import STALE_AFTER, list_claims
+from engine.coverage import Coverage, LiveShard, assess, context_of, live_cells
+from engine.errors import UsageError
+from engine.estimate import LOCAL_SPEED, Rates, Sizes, Speed, file_sizes
+from engine.heartbeat import list_heartbeats
+from engine.launch import list_runs, read_launches
+from engine.manifest import Record, Summary, list_summaries, read_cell
+from engine.model import Cell, DayRange, File
+from engine.paths import manifest_range
+from engine.plan import Plan, Request, load_plan
+from engine.planner import make_plan
+from engine.run import run_started
+from engine.store import Store
+from engine.universe import nearest, resolve_scope
+
+LIVE_WITHIN = timedelta(days=7)
+"""A run that started earlier cannot hold a shard: VMs do not live so long."""
+
+FREE_OF_CHARGE = Rates()
+
+ENDED_STATES = frozenset({"done", "stopped", "failed"})
+
+
+class Inventory:
+    """A state bucket, read. Caches what never changes: plans, and manifests that were opened."""
+
+    def __init__(self, state: Store) -> None:
+        self.state = state
+        self._plans: dict[str, Plan] = {}
+        self._catalogues: dict[str, Catalogue] = {}
+
+    def catalogues(self, venues: Iterable[str]) -> dict[str, Catalogue]:
+        """The newest catalogue of each venue.
+
+        Raises:
+            UsageError: naming a venue without one, and the nearest that has one.
+        """
+        wanted = list(dict.fromkeys(venues))
+        with ThreadPoolExecutor(8) as pool:
+            found = dict(zip(wanted, pool.map(lambda venue: load_catalogue(self.state, venue), wanted), strict=True))
+        for venue, catalogue in found.items():
+            if catalogue is None:
+                known = list_venues(self.state)
+                raise UsageError(
+                    f"the state bucket has no catalogue of venue {venue!r}",
+                    hint=f"{nearest(venue, known, what='venues')}; or fetch it: engine instruments --venues {venue}",
+                )
+        return {venue: catalogue for venue, catalogue in found.items() if catalogue is not None}
+
+    def summaries(self, days: DayRange) -> list[Summary]:
+        """All manifests of these days, from listings alone; long ranges in parallel by month."""
+        pieces = list(_months(days))
+        with ThreadPoolExecutor(min(8, len(pieces))) as pool:
+            return [summary for found in pool.map(self._list, pieces) for summary in found]
+
+    def _list(self, days: DayRange) -> list[Summary]:
+        start, end = manifest_range(days)
+        return list_summaries(self.state, start=start, end=end)
+
+    def open_cell(self, cell: Cell) -> dict[str, Record]:
+        """What all manifests of a cell say together, by symbol."""
+        return read_cell(self.state, cell)
+
+    def plan(self, plan: str) -> Plan:
+        """A plan by its id."""
+        if plan not in self._plans:
+            self._plans[plan] = load_plan(self.state, plan)
+        return self._plans[plan]
+
+    def recent_runs(self, now: datetime) -> list[str]:
+        """Runs that may still be live, oldest first."""
+        return [run for run in list_runs(self.state) if _is_recent(run, now)]
+
+    def live(self, now: datetime) -> Mapping[Cell, Collection[LiveShard]]:
+        """The cells that live workers have before them: claimed, and the claimant's heartbeat is fresh."""
+        shards = []
+        for run in self.recent_runs(now):
+            claims = [held.claim for held in list_claims(self.state, run).values() if held.claim.state == "working"]
+            if not claims:
+                continue
+            beats = {beat.vm: beat for beat in list_heartbeats(self.state, run)}
+            records = read_launches(self.state, run)
+            for claim in claims:
+                beat = beats.get(claim.vm)
+                last = claim.since if beat is None else beat.written
+                if records and now - last < STALE_AFTER and (beat is None or beat.state not in ENDED_STATES):
+                    shards.append((run, self.plan(records[0].plan).shard(claim.shard)))
+        return live_cells(shards)
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """With what a plan is carried out."""
+
+    data_bucket: str
+    state_bucket: str
+    speed: Speed = LOCAL_SPEED
+    rates: Rates = FREE_OF_CHARGE
+    default_shards: int = 1
+    max_shards: int = 1000
+    allowance_bytes: int = 0
+    settings: Mapping[str, str] | None = None
+    prior_share: float = 1.0
+    """Scales the first guesses of file sizes, for a source that is not the real market."""
+
+
+def plan_request(inventory: Inventory, request: Request, means: Means, *, now: datetime) -> Plan:
+    """Plan a request against what the bucket holds. The catalogues of its venues must be there.
+
+    Raises:
+        UsageError: naming what is wrong with the request.
+    """
+    days = DayRange(request.start, request.end)
+    catalogues = inventory.catalogues(request.venues)
+    summaries = inventory.summaries(context_of(days))
+    sizes = Sizes(_recent_sizes(inventory, summaries, request), summaries, prior_share=means.prior_share)
+    return make_plan(
+        request,
+        catalogues=catalogues,
+        summaries=summaries,
+        open_cell=inventory.open_cell,
+        sizes=sizes,
+        speed=means.speed,
+        rates=means.rates,
+        default_shards=means.default_shards,
+        max_shards=means.max_shards,
+        data_bucket=means.data_bucket,
+        state_bucket=means.state_bucket,
+        now=now,
+        live=inventory.live(now),
+        allowance_bytes=means.allowance_bytes,
+        settings=means.settings or {},
+    )
+
+
+def check_range(
+    inventory: Inventory,
+    days: DayRange,
+    venues: Iterable[str],
+    data_types: Iterable[str],
+    *,
+    now: datetime,
+    symbols: tuple[str, ...] = (),
+    universe: str = "",
+) -> Coverage:
+    """The state of every cell of the range."""
+    catalogues = inventory.catalogues(venues)
+    scope = resolve_scope(symbols, universe, catalogues)
+    return assess(
+        days,
+        tuple(catalogues),
+        tuple(data_types),
+        catalogues=catalogues,
+        summaries=inventory.summaries(context_of(days)),
+        open_cell=inventory.open_cell,
+        now=now,
+        scope=scope,
+        live=inventory.live(now),
+    )
+
+
+SIZED_CELLS = 3
+"""How many recent cells of each (venue, data type) are opened to learn the sizes of single files."""
+
+
+def _recent_sizes(inventory: Inventory, summaries: Iterable[Summary], request: Request) -> list[tuple[File, int]]:
+    newest: dict[tuple[str, str], list[Cell]] = {}
+    for summary in sorted(summaries, key=lambda summary: summary.name.cell.day, reverse=True):
+        cell = summary.name.cell
+        if cell.venue in request.venues and cell.data_type in request.data_types:
+            cells = newest.setdefault((cell.venue, cell.data_type), [])
+            if len(cells) < SIZED_CELLS and cell not in cells:
+                cells.append(cell)
+    to_open = [cell for cells in newest.values() for cell in cells]
+    if not to_open:
+        return []
+    with ThreadPoolExecutor(min(16, len(to_open))) as pool:
+        opened = pool.map(lambda cell: list(file_sizes(cell, inventory.open_cell(cell))), to_open)
+        return [size for sizes in opened for size in sizes]
+
+
+def _is_recent(run: str, now: datetime) -> bool:
+    try:
+        return now - run_started(run) < LIVE_WITHIN
+    except UsageError:
+        return False
+
+
+def _months(days: DayRange) -> Iterable[DayRange]:
+    start = days.start
+    while start <= days.end:
+        following = (start.replace(day=1) + timedelta(days=32)).replace(day=1)
+        end = min(days.end, following - timedelta(days=1))
+        yield DayRange(start, end)
+        start = following

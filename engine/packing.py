@@ -1,0 +1,261 @@
+"""Spreading work over shards. Pure: the same work gives the same shards, in whatever order it is handed over.
+
+A unit is a file, and a file is never divided. Inside a shard work goes cell by cell, the largest cell first and in it the largest
+file first: cells complete from the start, and what runs long has begun early.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TypeVar
+
+from engine.clock import format_seconds
+from engine.errors import UsageError
+from engine.estimate import Speed, lower_bound, makespan
+from engine.model import Cell
+from engine.plan import STRATEGIES, Shard, Strategy, Work
+
+PIECES_PER_SHARE = 2
+"""Into how many pieces a fair share's worth of a divided cell goes. More level better and scatter the cell over more shards."""
+
+STEPS = 8
+"""Fleet sizes tried one by one above the least that could meet a deadline; then in growing strides."""
+
+_ROUNDING = 1 + 1e-9
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Some files of one cell that stay together."""
+
+    cell: Cell
+    files: tuple[tuple[str, int], ...]
+    """(symbol, compressed bytes), largest first."""
+    seconds: float
+    """Of one converter."""
+
+
+def pack(works: Iterable[Work], shards: int, strategy: Strategy = "balanced", *, speed: Speed) -> tuple[Shard, ...]:
+    """Spread work over shards so that their union is the work, without overlap.
+
+    - `balanced`: longest processing time first (Graham 1969) over whole cells, so the fullest shard is within 4/3 of the best
+      possible packing of the same pieces. Only a cell that is larger than a shard's fair share is divided, by files.
+    - `by-date`: contiguous blocks of days, level by time; with more shards than days, each day's cells are divided.
+    - `by-instrument`: each (venue, symbol) goes whole to one shard, over all days and data types.
+
+    Args:
+        works: cells to do; several of one cell are united.
+        shards: how many are wanted. Fewer come back, never an empty one, where there are fewer files (days' files, instruments),
+            or where one more would have nothing to end sooner.
+        strategy: one of `engine.plan.STRATEGIES`.
+        speed: of the VMs, to weigh files by seconds.
+
+    Raises:
+        UsageError: if `shards` is less than one, or there is no such strategy.
+    """
+    if shards < 1:
+        raise UsageError(f"{shards} shards cannot hold anything", hint="ask for one or more")
+    pieces = _cells(works, speed)
+    if not pieces:
+        return ()
+    if strategy == "balanced":
+        bins = _balanced(pieces, shards, speed)
+    elif strategy == "by-date":
+        bins = _by_date(pieces, shards, speed)
+    elif strategy == "by-instrument":
+        bins = _by_instrument(pieces, shards, speed)
+    else:
+        raise UsageError(f"there is no strategy {strategy!r}", hint=f"use {', '.join(STRATEGIES)}")
+    return tuple(_shard(index, content, speed) for index, content in enumerate(filter(None, bins)))
+
+
+def shards_for_deadline(
+    works: Iterable[Work], seconds: float, strategy: Strategy = "balanced", *, speed: Speed, max_shards: int
+) -> int:
+    """The smallest number of VMs that ends within `seconds` of the launch, boot included.
+
+    Raises:
+        UsageError: if no fleet up to `max_shards` does, naming the best that is possible.
+    """
+    pieces = _cells(works, speed)
+    if not pieces:
+        return 1
+    whole = [_work(piece.cell, piece.files, speed) for piece in pieces]
+    sizes = [size for piece in pieces for _, size in piece.files]
+
+    def span(count: int) -> float:
+        return makespan(pack(whole, count, strategy, speed=speed), speed)
+
+    low = 1
+    while low < max_shards and lower_bound(sizes, low, speed) > seconds:
+        low = min(max_shards, max(low + 1, math.floor(_least(sizes, seconds, speed))))
+    if lower_bound(sizes, low, speed) <= seconds:
+        for count in range(low, min(low + STEPS, max_shards) + 1):
+            if span(count) <= seconds:
+                return count
+        failed, stride = min(low + STEPS, max_shards), STEPS
+        while failed < max_shards:
+            count = min(failed + stride, max_shards)
+            if span(count) <= seconds:
+                return _bisect(failed, count, lambda vms: span(vms) <= seconds)
+            failed, stride = count, stride * 2
+    best = span(max_shards)
+    raise UsageError(
+        f"a finish within {format_seconds(seconds)} is not possible: {max_shards} VMs take {format_seconds(best)}",
+        hint=f"allow {format_seconds(best)}, ask for less, or raise the limit of VMs",
+    )
+
+
+def _least(sizes: Sequence[int], seconds: float, speed: Speed) -> float:
+    """VMs whose converters, all busy all the time, hold the work; more than anyone has if even boot takes too long."""
+    left = seconds - speed.boot_seconds
+    return sum(map(speed.file_seconds, sizes)) / (left * speed.converters) if left > 0 else 1e9
+
+
+def _bisect(failing: int, passing: int, passes: Callable[[int], bool]) -> int:
+    while passing - failing > 1:
+        middle = (failing + passing) // 2
+        if passes(middle):
+            passing = middle
+        else:
+            failing = middle
+    return passing
+
+
+def _cells(works: Iterable[Work], speed: Speed) -> list[_Piece]:
+    """Whole cells in a fixed order, each file once."""
+    cells: dict[Cell, dict[str, int]] = defaultdict(dict)
+    for work in works:
+        cells[work.cell].update(zip(work.symbols, work.bytes, strict=True))
+    return [_piece(cell, files.items(), speed) for cell, files in sorted(cells.items()) if files]
+
+
+def _piece(cell: Cell, files: Iterable[tuple[str, int]], speed: Speed) -> _Piece:
+    ordered = tuple(sorted(files, key=lambda file: (-file[1], file[0])))
+    return _Piece(cell, ordered, sum(speed.file_seconds(size) for _, size in ordered))
+
+
+def _level(items: Iterable[tuple[float, T]], count: int) -> list[list[T]]:
+    """Longest processing time first: each item, largest first, to the bin with the least so far."""
+    bins: list[list[T]] = [[] for _ in range(count)]
+    heap = [(0.0, 0, index) for index in range(count)]
+    for weight, item in sorted(items, key=lambda pair: -pair[0]):
+        load, held, index = heap[0]
+        bins[index].append(item)
+        heapq.heapreplace(heap, (load + weight, held + 1, index))
+    return bins
+
+
+def _balanced(cells: Sequence[_Piece], shards: int, speed: Speed) -> list[list[_Piece]]:
+    count = min(shards, sum(len(cell.files) for cell in cells))
+    fair = sum(cell.seconds for cell in cells) / count
+    pieces: list[_Piece] = []
+    for cell in cells:
+        if len(cell.files) > 1 and cell.seconds > fair * _ROUNDING:
+            parts = min(len(cell.files), math.ceil(cell.seconds / fair * PIECES_PER_SHARE))
+            weighed = ((speed.file_seconds(size), (symbol, size)) for symbol, size in cell.files)
+            pieces += (_piece(cell.cell, files, speed) for files in _level(weighed, parts) if files)
+        else:
+            pieces.append(cell)
+    return _level(((piece.seconds, piece) for piece in pieces), count)
+
+
+def _by_date(cells: Sequence[_Piece], shards: int, speed: Speed) -> list[list[_Piece]]:
+    days: dict[date, list[_Piece]] = defaultdict(list)
+    for cell in cells:
+        days[cell.cell.day].append(cell)
+    ordered = sorted(days)
+    loads = [sum(cell.seconds for cell in days[day]) for day in ordered]
+    if shards <= len(ordered):
+        return [[cell for day in ordered[start:end] for cell in days[day]] for start, end in _blocks(loads, shards)]
+    files = [sum(len(cell.files) for cell in days[day]) for day in ordered]
+    wanted = [1] * len(ordered)
+    heap = [(-load, index) for index, load in enumerate(loads) if files[index] > 1]
+    heapq.heapify(heap)
+    for _ in range(shards - len(ordered)):
+        if not heap:
+            break
+        index = heap[0][1]
+        wanted[index] += 1
+        if wanted[index] < files[index]:
+            heapq.heapreplace(heap, (-loads[index] / wanted[index], index))
+        else:
+            heapq.heappop(heap)
+    return [part for day, count in zip(ordered, wanted, strict=True) for part in _balanced(days[day], count, speed)]
+
+
+def _blocks(loads: Sequence[float], count: int) -> list[tuple[int, int]]:
+    """Exactly `count` contiguous, non-empty blocks (start, end exclusive) whose largest load is as small as possible."""
+    low, high = max(loads), sum(loads) * _ROUNDING
+    for _ in range(50):
+        middle = (low + high) / 2
+        if len(_fill(loads, middle)) <= count:
+            high = middle
+        else:
+            low = middle
+    blocks = _fill(loads, high)
+    while len(blocks) < count:
+        # The capacity is met with fewer: divide what is largest, so that nobody who asked for a VM goes without work.
+        at = max(
+            (index for index, (start, end) in enumerate(blocks) if end - start > 1), key=lambda i: sum(loads[slice(*blocks[i])])
+        )
+        start, end = blocks[at]
+        middle_day = min(range(start + 1, end), key=lambda cut: max(sum(loads[start:cut]), sum(loads[cut:end])))
+        blocks[at : at + 1] = [(start, middle_day), (middle_day, end)]
+    return blocks
+
+
+def _fill(loads: Sequence[float], capacity: float) -> list[tuple[int, int]]:
+    blocks: list[tuple[int, int]] = []
+    start, held = 0, 0.0
+    for index, load in enumerate(loads):
+        if index > start and held + load > capacity:
+            blocks.append((start, index))
+            start, held = index, 0.0
+        held += load
+    blocks.append((start, len(loads)))
+    return blocks
+
+
+def _by_instrument(cells: Sequence[_Piece], shards: int, speed: Speed) -> list[list[_Piece]]:
+    instruments: dict[tuple[str, str], list[_Piece]] = defaultdict(list)
+    for cell in cells:
+        for file in cell.files:
+            instruments[cell.cell.venue, file[0]].append(_piece(cell.cell, (file,), speed))
+    weighed = [(sum(piece.seconds for piece in instruments[key]), instruments[key]) for key in sorted(instruments)]
+    bins = _level(weighed, min(shards, len(weighed)))
+    return [[piece for pieces in content for piece in pieces] for content in bins]
+
+
+def _shard(index: int, pieces: Iterable[_Piece], speed: Speed) -> Shard:
+    """Pieces of the same cell united, cells in the order of work."""
+    cells: dict[Cell, list[tuple[str, int]]] = defaultdict(list)
+    for piece in pieces:
+        cells[piece.cell] += piece.files
+    work = sorted((_work(cell, files, speed) for cell, files in cells.items()), key=lambda part: (-part.seconds, part.cell))
+    return Shard(
+        index=index,
+        work=tuple(work),
+        files=sum(len(part.symbols) for part in work),
+        bytes=sum(sum(part.bytes) for part in work),
+        seconds=speed.elapsed(size for part in work for size in part.bytes),
+    )
+
+
+def _work(cell: Cell, files: Iterable[tuple[str, int]], speed: Speed) -> Work:
+    piece = _piece(cell, files, speed)
+    return Work(
+        day=cell.day,
+        data_type=cell.data_type,
+        venue=cell.venue,
+        symbols=tuple(symbol for symbol, _ in piece.files),
+        bytes=tuple(size for _, size in piece.files),
+        seconds=piece.seconds,
+    )

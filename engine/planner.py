@@ -1,0 +1,340 @@
+"""Making a plan out of a request: what is offered, less what is held, packed into shards and priced.
+
+Pure: catalogues, manifests, sizes, speeds and prices come in, a sealed plan comes out. Whoever calls this has read them from a
+bucket, and saves the plan.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from types import MappingProxyType
+
+from msgspec import structs
+
+from engine.catalogue import Catalogue, due
+from engine.clock import format_bytes, format_seconds, format_time
+from engine.coverage import LiveShard, require_catalogue
+from engine.errors import UsageError
+from engine.estimate import (
+    Rates,
+    Sizes,
+    Speed,
+    allowance_days,
+    allowance_end,
+    class_a_operations,
+    cost_lines,
+    lower_bound,
+    makespan,
+)
+from engine.expectation import Expectations, Scope, expect
+from engine.manifest import Summary
+from engine.model import DONE_OUTCOMES, Cell, DayRange, require_aware
+from engine.packing import pack, shards_for_deadline
+from engine.plan import STRATEGIES, Estimate, NotReady, Plan, Request, Shard, Work, seal
+from engine.tally import OpenCell, open_cells, tally_metadata
+from engine.thinness import few
+from engine.universe import nearest, resolve_scope
+
+NOTHING_TO_DO = "nothing to do"
+"""How the warning of a plan without shards begins."""
+
+
+def make_plan(
+    request: Request,
+    *,
+    catalogues: Mapping[str, Catalogue],
+    summaries: Iterable[Summary],
+    open_cell: OpenCell,
+    sizes: Sizes,
+    speed: Speed,
+    rates: Rates,
+    default_shards: int,
+    max_shards: int,
+    data_bucket: str,
+    state_bucket: str,
+    now: datetime,
+    live: Mapping[Cell, Collection[LiveShard]] = MappingProxyType({}),
+    allowance_bytes: int = 0,
+    settings: Mapping[str, str] = MappingProxyType({}),
+    universe_folder: Path | None = None,
+) -> Plan:
+    """Plan a request.
+
+    What the venues do not offer is counted, not planned; what manifests hold (ok, empty, waived) is not planned again unless
+    `request.refetch`; days that the source has not published are named with the hour they are due. If nothing is left the plan
+    has no shards and a warning that begins with `NOTHING_TO_DO`.
+
+    Args:
+        request: what a person asked for.
+        catalogues: venue -> what it offers; venues that are not asked for only serve to name the nearest.
+        summaries: manifests of the requested cells, from listings, in any order; more do no harm.
+        open_cell: reads a cell whose metadata does not prove what is done; called from several threads.
+        sizes: estimates of files.
+        speed: of one VM.
+        rates: prices, each with its source.
+        default_shards: fleet size if neither shards nor a deadline are asked for; less where there are fewer files.
+        max_shards: the most that the profile allows (quota, API keys and addresses).
+        data_bucket: where files go.
+        state_bucket: where plans, runs and manifests are.
+        now: the moment of planning.
+        live: shards that live workers hold, by cell.
+        allowance_bytes: the account's daily transfer allowance, 0 if it has none.
+        settings: worker settings that the plan fixes, by their environment names.
+        universe_folder: a folder of the user's own universes.
+
+    Raises:
+        UsageError: for a venue, data type, symbol, universe or strategy that nobody knows (naming the nearest), a reversed
+            range, a number of shards below zero, or a deadline that no allowed fleet can meet.
+    """
+    now = require_aware(now)
+    days = DayRange(request.start, request.end)
+    venues, data_types = _check(request, catalogues)
+    request = structs.replace(request, venues=venues, data_types=data_types)
+    offered = {venue: catalogues[venue] for venue in venues}
+    scope = resolve_scope(request.symbols, request.universe, offered, folder=universe_folder)
+    wanted = _want(days, venues, data_types, offered, scope)
+    warnings = [*_unlisted(request, days, data_types, offered, wanted.expectations), *_unoffered(venues, data_types, offered)]
+    todo, already_done = (wanted.symbols, 0) if request.refetch else _subtract(wanted, summaries, open_cell)
+    works = [_work(cell, symbols, sizes, speed) for cell, symbols in todo.items() if symbols]
+    warnings += _overlaps(works, live)
+    shards, limits = _split(request, works, speed, default_shards, max_shards, now)
+    warnings += limits
+    estimate = _estimate(works, shards, speed, rates, allowance_bytes)
+    warnings += _over_allowance(estimate, now)
+    if not works:
+        warnings.insert(0, _nothing(wanted, already_done))
+    return seal(
+        Plan(
+            created=now,
+            request=request,
+            data_bucket=data_bucket,
+            state_bucket=state_bucket,
+            catalogues={venue: catalogue.object_name for venue, catalogue in sorted(offered.items())},
+            shards=shards,
+            estimate=estimate,
+            already_done=already_done,
+            not_expected_cells=wanted.not_expected,
+            not_ready=tuple(NotReady(day, venue, due(day)) for day, venue in sorted(wanted.not_ready)),
+            warnings=tuple(warnings),
+            settings=dict(sorted(settings.items())),
+        )
+    )
+
+
+def _check(request: Request, catalogues: Mapping[str, Catalogue]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Venues and data types, each once, all of them known."""
+    from engine.datatypes import require_data_type
+
+    venues = tuple(dict.fromkeys(request.venues))
+    data_types = tuple(dict.fromkeys(require_data_type(name).name for name in request.data_types))
+    if not venues or not data_types:
+        raise UsageError("a plan needs at least one venue and one data type")
+    for venue in venues:
+        require_catalogue(catalogues, venue)
+    if request.strategy not in STRATEGIES:
+        raise UsageError(
+            f"there is no strategy {request.strategy!r}", hint=nearest(request.strategy, STRATEGIES, what="strategies")
+        )
+    if request.shards < 0:
+        raise UsageError(f"{request.shards} shards cannot hold anything", hint="ask for one or more")
+    return venues, data_types
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """The request as the catalogues see it."""
+
+    symbols: dict[Cell, tuple[str, ...]] = field(default_factory=dict)
+    """What is offered, published and in scope."""
+    expectations: dict[tuple[str, str], Expectations] = field(default_factory=dict)
+    not_ready: set[tuple[date, str]] = field(default_factory=set)
+    not_expected: int = 0
+    """Cells."""
+
+
+def _want(
+    days: DayRange,
+    venues: Sequence[str],
+    data_types: Sequence[str],
+    catalogues: Mapping[str, Catalogue],
+    scope: Scope | None,
+) -> _Wanted:
+    wanted = _Wanted()
+    for venue in venues:
+        symbols = None if scope is None else scope[venue]
+        for data_type, found in expect(catalogues[venue], data_types, days, symbols=symbols).items():
+            wanted.expectations[venue, data_type] = found
+            for day, expected in zip(days, found.by_day, strict=True):
+                if not expected.symbols:
+                    wanted.not_expected += 1
+                elif catalogues[venue].is_published(day):
+                    wanted.symbols[Cell(day, data_type, venue)] = expected.symbols
+                else:
+                    wanted.not_ready.add((day, venue))
+    return wanted
+
+
+def _subtract(wanted: _Wanted, summaries: Iterable[Summary], open_cell: OpenCell) -> tuple[dict[Cell, tuple[str, ...]], int]:
+    """What is left to do, and how many files are held."""
+    listed: dict[Cell, list[Summary]] = defaultdict(list)
+    for summary in summaries:
+        if summary.name.cell in wanted.symbols:
+            listed[summary.name.cell].append(summary)
+    todo = dict(wanted.symbols)
+    to_open: list[Cell] = []
+    held = 0
+    for cell, found in listed.items():
+        tally = tally_metadata(wanted.expectations[cell.venue, cell.data_type].at(cell.day), found)
+        if tally is not None and tally.done == tally.expected:
+            held += tally.done
+            del todo[cell]
+        elif tally is None or tally.done:
+            to_open.append(cell)
+    for cell, records in open_cells(to_open, open_cell).items():
+        done = {symbol for symbol, record in records.items() if record.entry.outcome in DONE_OUTCOMES}
+        left = tuple(symbol for symbol in todo[cell] if symbol not in done)
+        held += len(todo[cell]) - len(left)
+        todo[cell] = left
+    return todo, held
+
+
+def _work(cell: Cell, symbols: tuple[str, ...], sizes: Sizes, speed: Speed) -> Work:
+    estimated = sizes.estimate(cell, symbols)
+    return Work(
+        day=cell.day,
+        data_type=cell.data_type,
+        venue=cell.venue,
+        symbols=symbols,
+        bytes=estimated,
+        seconds=sum(map(speed.file_seconds, estimated)),
+    )
+
+
+def _split(
+    request: Request, works: Sequence[Work], speed: Speed, default_shards: int, max_shards: int, now: datetime
+) -> tuple[tuple[Shard, ...], list[str]]:
+    if not works:
+        return (), []
+    warnings = []
+    seconds = None if request.deadline is None else (require_aware(request.deadline) - now).total_seconds()
+    if seconds is not None and seconds <= 0:
+        raise UsageError(f"the deadline {request.deadline} has passed", hint="give a later one")
+    count = request.shards
+    if not count and seconds is not None:
+        count = shards_for_deadline(works, seconds, request.strategy, speed=speed, max_shards=max_shards)
+    if count > max_shards:
+        warnings.append(f"{count} shards were wanted, the profile allows {max_shards}")
+    count = min(count or default_shards, max_shards)
+    shards = pack(works, count, request.strategy, speed=speed)
+    if request.shards and len(shards) < count:
+        warnings.append(
+            f"{len(shards)} shard{'s hold' if len(shards) != 1 else ' holds'} all there is to do; {count} were wanted"
+        )
+    if seconds is not None and makespan(shards, speed) > seconds:
+        late = format_seconds(makespan(shards, speed) - seconds)
+        warnings.append(f"the deadline is missed by {late} with {len(shards)} VMs; without a number of shards it is met")
+    return shards, warnings
+
+
+def _estimate(works: Sequence[Work], shards: Sequence[Shard], speed: Speed, rates: Rates, allowance_bytes: int) -> Estimate:
+    files = sum(len(work.symbols) for work in works)
+    vm_hours = sum(speed.boot_seconds + shard.seconds for shard in shards) / 3600
+    operations = class_a_operations(
+        files=files, manifests=sum(len(shard.work) for shard in shards), shards=len(shards), vm_hours=vm_hours
+    )
+    return Estimate(
+        files=files,
+        bytes=sum(sum(work.bytes) for work in works),
+        cells=len(works),
+        makespan_seconds=makespan(shards, speed),
+        lower_bound_seconds=lower_bound((size for work in works for size in work.bytes), max(1, len(shards)), speed),
+        vm_hours=vm_hours,
+        costs=cost_lines(rates, vm_hours=vm_hours, class_a=operations),
+        allowance_bytes=allowance_bytes,
+    )
+
+
+# Warnings: what a person should know before the launch, most telling first, one line each.
+
+
+def _unlisted(
+    request: Request,
+    days: DayRange,
+    data_types: Sequence[str],
+    catalogues: Mapping[str, Catalogue],
+    expectations: Mapping[tuple[str, str], Expectations],
+) -> list[str]:
+    """Symbols given by hand that venues do not list, on all or on some days."""
+    warnings = []
+    by_hand = tuple(dict.fromkeys(request.symbols))
+    listed_days: dict[str, dict[str, int]] = {}
+    for venue in catalogues:
+        rows = [expectations[venue, data_type] for data_type in data_types]
+        listed_days[venue] = {
+            symbol: sum(any(symbol in row.by_day[index] for row in rows) for index in range(len(days))) for symbol in by_hand
+        }
+    for symbol in by_hand:
+        if not any(listed_days[venue][symbol] for venue in catalogues):
+            known = {listing.symbol for catalogue in catalogues.values() for listing in catalogue.listings}
+            hint = (
+                f"it is listed, but not for {', '.join(data_types)} on these days"
+                if symbol in known
+                else nearest(symbol, known, what="symbols")
+            )
+            raise UsageError(f"symbol {symbol!r} is not listed at {', '.join(catalogues)} in {days}", hint=hint)
+    for venue, counts in listed_days.items():
+        never = [symbol for symbol, count in counts.items() if not count]
+        sometimes = [f"{symbol} ({count} of {len(days)} days)" for symbol, count in counts.items() if 0 < count < len(days)]
+        if never:
+            warnings.append(f"{venue} does not list {few(never)}")
+        if sometimes:
+            warnings.append(f"{venue} lists on some days only: {few(sometimes)}")
+    return warnings
+
+
+def _unoffered(venues: Sequence[str], data_types: Sequence[str], catalogues: Mapping[str, Catalogue]) -> list[str]:
+    """Data types that none of the venues ever had: a mistake rather than a gap."""
+    offers = {venue: catalogues[venue].data_types() for venue in venues}
+    where = ", ".join(venues)
+    return [
+        f"{where} never offered {data_type}"
+        for data_type in data_types
+        if not any(data_type in offer for offer in offers.values())
+    ]
+
+
+def _overlaps(works: Sequence[Work], live: Mapping[Cell, Collection[LiveShard]]) -> list[str]:
+    """Other runs that work on the same cells right now."""
+    shared: dict[str, list[Cell]] = defaultdict(list)
+    for work in works:
+        for run in sorted({holder.run for holder in live.get(work.cell, ())}):
+            shared[run].append(work.cell)
+    return [
+        f"run {run} is working on {len(cells):,} of these cells, {min(cells)} among them; files commit once, the rest is wasted"
+        for run, cells in sorted(shared.items())
+    ]
+
+
+def _over_allowance(estimate: Estimate, now: datetime) -> list[str]:
+    needed = allowance_days(estimate.bytes, estimate.allowance_bytes)
+    if needed <= 1:
+        return []
+    end = allowance_end(estimate.bytes, estimate.allowance_bytes, now=now)
+    sizes = f"{format_bytes(estimate.bytes)} against an allowance of {format_bytes(estimate.allowance_bytes)} a UTC day"
+    return [f"{sizes}: {needed} days, not finished before {format_time(end)[:16]}Z"]
+
+
+def _nothing(wanted: _Wanted, already_done: int) -> str:
+    parts = []
+    if already_done:
+        parts.append(f"{already_done:,} file{'s are' if already_done != 1 else ' is'} held already")
+    if wanted.not_ready:
+        first = min(due(day) for day, _ in wanted.not_ready)
+        parts.append(f"not published yet, due {format_time(first)[:16]}Z")
+    if not parts:
+        parts.append("the venues offer nothing of this on these days")
+    return f"{NOTHING_TO_DO}: {', '.join(parts)}"
