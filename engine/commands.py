@@ -106,7 +106,7 @@ async def work_command(
         minimum=settings.text("log_level"),
     )
     async with (
-        _cloud_log(settings, logbook, run=run, vm=vm, zone=zone, instance_id=instance_id),
+        _cloud_log(settings, logbook, run=run, vm=vm, shards=identity.shards, zone=zone, instance_id=instance_id),
         open_source(settings, logbook) as source,
         _preemption(on_vm) as preempted,
     ):
@@ -120,7 +120,7 @@ async def work_command(
 
 @asynccontextmanager
 async def _cloud_log(
-    settings: Settings, logbook: Logbook, *, run: str, vm: str, zone: str, instance_id: str
+    settings: Settings, logbook: Logbook, *, run: str, vm: str, shards: tuple[int, ...], zone: str, instance_id: str
 ) -> AsyncIterator[None]:
     """Send the logbook's entries to Cloud Logging too, where the settings say so."""
     endpoint = settings.text("logging_endpoint")
@@ -132,7 +132,7 @@ async def _cloud_log(
     writer = CloudLogWriter(
         endpoint or None,
         settings.text("project"),
-        labels={"run": run, "vm": vm},
+        labels={"run": run, "vm": vm, "shard": ",".join(map(str, shards))},
         resource=GceInstance(instance_id, zone) if instance_id else None,
     )
     logbook.add_sink(writer)

@@ -30,7 +30,7 @@ def line_blocks(chunks: Iterable[bytes], block_bytes: int) -> Iterator[bytes]:
     """Join chunks and cut them again after the last newline of about every `block_bytes`. Only the last may lack a newline.
 
     Raises:
-        ContentFlaw: if a line is longer than `LINE_LIMIT` and than a block.
+        ContentFlaw: if a line is longer than `LINE_LIMIT`.
     """
     held: list[bytes] = []
     size = 0
@@ -41,14 +41,24 @@ def line_blocks(chunks: Iterable[bytes], block_bytes: int) -> Iterator[bytes]:
             continue
         text = b"".join(held)
         cut = text.rfind(b"\n") + 1
+        _require_short_lines(text)
         if cut:
             yield text[:cut]
             text = text[cut:]
-        elif size > LINE_LIMIT:
-            raise ContentFlaw(Reason.BAD_VALUE, f"a line has more than {LINE_LIMIT} bytes")
         held, size = [text], len(text)
     if size:
-        yield b"".join(held)
+        text = b"".join(held)
+        _require_short_lines(text)
+        yield text
+
+
+def _require_short_lines(text: bytes) -> None:
+    start = 0
+    while len(text) - start > LINE_LIMIT:
+        # The last newline within reach is all it takes: lines in front of it are shorter still.
+        start = text.rfind(b"\n", start, start + LINE_LIMIT + 1) + 1
+        if not start:
+            raise ContentFlaw(Reason.BAD_VALUE, f"a line has more than {LINE_LIMIT} bytes")
 
 
 def read_header(line: bytes) -> list[str]:
@@ -140,9 +150,8 @@ class BlockParser:
 
     def _locate(self, block: bytes, first_line: int, otherwise: str) -> ContentFlaw:
         """Find the cell that the parser stumbled over, by a second, slower reading."""
-        for number, line in enumerate(block.decode("utf-8").split("\n"), first_line):
-            if number == first_line + block.count(b"\n") and not line:
-                break  # what follows the last newline
+        lines = block.removesuffix(b"\n").decode("utf-8").split("\n")
+        for number, line in enumerate(lines, first_line):
             cells = _cells(line.removesuffix("\r"))
             if cells == self._header:
                 return ContentFlaw(Reason.BAD_VALUE, f"line {number} is the header again")
@@ -152,7 +161,7 @@ class BlockParser:
                 column = self._columns.get(name)
                 if column and (complaint := _complaint(column, cell)):
                     return ContentFlaw(Reason.BAD_VALUE, f"line {number}, column {name}: {complaint}")
-        last_line = first_line + block.count(b"\n")
+        last_line = first_line + len(lines) - 1
         return ContentFlaw(Reason.BAD_VALUE, f"lines {first_line} to {last_line}: {_shown(otherwise, 160)}")
 
 

@@ -198,12 +198,17 @@ def merge(manifests: Iterable[tuple[Manifest, int]]) -> dict[str, Record]:
 def _outranks(record: Record, other: Record) -> bool:
     rank, against = _rank(record), _rank(other)
     # Two objects may carry the same generation: then the content decides, so that no order of reading does.
-    return rank > against if rank != against else repr((record.entry, record.manifest)) > repr((other.entry, other.manifest))
+    return rank > against if rank != against else _content(record) > _content(other)
 
 
 def _rank(record: Record) -> tuple[bool, int, int]:
     done = record.entry.outcome is Outcome.OK
     return done, record.entry.generation if done else record.generation, record.generation
+
+
+def _content(record: Record) -> tuple[str, str, int, int, str, datetime]:
+    manifest = record.manifest
+    return repr(record.entry), manifest.run, manifest.shard, manifest.attempt, manifest.vm, manifest.written
 
 
 def list_summaries(store: Store, *, prefix: str | None = None, start: str = "", end: str = "") -> list[Summary]:

@@ -74,8 +74,9 @@ class ParquetFile:
             self._writer.is_open = False  # or its finalizer would try once more
         if self._sink is not None and self._output is not None:
             for path in (self._sink, _copy_of(self._sink)):
-                if path.is_file():
-                    path.unlink()
+                with suppress(OSError):  # what failed first says more
+                    if path.is_file():
+                        path.unlink()
 
     def _withdraw_order(self, written: pa.Buffer | None, metadata: dict[str, str]) -> pa.Buffer | None:
         """Copy the file into one that promises no order."""

@@ -163,6 +163,20 @@ def parse_launch_object(name: str) -> tuple[str, int]:
     return found["run"], int(found["number"])
 
 
+def launch_operation_object(run: str, number: int) -> str:
+    """The operation that the n-th launch became, written once the service has accepted it.
+
+    In a folder of its own, so that a listing of launch records shows launch records.
+    """
+    return f"{RUNS}{run}/operations/launch-{number}.json"
+
+
+def parse_launch_operation_object(name: str) -> tuple[str, int]:
+    """Inverse of `launch_operation_object`: (run, number)."""
+    found = _match(rf"{RUNS}{_RUN}/operations/launch-(?P<number>[1-9]\d*)\.json", name)
+    return found["run"], int(found["number"])
+
+
 def claim_prefix(run: str) -> str:
     """The folder of a run's claims."""
     return f"{RUNS}{run}/claims/"

@@ -129,6 +129,8 @@ class Source:
             connector=aiohttp.TCPConnector(limit=self._connections, ttl_dns_cache=300),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=self._silence_seconds),
         )
+        # aiohttp would silently send an idempotent request again; there is one retry layer, and it is ours.
+        self._session._retry_connection = False
         return self
 
     async def __aexit__(self, *_: object) -> None:

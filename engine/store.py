@@ -239,6 +239,18 @@ def open_client(*, project: str, endpoint: str = "") -> Any:
     return client
 
 
+def create_bucket(store: Store) -> bool:
+    """Create a store's bucket; False if it is there already."""
+    from google.api_core.exceptions import Conflict
+
+    with store._errors(""):
+        try:
+            store._client.create_bucket(store.bucket, timeout=CALL_TIMEOUT)
+        except Conflict:
+            return False
+    return True
+
+
 def open_store(bucket: str, *, project: str, endpoint: str = "") -> Store:
     """A bucket with a client of its own; see `open_client`."""
     return Store(open_client(project=project, endpoint=endpoint), bucket)

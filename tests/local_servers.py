@@ -27,6 +27,7 @@ class LocalServer:
     url: str
     root: Path
     pid: int
+    ports: dict[str, int]
 
     def get(self, path: str) -> Any:
         """JSON of a control route."""
@@ -65,7 +66,7 @@ def started(name: str, root: Path, *arguments: str, environment: dict[str, str] 
             time.sleep(0.02)
         ports = json.loads(ready.read_text())["ports"]
         port = ports.get("control", ports.get(name))
-        yield LocalServer(name, f"http://127.0.0.1:{port}", root, process.pid)
+        yield LocalServer(name, f"http://127.0.0.1:{port}", root, process.pid, ports)
     finally:
         process.terminate()
         process.wait(30)

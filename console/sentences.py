@@ -1,0 +1,34 @@
+"""Sentences that both front ends say about plans, runs and results. Pure text."""
+
+from __future__ import annotations
+
+from engine.clock import format_bytes, format_seconds
+from engine.model import DayRange
+from engine.plan import Plan
+
+
+def plural(count: int, word: str) -> str:
+    """`1 file`, `2 files`, `1,200 files`."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
+def money(dollars: float) -> str:
+    """`free`, `$0.40`, `$1,204`."""
+    if dollars == 0:
+        return "free"
+    return f"${dollars:,.2f}" if dollars < 1000 else f"${dollars:,.0f}"
+
+
+def plan_sentence(plan: Plan) -> str:
+    """One sentence of what a plan will do."""
+    request, estimate = plan.request, plan.estimate
+    days = DayRange(request.start, request.end)
+    if not plan.shards:
+        return f"Nothing to do for {days}."
+    low, expected, high = estimate.cost
+    cost = "free" if high == 0 else f"{money(expected)} ({money(low)} to {money(high)})"
+    done = f"; {plural(plan.already_done, 'file')} there already" if plan.already_done else ""
+    return (
+        f"Downloads {plural(estimate.files, 'file')} ({format_bytes(estimate.bytes)}) of {plural(estimate.cells, 'cell')} for {days} "
+        f"with {plural(len(plan.shards), 'VM')} in about {format_seconds(estimate.makespan_seconds)}, {cost}{done}."
+    )

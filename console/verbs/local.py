@@ -1,0 +1,164 @@
+"""`tickdeck local`: the cloud on this machine."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+
+from console.verbs.options import json_option, print_json, print_table
+from engine.errors import ConfigurationError, ExitCode
+from provision.local import cloud as local_cloud
+from provision.local.cloud import Cloud
+from provision.local.serving import FAULTS_PATH
+
+
+@click.group("local")
+def local_command() -> None:
+    """A whole cloud on this machine: storage, Compute, Cloud Logging and a Tardis stand-in, on 127.0.0.1 only."""
+
+
+def _root() -> Path:
+    return local_cloud.default_root()
+
+
+def _running() -> Cloud:
+    cloud = local_cloud.find(_root())
+    if cloud is None:
+        raise ConfigurationError("the local cloud is down", hint="start it: tickdeck local up")
+    return cloud
+
+
+@local_command.command("up")
+@click.option(
+    "--scenario", default="demo", show_default=True, help="The stand-in's market data: demo, tiny, traps or a TOML file."
+)
+@click.option(
+    "--source",
+    type=click.Choice(["stand-in", "tardis"]),
+    default="stand-in",
+    show_default=True,
+    help="Where market data comes from.",
+)
+def up(scenario: str, source: str) -> int:
+    """Start it, or find the one that runs."""
+
+    def report(step: str, state: str) -> None:
+        if state == "done":
+            click.echo(f"{step} answers")
+
+    cloud = local_cloud.up(_root(), scenario=scenario, stand_in=source == "stand-in", report=report)
+    click.echo(f'up; state in {cloud.root}; point other tools at it with: eval "$(tickdeck local env)"')
+    return ExitCode.DONE
+
+
+@local_command.command("down")
+def down() -> int:
+    """Stop it with all its VMs. The lake it holds stays."""
+    click.echo("stopped" if local_cloud.down(_root()) else "nothing was running")
+    return ExitCode.DONE
+
+
+@local_command.command("status")
+@json_option
+def status(as_json: bool) -> int:
+    """Each server's address and process. Exit code 69 if it is down."""
+    cloud = local_cloud.find(_root())
+    if cloud is None:
+        if as_json:
+            print_json({"running": False, "root": str(_root())})
+        else:
+            click.echo("the local cloud is down -> start it: tickdeck local up")
+        return ExitCode.UNAVAILABLE
+    rows = [
+        {
+            "service": server.name,
+            "pid": server.pid,
+            "url": cloud.logging_endpoint if server.name == "logs" else cloud.url(server.name),
+        }
+        for server in cloud.state.servers
+    ]
+    vms = json.loads(local_cloud.call(cloud, "compute", "/_tickdeck/vms"))
+    if as_json:
+        print_json({"running": True, "root": str(cloud.root), "scenario": cloud.state.scenario, "servers": rows, "vms": vms})
+    else:
+        print_table(("service", "pid", "address"), [(row["service"], row["pid"], row["url"]) for row in rows])
+        click.echo(f"{len(vms)} VMs; scenario {cloud.state.scenario or 'none (real source)'}; state in {cloud.root}")
+    return ExitCode.DONE
+
+
+@local_command.command("env")
+def env() -> int:
+    """Lines that point any tool at it: eval "$(tickdeck local env)"."""
+    for name, value in _running().environment().items():
+        click.echo(f"export {name}={shlex.quote(value)}")
+    return ExitCode.DONE
+
+
+@local_command.command("preempt")
+@click.argument("vm")
+@click.option("--grace", type=float, default=30.0, show_default=True, help="Seconds between the notice and the end.")
+def preempt(vm: str, grace: float) -> int:
+    """Take a VM away as a real zone does: notice, SIGTERM, end."""
+    local_cloud.call(_running(), "compute", "/_tickdeck/preempt", {"vm": vm, "grace_seconds": grace})
+    click.echo(f"{vm} is being preempted")
+    return ExitCode.DONE
+
+
+@local_command.command("kill")
+@click.argument("vm")
+def kill(vm: str) -> int:
+    """Cut a VM's power: no notice, no last word."""
+    local_cloud.call(_running(), "compute", "/_tickdeck/kill", {"vm": vm})
+    click.echo(f"{vm} is dead")
+    return ExitCode.DONE
+
+
+@local_command.group("chaos")
+def chaos() -> None:
+    """Faults as switches. SERVICE is storage, compute, logs or tardis."""
+
+
+_SERVICE = click.Choice(local_cloud.SERVICES)
+
+
+@chaos.command("list")
+def chaos_list() -> int:
+    """Armed faults and how often each has struck."""
+    cloud = _running()
+    rows: list[tuple[object, ...]] = []
+    for server in cloud.state.servers:
+        faults = json.loads(local_cloud.call(cloud, server.name, FAULTS_PATH)).get("faults", [])
+        rows += [(server.name, fault.get("fault", ""), fault.get("struck", 0), json.dumps(fault)) for fault in faults]
+    print_table(("service", "fault", "struck", "settings"), rows, right=(2,))
+    return ExitCode.DONE
+
+
+@chaos.command("arm")
+@click.argument("service", type=_SERVICE)
+@click.argument("fault")
+@click.argument("settings", nargs=-1, metavar="[KEY=VALUE]...")
+def chaos_arm(service: str, fault: str, settings: tuple[str, ...]) -> int:
+    """Arm a fault, e.g. `chaos arm tardis status status=503 count=20 match=/binance/`."""
+    body: dict[str, Any] = {"fault": fault}
+    for setting in settings:
+        key, _, value = setting.partition("=")
+        try:
+            body[key] = json.loads(value)
+        except ValueError:
+            body[key] = value
+    local_cloud.call(_running(), service, FAULTS_PATH, body)
+    click.echo(f"armed {fault} at {service}")
+    return ExitCode.DONE
+
+
+@chaos.command("clear")
+@click.argument("service", type=_SERVICE)
+def chaos_clear(service: str) -> int:
+    """Disarm all faults of a server."""
+    local_cloud.call(_running(), service, FAULTS_PATH, method="DELETE")
+    click.echo(f"{service} is well again")
+    return ExitCode.DONE

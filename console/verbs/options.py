@@ -1,0 +1,157 @@
+"""Options and output that several verbs share."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, datetime
+from typing import Any
+
+import click
+import msgspec
+
+from console.session import Session, open_session
+from engine.cli import Day, Words
+from engine.clock import parse_time
+from engine.errors import UsageError
+from engine.model import DayRange
+from engine.plan import STRATEGIES, Request
+
+Function = Callable[..., Any]
+
+
+def profile_option(function: Function) -> Function:
+    """`--profile`."""
+    return click.option("--profile", "profile_name", envvar="TICKDECK_PROFILE", default="", help="Profile [the active one].")(
+        function
+    )
+
+
+def json_option(function: Function) -> Function:
+    """`--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
+
+
+def range_options(function: Function) -> Function:
+    """`--venues`, `--data-types`, the days, `--symbols` and `--universe`."""
+    for option in (
+        click.option("--universe", default="", help="A named symbol list, e.g. tier1."),
+        click.option("--symbols", type=Words(), help="Only these dataset symbols [all that are expected]."),
+        click.option("--end-date", "--end", "end", type=Day(), help="Last day, inclusive [the first]."),
+        click.option(
+            "--start-date", "--start", "start", type=Day(), required=True, help="First day, UTC: 2024-05-01, yesterday, 7d."
+        ),
+        click.option("--data-types", "--data-type", "data_types", type=Words(), required=True, help="trades,book_snapshot_5,..."),
+        click.option("--venues", "--venue", "venues", type=Words(), required=True, help="Tardis exchange ids."),
+    ):
+        function = option(function)
+    return function
+
+
+def request_options(function: Function) -> Function:
+    """What decides how a request is split and carried out."""
+    for option in (
+        click.option("--refetch-empty", "refetch", is_flag=True, help="Ask again for files that were empty."),
+        click.option("--on-demand", is_flag=True, help="VMs that cannot be preempted [spot]."),
+        click.option("--machine-type", default="", help="Machine type [the profile's]."),
+        click.option("--deadline", help="Finish by this time (2024-05-02T06:00Z): then the VM count is the answer."),
+        click.option("--shards", type=click.IntRange(min=0), default=0, help="How many shards [by the profile]."),
+        click.option(
+            "--strategy", type=click.Choice(STRATEGIES), default="balanced", show_default=True, help="How work is split."
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def make_request(
+    *,
+    venues: tuple[str, ...],
+    data_types: tuple[str, ...],
+    start: date,
+    end: date | None,
+    symbols: tuple[str, ...] | None,
+    universe: str,
+    strategy: str = "balanced",
+    shards: int = 0,
+    deadline: str | None = None,
+    machine_type: str = "",
+    on_demand: bool = False,
+    refetch: bool = False,
+    mode: str = "download",
+) -> Request:
+    """A request out of options.
+
+    Raises:
+        UsageError: naming the option that cannot be meant.
+    """
+    days = DayRange(start, end or start)
+    moment: datetime | None = parse_time(deadline) if deadline else None
+    if moment is not None and shards:
+        raise UsageError("--deadline and --shards exclude each other", hint="give the one you know")
+    return Request(
+        mode=mode,
+        venues=venues,
+        data_types=data_types,
+        start=days.start,
+        end=days.end,
+        symbols=symbols or (),
+        universe=universe,
+        strategy=strategy,  # type: ignore[arg-type]  # click has checked it
+        shards=shards,
+        deadline=moment,
+        machine_type=machine_type,
+        provisioning_model="STANDARD" if on_demand else "SPOT",
+        refetch=refetch,
+    )
+
+
+def command_line(request: Request, verb: str = "deploy download") -> str:
+    """The headless command that does the same; what the Plan screen copies."""
+    words = [f"tickdeck {verb}", f"--venues {','.join(request.venues)}", f"--data-types {','.join(request.data_types)}"]
+    words += [f"--start {request.start}", f"--end {request.end}"]
+    if request.symbols:
+        words.append(f"--symbols {','.join(request.symbols)}")
+    if request.universe:
+        words.append(f"--universe {request.universe}")
+    if request.strategy != "balanced":
+        words.append(f"--strategy {request.strategy}")
+    if request.shards:
+        words.append(f"--shards {request.shards}")
+    if request.deadline:
+        words.append(f"--deadline {request.deadline:%Y-%m-%dT%H:%MZ}")
+    if request.machine_type:
+        words.append(f"--machine-type {request.machine_type}")
+    if request.provisioning_model != "SPOT":
+        words.append("--on-demand")
+    if request.refetch:
+        words.append("--refetch-empty")
+    return " ".join(words)
+
+
+def headless_session(profile_name: str = "", **options: Any) -> Session:
+    """A session that says on stderr what it starts, unless it was running already."""
+    return open_session(profile_name, report=_tell_starting, **options)
+
+
+def _tell_starting(step: str, state: str) -> None:
+    if step != "local cloud" and state == "running" and sys.stderr.isatty():
+        click.echo(f"starting the local cloud: {step}", err=True)
+
+
+def print_json(document: object) -> None:
+    """A document as JSON, indented; knows dates, dataclasses and the engine's types."""
+    click.echo(json.dumps(msgspec.to_builtins(document, str_keys=True, enc_hook=str), indent=1))
+
+
+def print_table(head: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()) -> None:
+    """Columns as wide as they need to be; `right` lists columns that are figures."""
+    texts = [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(head[i]), *(len(row[i]) for row in texts)) if texts else len(head[i]) for i in range(len(head))]
+    for row in ([*head], *texts):
+        cells = [
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        click.echo("  ".join(cells).rstrip())

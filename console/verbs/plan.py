@@ -1,0 +1,79 @@
+"""`tickdeck plan`: what a request would do, before anything is started."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from console.sentences import plan_sentence
+from console.verbs.options import (
+    command_line,
+    headless_session,
+    json_option,
+    make_request,
+    print_json,
+    print_table,
+    profile_option,
+    range_options,
+    request_options,
+)
+from engine.clock import format_bytes, format_seconds
+from engine.errors import ExitCode
+from engine.plan import Plan
+
+
+@click.command("plan")
+@range_options
+@request_options
+@click.option("--save", is_flag=True, help="Store the plan, so that it can be deployed by its id.")
+@profile_option
+@json_option
+def plan_command(*, profile_name: str, save: bool, as_json: bool, **options: Any) -> int:
+    """Show what a request would do: files, bytes, shards, time, cost. Starts nothing."""
+    request = make_request(**options)
+    session = headless_session(profile_name)
+    plan = session.plan(request)
+    if save and plan.shards:
+        session.save(plan)
+    if as_json:
+        print_json(plan)
+        return ExitCode.DONE
+    show_plan(plan)
+    click.echo(f"\nplan {plan.id}{' saved' if save and plan.shards else ''}; to do it:\n  {command_line(request)}")
+    return ExitCode.DONE
+
+
+def show_plan(plan: Plan) -> None:
+    """A plan for a person."""
+    click.echo(plan_sentence(plan))
+    for warning in plan.warnings:
+        click.echo(f"! {warning}")
+    for item in plan.not_ready:
+        click.echo(f"! {item.venue} {item.day} is not published yet, due {item.due:%Y-%m-%d %H:%M} UTC: left out")
+    if not plan.shards:
+        return
+    click.echo()
+    longest = max(shard.seconds for shard in plan.shards)
+    print_table(
+        ("shard", "cells", "files", "bytes", "time", "balance"),
+        (
+            (
+                shard.index,
+                len(shard.work),
+                shard.files,
+                format_bytes(shard.bytes),
+                format_seconds(shard.seconds),
+                "█" * max(1, round(24 * shard.seconds / longest)) if longest else "",
+            )
+            for shard in plan.shards
+        ),
+        right=(0, 1, 2, 3, 4),
+    )
+    estimate = plan.estimate
+    click.echo(
+        f"\nends {format_seconds(estimate.makespan_seconds)} after launch; no packing is faster than "
+        f"{format_seconds(estimate.lower_bound_seconds)}"
+    )
+    for line in estimate.costs:
+        click.echo(f"  ${line.expected:,.2f} (${line.low:,.2f} to ${line.high:,.2f})  {line.item}  [{line.source}, {line.dated}]")
