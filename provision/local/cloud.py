@@ -74,7 +74,7 @@ class Cloud:
 
     def url(self, service: str) -> str:
         """Base URL of a server's HTTP side."""
-        return f"http://{LOOPBACK}:{self.port(service, 'control' if service == 'logs' else 'http')}"
+        return f"http://{LOOPBACK}:{self.port(service, 'control' if service == 'logs' else '')}"
 
     @property
     def logging_endpoint(self) -> str:
