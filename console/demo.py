@@ -109,7 +109,7 @@ def count_mishaps(session: Session, truth: Truth, preempted: int) -> tuple[Misha
         planted[fault["fault"]] += fault["count"] or 0
     paths_404 = {row["path"] for row in log["requests"] if row["status"] == 404}
     outcomes = _recorded_outcomes(session, truth)
-    expected = Counter(file.expect for file in truth.files)
+    expected: Counter[str] = Counter(file.expect for file in truth.files)
     names = {"burst_429": "429 with Retry-After", "truncated_body": "body cut in transit"}
     mishaps = [Mishap(names.get(name, name), planted[name], struck[name]) for name in sorted(planted)]
     mishaps.append(Mishap("404 for a listed file", expected["not_found"], len(paths_404)))

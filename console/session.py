@@ -8,25 +8,35 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.catalogue import Catalogue
 from engine.clock import Clock, utc_now
 from engine.coverage import Coverage
-from engine.errors import ConfigurationError
+from engine.errors import ConfigurationError, UsageError
 from engine.estimate import LOCAL_SPEED, VM_SPEED, Rates
 from engine.inventory import Inventory, Means, check_range, plan_request
+from engine.launch import LaunchRecord
 from engine.loopback import guard
 from engine.model import DayRange
 from engine.plan import Plan, Request, save_plan
+from engine.run import new_run
 from engine.store import Store
 from provision.local import cloud as local_cloud
 from provision.local.cloud import Cloud, Report
 from provision.profile import Endpoints, Profile, resolve_profile, with_endpoints
+
+if TYPE_CHECKING:
+    from provision.actions import Proposal, Receipt
+    from provision.clients import ComputeClients
+    from provision.fleet import FleetSnapshot
+    from provision.logs import Batch, LogEntry, LogQuery
+    from provision.runs import RunReader
 
 LOCAL_SHARDS = 4
 """Default fleet of the local profile: what two cores keep busy."""
@@ -56,6 +66,9 @@ class Session:
         self.profile = profile
         self.cloud = cloud
         self.clock = clock
+        self.armed = False
+        """Whether a person has armed a protected profile for writing."""
+        self._snapshot: FleetSnapshot | None = None
         self._lock = threading.Lock()
 
     @cached_property
@@ -155,6 +168,182 @@ class Session:
         """The state of every cell of the range."""
         self.refresh_catalogues(venues)
         return check_range(self.inventory, days, venues, data_types, now=self.clock(), symbols=symbols, universe=universe)
+
+    # Fleet
+
+    @cached_property
+    def compute(self) -> ComputeClients:
+        """Compute clients. Importing them takes a second and 150 MB: never on the way to the first paint."""
+        from provision.clients import make_compute
+
+        return make_compute(self.profile)
+
+    @cached_property
+    def runs(self) -> RunReader:
+        """Reads runs from the state bucket."""
+        from provision.runs import RunReader
+
+        return RunReader(self.buckets.state)
+
+    def launch(
+        self,
+        plan: Plan,
+        *,
+        shards_only: frozenset[int] | None = None,
+        keep: bool = False,
+        vms: int = 0,
+        report: Callable[[str], None] = lambda _line: None,
+    ) -> Launched:
+        """Store the plan, write the launch record, ask for the VMs.
+
+        Args:
+            plan: as `plan` made it.
+            shards_only: launch only these shards.
+            keep: the VMs stay when their work is done, until their time limit.
+            vms: how many; by default one for each shard.
+            report: hears of each step.
+        """
+        from provision.launch import launch, preview
+        from provision.resources import region_zones
+
+        if keep:
+            raise UsageError("VMs that stay when their work is done are not there yet", hint="leave out --keep")
+        shards = sorted(shards_only) if shards_only is not None else None
+        self.save(plan)
+        self.inventory.remember(plan)
+        intent = preview(
+            self.profile,
+            plan,
+            vms or min(len(shards) if shards is not None else len(plan.shards), self.profile.max_vms),
+            run=new_run(self.clock()),
+            now=self.clock(),
+            shards=shards,
+            region_zones=region_zones(self.compute),
+        )
+        for warning in intent.warnings:
+            report(warning)
+        report(f"run {intent.order.run}: asking for {len(intent.order.vms)} VMs")
+        result = launch(self.profile, self.compute, self.buckets.state, intent, armed=self.armed, clock=self.clock)
+        return Launched(
+            run=result.order.run,
+            record=result.order,
+            created=tuple(sorted(result.created)),
+            failed=result.missing,
+            messages=(result.message, *(failure.message for failure in result.failures)),
+        )
+
+    def fleet(self, run: str = "") -> FleetSnapshot:
+        """The whole fleet now; progress is judged against the last look."""
+        from provision.fleet import observe
+
+        with self._lock:
+            snapshot = observe(self.profile, self.compute, self.runs, run=run or None, previous=self._snapshot, clock=self.clock)
+            self._snapshot = snapshot
+        return snapshot
+
+    def live_runs(self) -> list[str]:
+        """Runs with unfinished shards, oldest first."""
+        return [view.run for view in self.runs.live_runs(self.clock())]
+
+    def reconcile(self, run: str) -> str:
+        """Replace the VMs that a run has lost; says what was done, "" if there was nothing to do."""
+        from provision.reconcile import reconcile
+
+        results, given_up = reconcile(self.profile, self.compute, self.buckets.state, self.fleet(run), armed=self.armed, clock=self.clock)
+        lines = [f"{result.order.reason}: {', '.join(result.created)} asked for" for result in results if result.created]
+        lines += [result.message for result in results if not result.created and result.status != "superseded"]
+        return "; ".join([*lines, *(str(item) for item in given_up)])
+
+    def propose_drain(self, run: str) -> Proposal:
+        """Tell the run's workers to take no new work."""
+        from provision.actions import propose_drain
+
+        return propose_drain(self.profile, self.runs.read(run))
+
+    def propose_abort(self, run: str) -> Proposal:
+        """Delete all VMs of a run, whatever they do."""
+        from provision.actions import propose_abort
+
+        return propose_abort(self.profile, self.fleet(run), self.runs.read(run))
+
+    def propose_delete(self, names: Sequence[str]) -> Proposal:
+        """Delete these VMs; globs and short names as people type them."""
+        from provision.actions import propose_delete
+
+        return propose_delete(self.profile, self.fleet(), tuple(names))
+
+    def propose_cleanup(self) -> Proposal:
+        """What is provably of no use any more."""
+        from provision.cleanup import propose_cleanup, take_inventory
+
+        snapshot = self.fleet()
+        return propose_cleanup(self.profile, snapshot, take_inventory(self.compute, snapshot, clock=self.clock))
+
+    def apply(self, proposal: Proposal, *, report: Callable[[str], None] = lambda _line: None) -> Receipt:
+        """Do what a proposal says. Whoever calls this has asked the person."""
+        from provision.actions import ItemResult, apply
+
+        def progress(result: ItemResult, finished: int, total: int) -> None:
+            report(f"{finished} of {total}: {result.item.name} {result.message}")
+
+        return apply(
+            proposal,
+            profile=self.profile,
+            clients=self.compute,
+            state=self.buckets.state,
+            confirm=len(proposal.items),
+            armed=self.armed,
+            progress=progress,
+            clock=self.clock,
+        )
+
+    def serial(self, vm: str) -> str:
+        """The end of a VM's serial port."""
+        from provision.resources import read_serial_tail
+
+        row = self.fleet().find(vm)
+        if row is None or not row.exists:
+            raise UsageError(f"there is no VM {vm} to read the serial port of", hint=f"its log: tickdeck logs {vm}")
+        return read_serial_tail(self.compute, row.zone, vm)
+
+    # Logs
+
+    def log_query(
+        self, *, run: str = "", vms: tuple[str, ...] = (), min_severity: str = "DEFAULT", since: datetime | None = None, limit: int = 1000
+    ) -> LogQuery:
+        """A query of this profile's project; without `since` the last hour."""
+        from provision.logs import LogQuery
+
+        start = since or self.clock() - timedelta(hours=1)
+        return LogQuery(project=self.profile.project, since=start, run=run, vms=vms, min_severity=min_severity, limit=limit)
+
+    async def tail_logs(self, *, run: str = "", vms: tuple[str, ...] = (), min_severity: str = "DEFAULT") -> AsyncIterator[Batch]:
+        """New entries as they come, the recent ones first. On the event loop that shows them."""
+        from provision.clients import make_logging
+        from provision.logs import tail
+
+        clients = make_logging(self.profile)
+        async for batch in tail(clients, self.log_query(run=run, vms=vms, min_severity=min_severity)):
+            yield batch
+
+    def logs_of(self, run: str, vm: str = "", *, since: datetime | None = None, min_severity: str = "DEFAULT") -> list[LogEntry]:
+        """A worker's whole log from the state bucket: there also after the VM."""
+        from provision.logs import read_log_objects
+
+        return read_log_objects(self.buckets.state, run, vm, since=since, min_severity=min_severity)
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """What a launch came to."""
+
+    run: str
+    record: LaunchRecord
+    created: tuple[str, ...]
+    failed: tuple[str, ...]
+    """VMs that could not be made."""
+    messages: tuple[str, ...]
+    """What the service said about them."""
 
 
 def open_session(

@@ -39,7 +39,7 @@ class Reason(StrEnum):
     TRAILING_GARBAGE = "trailing_garbage"
     """Something that is no gzip member, and no zero padding, follows the last member."""
     WRONG_LENGTH = "wrong_length"
-    """The gzip is sound but has another length than announced: it was cut at the border of a member."""
+    """The gzip is sound but has another length than announced: most likely it was cut at the border of a member."""
     INVALID_UTF8 = "invalid_utf8"
     """The text is not UTF-8."""
     MISSING_COLUMN = "missing_column"

@@ -48,7 +48,7 @@ def convert(
 
     Args:
         source: a path, or a binary file object at its beginning, read in small pieces and left open. It may give short reads.
-        sink: where the Parquet goes, overwriting; None keeps it in `Conversion.parquet`. It exists only if the outcome is `ok`.
+        sink: where the Parquet goes, overwriting; None keeps it in `Conversion.parquet`. Only `ok` leaves a file that we wrote.
         data_type: what the columns must be.
         file: what the rows must be of: venue, symbol (unless it is a grouped id) and UTC day are checked in every row, and go
             into the metadata. None takes them as they come.
@@ -115,7 +115,7 @@ def _convert_stream(
         conversion,
         fingerprint=members.fingerprint,
         source_bytes=members.source_bytes,
-        csv_bytes=members.bytes,
+        csv_bytes=members.inflated_bytes,
         seconds=monotonic() - started,
     )
 
@@ -149,8 +149,7 @@ def _convert_members(
                 line += rows.count(b"\n")
         groups.finish()
         if expected_bytes is not None and members.source_bytes != expected_bytes:
-            detail = f"{members.source_bytes} bytes came instead of {expected_bytes}, cut at the border of a gzip member"
-            raise ContentFlaw(Reason.WRONG_LENGTH, detail)
+            raise ContentFlaw(Reason.WRONG_LENGTH, f"{members.source_bytes} bytes came instead of {expected_bytes}")
         if parser is None:
             return Conversion(Outcome.EMPTY, Reason.NO_DATA, "the source has no data: one gzip of zero bytes")
         tally = groups.tally

@@ -109,9 +109,7 @@ class Sizes:
         prior_share: scales all priors, for a source whose files are not those of the real market.
     """
 
-    def __init__(
-        self, files: Iterable[tuple[File, int]] = (), summaries: Iterable[Summary] = (), *, prior_share: float = 1.0
-    ) -> None:
+    def __init__(self, files: Iterable[tuple[File, int]] = (), summaries: Iterable[Summary] = (), *, prior_share: float = 1.0) -> None:
         self._prior_share = prior_share
         by_symbol: dict[tuple[str, str, str], dict[int, float]] = defaultdict(dict)
         for file, size in files:
@@ -137,8 +135,7 @@ class Sizes:
         if mean is not None and sum(priors) > 0:
             share = mean.near(day) * len(priors) / sum(priors)
         return tuple(
-            max(1, round(series.near(day) if series is not None else prior * share))
-            for series, prior in zip(known, priors, strict=True)
+            max(1, round(series.near(day) if series is not None else prior * share)) for series, prior in zip(known, priors, strict=True)
         )
 
 

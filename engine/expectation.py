@@ -99,7 +99,7 @@ def expect(
         if begin > last or end < first or begin > end:
             continue
         kinds[listing.symbol] = listing.kind
-        cut = _cut_days(listing)
+        cut = _cut_days(listing) if begin >= first or end <= last else ()
         for data_type in listing.data_types:
             if data_type not in events:
                 continue
@@ -131,10 +131,10 @@ def _listed_days(listing: Listing) -> tuple[int, int]:
     return begin, (date.max if listing.until is None else _utc(listing.until) - _TICK).toordinal()
 
 
-def _cut_days(listing: Listing) -> list[date]:
+def _cut_days(listing: Listing) -> tuple[date, ...]:
     """Days that it overlaps, but not as a whole."""
     ends = (listing.since,) if listing.until is None else (listing.since, listing.until)
-    return [moment.date() for moment in map(_utc, ends) if moment != day_start(moment.date())]
+    return tuple(moment.date() for moment in map(_utc, ends) if moment != day_start(moment.date()))
 
 
 def _by_day(
@@ -171,7 +171,5 @@ def _by_day(
         stretches.append(Expected(asked, whole, churn, digests))
     ends = [*borders[1:], days.end.toordinal() + 1]
     return tuple(
-        expected
-        for expected, border, end in zip(stretches, borders, ends, strict=True)
-        for expected in (expected,) * (end - border)
+        expected for expected, border, end in zip(stretches, borders, ends, strict=True) for expected in (expected,) * (end - border)
     )

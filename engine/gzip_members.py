@@ -66,7 +66,7 @@ class GzipMembers:
         self._ended = False
         self.source_bytes = 0
         """Compressed bytes read so far."""
-        self.bytes = 0
+        self.inflated_bytes = 0
         """Decompressed bytes so far."""
 
     def __iter__(self) -> Iterator[bytes]:
@@ -118,7 +118,7 @@ class GzipMembers:
             except zlib.error as error:
                 raise self._flaw(error) from None
             if chunk:
-                self.bytes += len(chunk)
+                self.inflated_bytes += len(chunk)
                 yield chunk
             if inflater.eof:
                 rest = inflater.unused_data

@@ -41,7 +41,6 @@ class Inventory:
     def __init__(self, state: Store) -> None:
         self.state = state
         self._plans: dict[str, Plan] = {}
-        self._catalogues: dict[str, Catalogue] = {}
 
     def catalogues(self, venues: Iterable[str]) -> dict[str, Catalogue]:
         """The newest catalogue of each venue.
@@ -80,6 +79,10 @@ class Inventory:
         if plan not in self._plans:
             self._plans[plan] = load_plan(self.state, plan)
         return self._plans[plan]
+
+    def remember(self, plan: Plan) -> None:
+        """Keep a plan that was just made, so that it need not be read back."""
+        self._plans[plan.id] = plan
 
     def recent_runs(self, now: datetime) -> list[str]:
         """Runs that may still be live, oldest first."""

@@ -76,9 +76,7 @@ def pack(works: Iterable[Work], shards: int, strategy: Strategy = "balanced", *,
     return tuple(_shard(index, content, speed) for index, content in enumerate(filter(None, bins)))
 
 
-def shards_for_deadline(
-    works: Iterable[Work], seconds: float, strategy: Strategy = "balanced", *, speed: Speed, max_shards: int
-) -> int:
+def shards_for_deadline(works: Iterable[Work], seconds: float, strategy: Strategy = "balanced", *, speed: Speed, max_shards: int) -> int:
     """The smallest number of VMs that ends within `seconds` of the launch, boot included.
 
     Raises:
@@ -87,7 +85,7 @@ def shards_for_deadline(
     pieces = _cells(works, speed)
     if not pieces:
         return 1
-    whole = [_work(piece.cell, piece.files, speed) for piece in pieces]
+    whole = [_work(piece) for piece in pieces]
     sizes = [size for piece in pieces for _, size in piece.files]
 
     def span(count: int) -> float:
@@ -203,9 +201,7 @@ def _blocks(loads: Sequence[float], count: int) -> list[tuple[int, int]]:
     blocks = _fill(loads, high)
     while len(blocks) < count:
         # The capacity is met with fewer: divide what is largest, so that nobody who asked for a VM goes without work.
-        at = max(
-            (index for index, (start, end) in enumerate(blocks) if end - start > 1), key=lambda i: sum(loads[slice(*blocks[i])])
-        )
+        at = max((index for index, (start, end) in enumerate(blocks) if end - start > 1), key=lambda i: sum(loads[slice(*blocks[i])]))
         start, end = blocks[at]
         middle_day = min(range(start + 1, end), key=lambda cut: max(sum(loads[start:cut]), sum(loads[cut:end])))
         blocks[at : at + 1] = [(start, middle_day), (middle_day, end)]
@@ -225,21 +221,30 @@ def _fill(loads: Sequence[float], capacity: float) -> list[tuple[int, int]]:
 
 
 def _by_instrument(cells: Sequence[_Piece], shards: int, speed: Speed) -> list[list[_Piece]]:
-    instruments: dict[tuple[str, str], list[_Piece]] = defaultdict(list)
+    weights: dict[tuple[str, str], float] = defaultdict(float)
     for cell in cells:
-        for file in cell.files:
-            instruments[cell.cell.venue, file[0]].append(_piece(cell.cell, (file,), speed))
-    weighed = [(sum(piece.seconds for piece in instruments[key]), instruments[key]) for key in sorted(instruments)]
-    bins = _level(weighed, min(shards, len(weighed)))
-    return [[piece for pieces in content for piece in pieces] for content in bins]
+        for symbol, size in cell.files:
+            weights[cell.cell.venue, symbol] += speed.file_seconds(size)
+    count = min(shards, len(weights))
+    bins = _level(((weights[instrument], instrument) for instrument in sorted(weights)), count)
+    owner = {instrument: index for index, content in enumerate(bins) for instrument in content}
+    pieces: list[list[_Piece]] = [[] for _ in range(count)]
+    for cell in cells:
+        parts: dict[int, list[tuple[str, int]]] = defaultdict(list)
+        for symbol, size in cell.files:
+            parts[owner[cell.cell.venue, symbol]].append((symbol, size))
+        for index, files in parts.items():
+            pieces[index].append(_piece(cell.cell, files, speed))
+    return pieces
 
 
 def _shard(index: int, pieces: Iterable[_Piece], speed: Speed) -> Shard:
     """Pieces of the same cell united, cells in the order of work."""
-    cells: dict[Cell, list[tuple[str, int]]] = defaultdict(list)
+    cells: dict[Cell, _Piece] = {}
     for piece in pieces:
-        cells[piece.cell] += piece.files
-    work = sorted((_work(cell, files, speed) for cell, files in cells.items()), key=lambda part: (-part.seconds, part.cell))
+        held = cells.get(piece.cell)
+        cells[piece.cell] = piece if held is None else _piece(piece.cell, held.files + piece.files, speed)
+    work = [_work(piece) for piece in sorted(cells.values(), key=lambda piece: (-piece.seconds, piece.cell))]
     return Shard(
         index=index,
         work=tuple(work),
@@ -249,12 +254,11 @@ def _shard(index: int, pieces: Iterable[_Piece], speed: Speed) -> Shard:
     )
 
 
-def _work(cell: Cell, files: Iterable[tuple[str, int]], speed: Speed) -> Work:
-    piece = _piece(cell, files, speed)
+def _work(piece: _Piece) -> Work:
     return Work(
-        day=cell.day,
-        data_type=cell.data_type,
-        venue=cell.venue,
+        day=piece.cell.day,
+        data_type=piece.cell.data_type,
+        venue=piece.cell.venue,
         symbols=tuple(symbol for symbol, _ in piece.files),
         bytes=tuple(size for _, size in piece.files),
         seconds=piece.seconds,

@@ -136,9 +136,7 @@ def _check(request: Request, catalogues: Mapping[str, Catalogue]) -> tuple[tuple
     for venue in venues:
         require_catalogue(catalogues, venue)
     if request.strategy not in STRATEGIES:
-        raise UsageError(
-            f"there is no strategy {request.strategy!r}", hint=nearest(request.strategy, STRATEGIES, what="strategies")
-        )
+        raise UsageError(f"there is no strategy {request.strategy!r}", hint=nearest(request.strategy, STRATEGIES, what="strategies"))
     if request.shards < 0:
         raise UsageError(f"{request.shards} shards cannot hold anything", hint="ask for one or more")
     return venues, data_types
@@ -231,9 +229,7 @@ def _split(
     count = min(count or default_shards, max_shards)
     shards = pack(works, count, request.strategy, speed=speed)
     if request.shards and len(shards) < count:
-        warnings.append(
-            f"{len(shards)} shard{'s hold' if len(shards) != 1 else ' holds'} all there is to do; {count} were wanted"
-        )
+        warnings.append(f"{len(shards)} shard{'s hold' if len(shards) != 1 else ' holds'} all there is to do; {count} were wanted")
     if seconds is not None and makespan(shards, speed) > seconds:
         late = format_seconds(makespan(shards, speed) - seconds)
         warnings.append(f"the deadline is missed by {late} with {len(shards)} VMs; without a number of shards it is met")
@@ -243,9 +239,7 @@ def _split(
 def _estimate(works: Sequence[Work], shards: Sequence[Shard], speed: Speed, rates: Rates, allowance_bytes: int) -> Estimate:
     files = sum(len(work.symbols) for work in works)
     vm_hours = sum(speed.boot_seconds + shard.seconds for shard in shards) / 3600
-    operations = class_a_operations(
-        files=files, manifests=sum(len(shard.work) for shard in shards), shards=len(shards), vm_hours=vm_hours
-    )
+    operations = class_a_operations(files=files, manifests=sum(len(shard.work) for shard in shards), shards=len(shards), vm_hours=vm_hours)
     return Estimate(
         files=files,
         bytes=sum(sum(work.bytes) for work in works),
@@ -300,11 +294,7 @@ def _unoffered(venues: Sequence[str], data_types: Sequence[str], catalogues: Map
     """Data types that none of the venues ever had: a mistake rather than a gap."""
     offers = {venue: catalogues[venue].data_types() for venue in venues}
     where = ", ".join(venues)
-    return [
-        f"{where} never offered {data_type}"
-        for data_type in data_types
-        if not any(data_type in offer for offer in offers.values())
-    ]
+    return [f"{where} never offered {data_type}" for data_type in data_types if not any(data_type in offer for offer in offers.values())]
 
 
 def _overlaps(works: Sequence[Work], live: Mapping[Cell, Collection[LiveShard]]) -> list[str]:

@@ -133,9 +133,7 @@ class RowGroups:
                 shown = format_time(moment) if moment else str(local[row])
                 raise ContentFlaw(Reason.WRONG_DAY, f"line {self._line(row)}: local_timestamp {shown} is not on that day")
 
-    def _check_category(
-        self, arrays: dict[str, Any], name: str, accept: Callable[[str], bool], reason: Reason, complaint: str
-    ) -> None:
+    def _check_category(self, arrays: dict[str, Any], name: str, accept: Callable[[str], bool], reason: Reason, complaint: str) -> None:
         array = arrays[name]
         for position, value in enumerate(array.dictionary.to_pylist()):
             if not accept(value):

@@ -84,9 +84,7 @@ def tally_metadata(expected: Expected, summaries: Sequence[Summary]) -> Tally | 
         return None
     empty = tuple(symbol for symbol in empty if symbol in expected)
     counts = {Outcome.OK: size - len(empty), Outcome.EMPTY: len(empty)}
-    return Tally(
-        size, counts, True, found.rows, found.source_bytes, found.covered_minutes, empty, bad_symbols={}, of_whole_cell=True
-    )
+    return Tally(size, counts, True, found.rows, found.source_bytes, found.covered_minutes, empty, bad_symbols={}, of_whole_cell=True)
 
 
 def tally_records(expected: Expected, records: Mapping[str, Record]) -> Tally:

@@ -111,13 +111,15 @@ def few(symbols: Sequence[str], most: int = 5) -> str:
 
 
 def _below_band(figures: Sequence[DayFigures], place: int) -> list[str]:
+    """Why a day is below its band. What is not far below the largest value around cannot be far below the median of any of them."""
     today = figures[place]
     reasons: list[str] = []
-    if not today.has_waived:
+    around = figures[max(0, place - GOOD_DAYS) : place + 1 + GOOD_DAYS]
+    if not today.has_waived and today.rows < ROWS_SHARE * max(other.rows for other in around):
         rows = [other.rows for other in _baseline(figures, place, strict=False)]
         if median := below_band(today.rows, rows, ROWS_SHARE):
             reasons.append(f"{today.rows:,} rows, usually {median:,}")
-    if today.minutes and not today.partial:
+    if today.minutes and not today.partial and today.minutes < MINUTES_SHARE * max(other.minutes for other in around):
         minutes = [other.minutes for other in _baseline(figures, place, strict=True)]
         if median := below_band(today.minutes, minutes, MINUTES_SHARE):
             reasons.append(f"{today.minutes:,} covered minutes, usually {median:,}")

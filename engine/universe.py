@@ -186,9 +186,7 @@ def _member(words: Sequence[str], *, where: str) -> Instrument | ExactId:
     pair = _PAIR.fullmatch(rest[0].upper()) if len(rest) == 1 else None
     if kind in _KINDS and pair is not None:
         return Instrument(kind, pair[1], pair[2])
-    raise UsageError(
-        f"{where}: {' '.join(words)!r} names no symbol", hint='write "spot BTC/USDT", "id BTC-27DEC24" or "include tier1"'
-    )
+    raise UsageError(f"{where}: {' '.join(words)!r} names no symbol", hint='write "spot BTC/USDT", "id BTC-27DEC24" or "include tier1"')
 
 
 def _spellings(kind: str, base: str, quote: str) -> frozenset[str]:
