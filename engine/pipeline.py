@@ -290,24 +290,29 @@ class Pipeline:
         )
 
     async def _write_manifest(self, cell: _CellWork, attempt: Attempt) -> None:
-        """Record what is known; open if a file of the cell has no outcome yet."""
-        work = cell.work
-        catalogue = self._catalogues.get(work.venue)
-        manifest = Manifest(
-            day=work.day,
-            data_type=work.data_type,
-            venue=work.venue,
-            run=attempt.run,
-            shard=attempt.shard,
-            attempt=attempt.attempt,
-            vm=attempt.vm,
-            written=self._clock(),
-            open=len(cell.entries) < len(work.symbols),
-            engine_version=__version__,
-            catalogue=catalogue.object_name if catalogue else "",
-            entries=tuple(cell.entries[symbol] for symbol in sorted(cell.entries)),
-        )
-        await self._in_thread(self._uploads, write_manifest, self._state, manifest)
+        """Record what is known; open if a file of the cell has no outcome yet.
+
+        A stop that comes while it is being written waits for it instead of writing a second one.
+        """
+        if cell.writing is None:
+            work = cell.work
+            catalogue = self._catalogues.get(work.venue)
+            manifest = Manifest(
+                day=work.day,
+                data_type=work.data_type,
+                venue=work.venue,
+                run=attempt.run,
+                shard=attempt.shard,
+                attempt=attempt.attempt,
+                vm=attempt.vm,
+                written=self._clock(),
+                open=len(cell.entries) < len(work.symbols),
+                engine_version=__version__,
+                catalogue=catalogue.object_name if catalogue else "",
+                entries=tuple(cell.entries[symbol] for symbol in sorted(cell.entries)),
+            )
+            cell.writing = asyncio.create_task(self._in_thread(self._uploads, write_manifest, self._state, manifest))
+        await asyncio.shield(cell.writing)
         cell.closed = True
 
     async def _carry(self, file: File, size: int, cell: _CellWork, attempt: Attempt, counts: Counter[Outcome]) -> None:
@@ -503,6 +508,7 @@ class _CellWork:
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     landing: set[asyncio.Task[None]] = field(default_factory=set)
     """Tasks past their download: at a stop they may finish."""
+    writing: asyncio.Task[str] | None = None
     closed: bool = False
 
 
