@@ -1,0 +1,111 @@
+"""Cleanup: finds what is provably garbage and proposes to delete it. Each row says why, how old it is and what it costs a day.
+
+Only finding is here; deleting goes through `provision.actions`, as everything does. A VM that was lost while its run goes on is
+not garbage: a person may have stopped it, and reconcile decides what takes its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+
+from engine.clock import Clock, utc_now
+from provision.actions import Item, Proposal
+from provision.clients import ComputeClients
+from provision.fleet import FleetSnapshot
+from provision.prices import cost_per_hour, disk_cost_per_day, idle_address_cost_per_day
+from provision.profile import Profile
+from provision.resources import Address, Disk, Inventory, Vm, list_addresses, list_disks, watched_zones
+from provision.runs import Phase, RunView
+from provision.vm_state import FleetVm
+
+ENDED_FOR = timedelta(minutes=3)
+"""A worker that ended this long ago and whose VM still runs: its host did not power it off."""
+
+SETTLED_AFTER = timedelta(minutes=10)
+"""A disk without a VM, or an address without a user, may belong to something that is just being made."""
+
+
+def take_inventory(clients: ComputeClients, snapshot: FleetSnapshot, *, clock: Clock = utc_now) -> Inventory:
+    """The disks and addresses that exist, beside the VMs of a snapshot.
+
+    Raises:
+        EngineError: if anything could not be listed.
+    """
+    zones = watched_zones(clients)
+    with ThreadPoolExecutor(max_workers=2, thread_name_prefix="inventory") as pool:
+        disks, addresses = pool.submit(list_disks, clients, zones), pool.submit(list_addresses, clients)
+        vms = tuple(row.vm for row in snapshot.vms if row.vm is not None)
+        return Inventory(clock(), vms, disks.result(), addresses.result())
+
+
+def propose_cleanup(profile: Profile, snapshot: FleetSnapshot, inventory: Inventory) -> Proposal:
+    """What is garbage. Pure; strangers' resources never appear, not even as refused."""
+    now = inventory.taken
+    views = {view.run: view for view in snapshot.runs}
+    items = [item for row in snapshot.vms if (item := _judge_vm(profile, row, views, now)) is not None]
+    items += [item for disk in inventory.disks if (item := _judge_disk(profile, disk, inventory.vms, now)) is not None]
+    items += [item for address in inventory.addresses if (item := _judge_address(profile, address, now)) is not None]
+    return Proposal("cleanup", profile.project, tuple(items))
+
+
+def _judge_vm(profile: Profile, row: FleetVm, views: Mapping[str, RunView], now: datetime) -> Item | None:
+    vm = row.vm
+    if vm is None or vm.ownership is None:
+        return None
+    why = _garbage_vm(vm, row, views.get(vm.ownership.run), now)
+    if why is None:
+        return None
+    disk = disk_cost_per_day(profile, profile.disk_type, vm.disk_gb)
+    cost = disk if row.dead else cost_per_hour(profile, vm.machine_type, vm.model) * 24
+    return Item("vm", vm.name, why, vm.zone, vm.id, vm.ownership.run, vm.status, _age(vm.created, now), cost)
+
+
+def _garbage_vm(vm: Vm, row: FleetVm, view: RunView | None, now: datetime) -> str | None:
+    """Why a VM of ours is garbage; None if that cannot be proved."""
+    ownership = vm.ownership
+    assert ownership is not None
+    heartbeat = row.heartbeat
+    ended = heartbeat is not None and heartbeat.exit_code >= 0
+    if vm.status == "TERMINATED":
+        if ended and heartbeat is not None:
+            return f"its worker ended with exit code {heartbeat.exit_code}"
+        if row.replaced_by:
+            return f"{row.replaced_by} took its place"
+        if view is not None and view.phase(now) is not Phase.RUNNING:
+            return f"run {view.run} is {view.phase(now)}"
+    elif vm.status == "RUNNING" and ended and heartbeat is not None and now - heartbeat.written > ENDED_FOR:
+        return f"its worker ended {(now - heartbeat.written).total_seconds() / 60:.0f} min ago, and it still runs"
+    if ownership.expires is not None and now > ownership.expires:
+        return f"expired {ownership.expires:%Y-%m-%d %H:%M} UTC"
+    return None
+
+
+def _judge_disk(profile: Profile, disk: Disk, vms: tuple[Vm, ...], now: datetime) -> Item | None:
+    ownership = disk.ownership
+    if ownership is None or disk.users or disk.status != "READY" or not _is_settled(disk.created, now):
+        return None
+    if any(vm.name == disk.name and vm.zone == disk.zone for vm in vms):
+        return None
+    cost = disk_cost_per_day(profile, disk.kind, disk.size_gb)
+    why = f"{disk.size_gb} GB that no VM uses"
+    return Item("disk", disk.name, why, disk.zone, disk.id, ownership.run, disk.status, _age(disk.created, now), cost)
+
+
+def _judge_address(profile: Profile, address: Address, now: datetime) -> Item | None:
+    ownership = address.ownership
+    if ownership is None or address.users or address.status != "RESERVED" or not _is_settled(address.created, now):
+        return None
+    cost = idle_address_cost_per_day(profile)
+    why = f"{address.address} is reserved and nothing uses it"
+    age = _age(address.created, now)
+    return Item("address", address.name, why, address.region, address.id, ownership.run, address.status, age, cost)
+
+
+def _is_settled(created: datetime | None, now: datetime) -> bool:
+    return created is not None and now - created > SETTLED_AFTER
+
+
+def _age(created: datetime | None, now: datetime) -> float | None:
+    return (now - created).total_seconds() if created else None

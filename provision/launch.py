@@ -1,0 +1,209 @@
+"""Launching VMs for a plan: preview, order, request, receipt. The order is in the bucket before any VM is asked for.
+
+A launch that was cut off at any point is taken up again by `resume_launch`: the same order makes the same request with the same
+request id, so that the service makes one fleet of however many tries.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from engine.clock import Clock, utc_now
+from engine.errors import ConfigurationError, UsageError
+from engine.estimate import Rates
+from engine.launch import LaunchedVm
+from engine.plan import Plan, save_plan
+from engine.store import Store
+from provision.clients import ComputeClients
+from provision.labels import make_labels
+from provision.names import shard_name, single_name
+from provision.orders import LaunchOrder, vm_metadata
+from provision.placing import WAIT_SECONDS, LaunchResult, place_order, require_same, resume_launch
+from provision.prices import find_rates
+from provision.profile import Profile, require_writable
+
+__all__ = ["LaunchIntent", "LaunchResult", "launch", "make_order", "preview", "resume_launch", "share_shards"]
+
+GRACE = timedelta(hours=1)
+"""From the end of the run limit to the expiry on the labels: time to look at what is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchIntent:
+    """What a launch would do."""
+
+    order: LaunchOrder
+    plan: Plan
+    rates: Rates | None
+    """Prices of its first machine type; None if the table does not know it."""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def cost_per_hour(self) -> float | None:
+        """US dollars of all its VMs; None if there is no price."""
+        rates = self.rates
+        if rates is None:
+            return None
+        return len(self.order.vms) * (rates.vm_hour.dollars + rates.disk_hour.dollars + rates.ip_hour.dollars)
+
+
+def share_shards(plan: Plan, vms: int, *, shards: Sequence[int] | None = None) -> list[tuple[int, ...]]:
+    """Give each VM shards of a plan, longest first to the VM with the least; each VM works its own in order of index.
+
+    Args:
+        vms: at least 1; more than shards are not used.
+        shards: part of the plan; None: all.
+
+    Raises:
+        UsageError: if there is nothing to share, or a shard is named twice.
+        ConfigurationError: if the plan has no such shard.
+    """
+    wanted = [plan.shard(index) for index in (range(len(plan.shards)) if shards is None else shards)]
+    if vms < 1 or not wanted:
+        raise UsageError(f"{len(wanted)} shards on {vms} VMs", hint="at least one of each")
+    if len({shard.index for shard in wanted}) < len(wanted):
+        raise UsageError("a shard is named twice")
+    loads: list[tuple[float, int, list[int]]] = [(0.0, place, []) for place in range(min(vms, len(wanted)))]
+    for shard in sorted(wanted, key=lambda shard: (-shard.seconds, shard.index)):
+        seconds, place, own = min(loads, key=lambda load: (load[0], len(load[2]), load[1]))
+        own.append(shard.index)
+        loads[place] = (seconds + shard.seconds, place, own)
+    return sorted(tuple(sorted(own)) for _, _, own in loads)
+
+
+def preview(
+    profile: Profile,
+    plan: Plan,
+    vms: int,
+    *,
+    run: str,
+    now: datetime,
+    shards: Sequence[int] | None = None,
+    taken: Collection[str] = (),
+    region_zones: Sequence[str] = (),
+) -> LaunchIntent:
+    """What launching a plan would do. Asks nobody and writes nothing.
+
+    Args:
+        vms: how many; a VM owns several shards where there are fewer VMs than shards.
+        run: the new run's name, from `engine.run.new_run`.
+        now: UTC.
+        shards: a part of the plan, e.g. of `--shards-only 40-59`.
+        taken: names of VMs that exist.
+        region_zones: all zones of the region (`provision.resources.region_zones`), so that those not in the profile are denied.
+
+    Raises:
+        UsageError, ConfigurationError: if the plan and the profile do not go together.
+    """
+    if vms > profile.max_vms:
+        raise UsageError(f"{vms} VMs, but profile {profile.name} allows {profile.max_vms}", hint="raise max_vms, or plan fewer shards")
+    if plan.data_bucket != profile.data_bucket or plan.state_bucket != profile.state:
+        raise ConfigurationError(
+            f"plan {plan.id} is for buckets {plan.data_bucket} and {plan.state_bucket},"
+            f" profile {profile.name} for {profile.data_bucket} and {profile.state}",
+            hint="use the plan's profile, or plan again",
+        )
+    owned = share_shards(plan, vms, shards=shards)
+    warnings = []
+    if len(owned) < vms:
+        warnings.append(f"{vms} VMs for {len(owned)} shards: {vms - len(owned)} are not needed")
+    single = len(owned) == 1
+    names = [single_name(now.date(), taken)] if single else [shard_name(run, own[0]) for own in owned]
+    order = make_order(
+        profile,
+        plan,
+        run=run,
+        number=1,
+        vms={name: LaunchedVm(shards=own) for name, own in zip(names, owned, strict=True)},
+        now=now,
+        region_zones=region_zones,
+    )
+    rates = find_rates(profile, machine_type=order.machine_types[0], model=order.provisioning_model)
+    if rates is None:
+        warnings.append(f"no price is known for {order.machine_types[0]} in {profile.region}")
+    return LaunchIntent(order, plan, rates, tuple(warnings))
+
+
+def make_order(
+    profile: Profile,
+    plan: Plan,
+    *,
+    run: str,
+    number: int,
+    vms: Mapping[str, LaunchedVm],
+    now: datetime,
+    region_zones: Sequence[str] = (),
+    model: str = "",
+    reason: str = "launch",
+) -> LaunchOrder:
+    """The order for these VMs, with everything that its request is made of.
+
+    Raises:
+        ConfigurationError: if the image has no digest, no zone is left, or a setting of the plan may not be in metadata.
+    """
+    zones = profile.zones or tuple(region_zones)
+    strays = sorted(set(zones) - set(region_zones)) if region_zones else []
+    if not zones or strays:
+        raise ConfigurationError(
+            f"region {profile.region} has no zone {strays[0]}" if strays else f"profile {profile.name} has no zones",
+            hint=f"zones are {', '.join(region_zones)}" if region_zones else "name some in the profile",
+        )
+    request = plan.request
+    machine_types = (request.machine_type,) if request.machine_type else profile.machine_types
+    expires = now + timedelta(seconds=profile.max_run_seconds) + GRACE
+    return LaunchOrder(
+        run=run,
+        number=number,
+        plan=plan.id,
+        created=now,
+        owner=profile.owner,
+        request_id=str(uuid.uuid4()),
+        project=profile.project,
+        region=profile.region,
+        zones=zones,
+        denied_zones=tuple(zone for zone in region_zones if zone not in zones),
+        machine_types=machine_types,
+        provisioning_model=model or request.provisioning_model or profile.provisioning_model,
+        max_run_seconds=profile.max_run_seconds,
+        expires=expires,
+        data_bucket=plan.data_bucket,
+        state_bucket=plan.state_bucket,
+        labels=make_labels(owner=profile.owner, run=run, plan=plan.id, expires=expires),
+        vms=dict(vms),
+        reason=reason,
+        image=profile.image,
+        boot_image=profile.boot_image,
+        disk_gb=profile.disk_gb,
+        disk_type=profile.disk_type,
+        network=profile.network,
+        subnetwork=profile.subnetwork,
+        external_ip=profile.external_ip,
+        service_account=profile.worker_service_account,
+        metadata=vm_metadata(profile, plan, run),
+    )
+
+
+def launch(
+    profile: Profile,
+    clients: ComputeClients,
+    state: Store,
+    intent: LaunchIntent,
+    *,
+    armed: bool = False,
+    wait_seconds: float = WAIT_SECONDS,
+    clock: Clock = utc_now,
+) -> LaunchResult:
+    """Launch what was previewed: plan and order into the bucket, then one request for all VMs.
+
+    Raises:
+        WriteRefused: if the profile may not write.
+        StoreError, NotPermitted: if plan, audit or order could not be written; then nothing was asked for.
+        CloudUnavailable: if the service cannot be reached; then `resume_launch` takes it up.
+    """
+    require_writable(profile, armed=armed)
+    require_same(profile, clients, state, intent.order)
+    save_plan(state, intent.plan)
+    return place_order(profile, clients, state, intent.order, verb="launch", wait_seconds=wait_seconds, clock=clock)

@@ -1,0 +1,257 @@
+"""Launch orders: the launch record that workers read, together with all else that the request for VMs is made of.
+
+The engine reads the same objects as `engine.launch.LaunchRecord` and ignores the rest. Because the whole request follows from the
+order, another process can send it again, byte for byte, after the one that wrote the order died.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from engine.documents import JSON, decode, encode
+from engine.errors import AlreadyExists, ConfigurationError, GenerationMismatch
+from engine.launch import LaunchRecord
+from engine.paths import launch_object, launch_operation_object
+from engine.plan import Plan
+from engine.store import Store
+from provision.cloud_init import render_user_data
+from provision.profile import Profile, require_image
+
+SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+"""The widest scope, because limits belong in the roles of the account."""
+
+ENVIRONMENT_ITEM = "tickdeck-env"
+RUN_ITEM = "td-run"
+
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
+_SECRET = re.compile(r"SECRET|PASSWORD|PASSWD|TOKEN|CREDENTIAL|(^|_)(API_?)?KEY(_|$)")
+
+
+class LaunchOrder(LaunchRecord, frozen=True, kw_only=True):
+    """A launch record and the rest of its request."""
+
+    image: str = ""
+    """The engine's container."""
+    boot_image: str = ""
+    disk_gb: int = 10
+    disk_type: str = "pd-standard"
+    network: str = "global/networks/default"
+    subnetwork: str = ""
+    external_ip: bool = True
+    service_account: str = ""
+    denied_zones: tuple[str, ...] = ()
+    """Zones of the region that are not in `zones`. Unless denied they would be allowed, and nobody would look for VMs there."""
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    """Metadata items of the VMs."""
+
+
+class LaunchFailure(msgspec.Struct, frozen=True, kw_only=True):
+    """Why VMs of an order were not made."""
+
+    kind: str
+    """A `provision.operations.FailureKind`."""
+    code: str
+    message: str
+    zone: str = ""
+    vms: tuple[str, ...] = ()
+    """Empty: it concerns all that are missing."""
+
+
+class LaunchOperation(msgspec.Struct, frozen=True, kw_only=True):
+    """The service's answer to an order: written when it was accepted or refused, and again when it has ended."""
+
+    schema: int = 1
+    run: str
+    number: int
+    request_id: str
+    operation: str = ""
+    """Name of the operation in the order's region; empty if the request itself was refused."""
+    accepted: datetime
+    ended: datetime | None = None
+    """When somebody saw it ended."""
+    created: dict[str, str] = msgspec.field(default_factory=dict)
+    """VM -> zone, of those that were made."""
+    failures: tuple[LaunchFailure, ...] = ()
+
+    def failure_for(self, vm: str) -> LaunchFailure | None:
+        """Why a VM was not made; None if it was, or nobody knows."""
+        if self.ended is None or vm in self.created:
+            return None
+        return next((failure for failure in self.failures if vm in failure.vms or not failure.vms), None)
+
+
+def worker_environment(profile: Profile, plan: Plan, run: str) -> dict[str, str]:
+    """What a worker is told by its environment. Never a secret.
+
+    Raises:
+        ConfigurationError: if the plan fixes a setting that looks like a secret, or that no env-file can hold.
+    """
+    environment = {
+        **plan.settings,
+        "TICKDECK_RUN": run,
+        "DATA_BUCKET": plan.data_bucket,
+        "STATE_BUCKET": plan.state_bucket,
+        "GOOGLE_CLOUD_PROJECT": profile.project,
+    }
+    if profile.kind == "local":
+        environment |= {
+            "STORAGE_EMULATOR_HOST": profile.endpoints.storage,
+            "TICKDECK_LOGGING_ENDPOINT": profile.endpoints.logging,
+            "TARDIS_API_URL": profile.tardis_api,
+            "TARDIS_DATASETS_URL": profile.tardis_datasets,
+        }
+    return {key: _check_variable(key, value) for key, value in environment.items() if value}
+
+
+def render_environment(environment: Mapping[str, str]) -> str:
+    """KEY=VALUE lines, as docker's `--env-file` reads them: no quotes, nothing is expanded."""
+    return "".join(f"{key}={value}\n" for key, value in sorted(environment.items()))
+
+
+def vm_metadata(profile: Profile, plan: Plan, run: str) -> dict[str, str]:
+    """The metadata items of the VMs of a run."""
+    return {
+        ENVIRONMENT_ITEM: render_environment(worker_environment(profile, plan, run)),
+        RUN_ITEM: run,
+        "user-data": render_user_data(require_image(profile), secret=profile.tardis_secret),
+        "block-project-ssh-keys": "TRUE",
+        "enable-oslogin": "TRUE",
+        "google-logging-enabled": "true",
+    }
+
+
+def bulk_insert_request(order: LaunchOrder) -> Any:
+    """The `BulkInsertRegionInstanceRequest` that asks for the VMs of this order.
+
+    Explicit names, because numbers of a name pattern go on after the highest there is. `min_count=1`, because by default one
+    failure undoes all. Ranked machine types go into the flexibility policy; a single one is simply the machine type.
+    """
+    from google.cloud import compute_v1 as gce
+
+    properties = gce.InstanceProperties(
+        labels=order.labels,
+        metadata=gce.Metadata(items=[gce.Items(key=key, value=value) for key, value in sorted(order.metadata.items())]),
+        disks=[
+            gce.AttachedDisk(
+                boot=True,
+                auto_delete=True,
+                initialize_params=gce.AttachedDiskInitializeParams(
+                    source_image=order.boot_image,
+                    disk_size_gb=order.disk_gb,
+                    disk_type=order.disk_type,
+                    labels=order.labels,
+                ),
+            )
+        ],
+        network_interfaces=[_network_interface(order)],
+        scheduling=gce.Scheduling(
+            provisioning_model=order.provisioning_model,
+            instance_termination_action="DELETE",
+            automatic_restart=False,
+            on_host_maintenance="TERMINATE",
+            max_run_duration=gce.Duration(seconds=order.max_run_seconds),
+        ),
+        shielded_instance_config=gce.ShieldedInstanceConfig(enable_secure_boot=True, enable_vtpm=True, enable_integrity_monitoring=True),
+    )
+    if order.service_account:
+        properties.service_accounts = [gce.ServiceAccount(email=order.service_account, scopes=[SCOPE])]
+    names = gce.BulkInsertInstanceResourcePerInstanceProperties
+    allow, deny = gce.LocationPolicyLocation(preference="ALLOW"), gce.LocationPolicyLocation(preference="DENY")
+    resource = gce.BulkInsertInstanceResource(
+        count=len(order.vms),
+        min_count=1,
+        instance_properties=properties,
+        per_instance_properties={name: names(name=name) for name in order.vms},
+        location_policy=gce.LocationPolicy(
+            target_shape="ANY",
+            locations={
+                **{f"zones/{zone}": allow for zone in order.zones},
+                **{f"zones/{zone}": deny for zone in order.denied_zones},
+            },
+        ),
+    )
+    if len(order.machine_types) > 1:
+        selection = gce.InstanceFlexibilityPolicyInstanceSelection
+        resource.instance_flexibility_policy = gce.InstanceFlexibilityPolicy(
+            instance_selections={
+                f"rank-{rank}": selection(machine_types=[machine_type], rank=rank) for rank, machine_type in enumerate(order.machine_types)
+            }
+        )
+    else:
+        properties.machine_type = order.machine_types[0]
+        resource.instance_properties = properties
+    return gce.BulkInsertRegionInstanceRequest(
+        project=order.project,
+        region=order.region,
+        request_id=order.request_id,
+        bulk_insert_instance_resource_resource=resource,
+    )
+
+
+def write_order(state: Store, order: LaunchOrder) -> LaunchOrder:
+    """Write an order create-once; returns the order that stands in the bucket under its number: ours, or somebody else's."""
+    name = launch_object(order.run, order.number)
+    try:
+        state.put(name, encode(order), if_generation=0, content_type=JSON)
+    except AlreadyExists:
+        standing = read_order(state, order.run, order.number)
+        if standing is None:
+            raise ConfigurationError(f"{name} was deleted while it was written", hint="nothing may delete launch records") from None
+        return standing
+    return order
+
+
+def read_order(state: Store, run: str, number: int) -> LaunchOrder | None:
+    """An order by its number, or None."""
+    name = launch_object(run, number)
+    found = state.get(name)
+    return None if found is None else decode(found.data, LaunchOrder, name=name)
+
+
+def write_operation(state: Store, operation: LaunchOperation) -> None:
+    """Write down what became of an order so far. One that has ended is never overwritten."""
+    name = launch_operation_object(operation.run, operation.number)
+    try:
+        state.put(name, encode(operation), if_generation=0, content_type=JSON)
+    except AlreadyExists:
+        found = state.get(name)
+        if found is None or operation.ended is None or decode(found.data, LaunchOperation, name=name).ended is not None:
+            return
+        # Losing this means that another console saw the same end and said so.
+        with contextlib.suppress(GenerationMismatch):
+            state.put(name, encode(operation), if_generation=found.generation, content_type=JSON)
+
+
+def read_operation(state: Store, run: str, number: int) -> LaunchOperation | None:
+    """The service's answer to an order, or None if it never came, or nobody lived to write it down."""
+    name = launch_operation_object(run, number)
+    found = state.get(name)
+    return None if found is None else decode(found.data, LaunchOperation, name=name)
+
+
+def _network_interface(order: LaunchOrder) -> Any:
+    from google.cloud import compute_v1 as gce
+
+    interface = gce.NetworkInterface(network=order.network)
+    if order.subnetwork:
+        interface.subnetwork = order.subnetwork
+    if order.external_ip:
+        interface.access_configs = [gce.AccessConfig(name="External NAT", type_="ONE_TO_ONE_NAT")]
+    return interface
+
+
+def _check_variable(key: str, value: str) -> str:
+    if _SECRET.search(key):
+        raise ConfigurationError(
+            f"{key} looks like a secret; VM metadata can be read by everybody in the project",
+            hint="put it into Secret Manager and name its version in the profile (tardis_secret)",
+        )
+    if not _VARIABLE.fullmatch(key) or "\n" in value or "\r" in value or "\x00" in value:
+        raise ConfigurationError(f"{key}={value!r} cannot stand in an env-file", hint="one line, name in capitals")
+    return value

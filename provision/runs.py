@@ -1,0 +1,217 @@
+"""What the state bucket says about a run: its launch orders, claims, heartbeats, and whether it was drained.
+
+Read once per look and shared by the fleet, cleanup and reconcile. Orders never change, so each is fetched once; what changes comes
+in one listing per kind, whatever the number of VMs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+import msgspec
+
+from engine.claims import Claim, list_claims
+from engine.documents import JSON, decode, encode
+from engine.errors import AlreadyExists, ConfigurationError, UsageError
+from engine.heartbeat import Heartbeat, list_heartbeats
+from engine.launch import list_runs
+from engine.paths import drain_object, launch_object, parse_launch_object, run_prefix
+from engine.run import run_started
+from engine.store import Store
+from provision.orders import LaunchOperation, LaunchOrder, read_operation
+
+LOOK_BACK = timedelta(days=14)
+"""Runs that began earlier are not looked at unless asked for by name, or a VM says it belongs to one."""
+
+
+class Phase(StrEnum):
+    """How far a run is."""
+
+    RUNNING = "running"
+    DRAINING = "draining"
+    """Told to stop; what is in flight may still be finishing."""
+    FINISHED = "finished"
+    """Every shard of its launches is done."""
+    EXPIRED = "expired"
+    """Unfinished, and past the moment at which nobody should need its VMs any more."""
+
+
+class DrainOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """The word to a run's workers to take no new work. Its presence is what counts; the content is for people."""
+
+    schema: int = 1
+    run: str
+    verb: str = "drain"
+    """`drain` or `abort`."""
+    who: str = ""
+    when: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run as the state bucket has it at one moment."""
+
+    run: str
+    orders: tuple[LaunchOrder, ...]
+    """Oldest first."""
+    heartbeats: Mapping[str, Heartbeat] = field(default_factory=dict)
+    """By VM."""
+    claims: Mapping[int, Claim] = field(default_factory=dict)
+    """By shard."""
+    drain: DrainOrder | None = None
+    operations: Mapping[int, LaunchOperation] = field(default_factory=dict)
+    """The service's answers by the number of the order. Without one the service never heard of it, or its answer was lost."""
+
+    @property
+    def plan(self) -> str:
+        """The plan's hash."""
+        return self.orders[0].plan
+
+    @property
+    def shards(self) -> tuple[int, ...]:
+        """Every shard of its launches."""
+        return tuple(sorted({shard for order in self.orders for vm in order.vms.values() for shard in vm.shards}))
+
+    @property
+    def unfinished(self) -> tuple[int, ...]:
+        """The shards that no claim says are done."""
+        return tuple(shard for shard in self.shards if shard not in self.claims or self.claims[shard].state != "done")
+
+    @property
+    def expires(self) -> datetime:
+        """The latest expiry of its launches."""
+        return max(order.expires for order in self.orders)
+
+    def phase(self, now: datetime) -> Phase:
+        """How far it is."""
+        if not self.unfinished:
+            return Phase.FINISHED
+        if self.drain is not None:
+            return Phase.DRAINING
+        return Phase.EXPIRED if now > self.expires else Phase.RUNNING
+
+    def find(self, vm: str) -> LaunchOrder | None:
+        """The newest order that asked for a VM of this name."""
+        return next((order for order in reversed(self.orders) if vm in order.vms), None)
+
+    def replaced_by(self) -> dict[str, str]:
+        """VM -> the VM that took over its shards, for all that were replaced."""
+        return {
+            earlier: name
+            for order in self.orders
+            for name, launched in order.vms.items()
+            for earlier in filter(None, launched.replaces.split(","))
+        }
+
+
+class RunReader:
+    """Reads runs from one state bucket; keeps the orders it has read. Safe to use from several threads."""
+
+    def __init__(self, state: Store) -> None:
+        self._state = state
+        self._orders: dict[str, LaunchOrder] = {}
+        self._ended: dict[tuple[str, int], LaunchOperation] = {}
+        self._over: set[str] = set()
+
+    def read(self, run: str) -> RunView:
+        """A run as it is now.
+
+        Raises:
+            UsageError: if there is no such run.
+        """
+        with ThreadPoolExecutor(max_workers=4, thread_name_prefix="run") as pool:
+            heartbeats = pool.submit(list_heartbeats, self._state, run)
+            claims = pool.submit(list_claims, self._state, run)
+            drain = pool.submit(read_drain, self._state, run)
+            orders = self._read_orders(run)
+            if not orders:
+                raise UsageError(f"there is no run {run!r} in bucket {self._state.bucket}", hint="list them: tickdeck fleet --runs")
+            return RunView(
+                run=run,
+                orders=orders,
+                heartbeats={heartbeat.vm: heartbeat for heartbeat in heartbeats.result()},
+                claims={shard: held.claim for shard, held in claims.result().items()},
+                drain=drain.result(),
+                operations=self._read_operations(run, orders),
+            )
+
+    def read_all(self, runs: Iterable[str]) -> tuple[RunView, ...]:
+        """Several runs; names without a launch record are left out."""
+        views = []
+        for run in runs:
+            try:
+                views.append(self.read(run))
+            except UsageError:
+                continue
+        return tuple(views)
+
+    def live_runs(self, now: datetime, *, also: Iterable[str] = ()) -> tuple[RunView, ...]:
+        """Runs that are running or draining, oldest first, and those in `also` (a VM says it belongs to them) whatever their phase.
+
+        A run that was found finished or expired is not read again unless it is in `also`.
+        """
+        wanted = set(also)
+        recent = [run for run in list_runs(self._state) if run not in self._over and _is_recent(run, now)]
+        views = self.read_all(sorted({*recent, *wanted}))
+        for view in views:
+            if view.phase(now) in (Phase.FINISHED, Phase.EXPIRED):
+                self._over.add(view.run)
+        return tuple(view for view in views if view.run not in self._over or view.run in wanted)
+
+    def _read_orders(self, run: str) -> tuple[LaunchOrder, ...]:
+        numbers = sorted(
+            parse_launch_object(info.name)[1] for info in self._state.list(f"{run_prefix(run)}launch-") if info.name.endswith(".json")
+        )
+        orders = []
+        for number in numbers:
+            name = launch_object(run, number)
+            if name not in self._orders:
+                found = self._state.get(name)
+                if found is None:
+                    continue
+                self._orders[name] = decode(found.data, LaunchOrder, name=name)
+            orders.append(self._orders[name])
+        return tuple(orders)
+
+    def _read_operations(self, run: str, orders: Iterable[LaunchOrder]) -> dict[int, LaunchOperation]:
+        found = {}
+        for order in orders:
+            key = (run, order.number)
+            operation = self._ended.get(key) or read_operation(self._state, run, order.number)
+            if operation is not None:
+                found[order.number] = operation
+                if operation.ended is not None:
+                    self._ended[key] = operation
+        return found
+
+
+def read_drain(state: Store, run: str) -> DrainOrder | None:
+    """The order to drain a run, or None. One that we cannot read is an order all the same."""
+    name = drain_object(run)
+    found = state.get(name)
+    if found is None:
+        return None
+    try:
+        return decode(found.data, DrainOrder, name=name)
+    except ConfigurationError:
+        return DrainOrder(run=run)
+
+
+def write_drain(state: Store, order: DrainOrder) -> bool:
+    """Tell a run's workers to take no new work; False if they were told before."""
+    try:
+        state.put(drain_object(order.run), encode(order), if_generation=0, content_type=JSON)
+    except AlreadyExists:
+        return False
+    return True
+
+
+def _is_recent(run: str, now: datetime) -> bool:
+    try:
+        return now - run_started(run) < LOOK_BACK
+    except UsageError:
+        return True
