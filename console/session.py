@@ -19,7 +19,7 @@ from engine.catalogue import Catalogue
 from engine.clock import Clock, utc_now
 from engine.coverage import Coverage
 from engine.errors import ConfigurationError, UsageError
-from engine.estimate import LOCAL_SPEED, VM_SPEED, Rates
+from engine.estimate import LOCAL_SPEED, VM_SPEED, Rates, Speed
 from engine.inventory import Inventory, Means, check_range, plan_request
 from engine.launch import LaunchRecord
 from engine.loopback import guard
@@ -41,11 +41,14 @@ if TYPE_CHECKING:
 LOCAL_SHARDS = 4
 """Default fleet of the local profile: what two cores keep busy."""
 
-LOCAL_WORKER_SETTINGS = {"HEARTBEAT_SECONDS": "2", "LOG_FLUSH_SECONDS": "20", "HEAL_SECONDS": "3"}
+LOCAL_WORKER_SETTINGS = {"HEARTBEAT_SECONDS": "2", "LOG_FLUSH_SECONDS": "20", "HEAL_SECONDS": "3", "MAX_CONCURRENT": "8"}
 """A local run lasts a minute, not hours: its workers speak more often."""
 
-STAND_IN_SHARE = 0.05
+STAND_IN_SHARE = 0.007
 """Files of the stand-in over those of the real market, for first guesses of size."""
+
+STAND_IN_SPEED = Speed(bytes_per_second=1.0e6, converters=1, seconds_per_file=0.05, boot_seconds=4.0)
+"""The stand-in sends as fast as a vendor far away, not as a disk."""
 
 CATALOGUE_AGE = timedelta(hours=1)
 """A catalogue that is older is asked for again before planning."""
@@ -108,9 +111,7 @@ class Session:
         from engine.source import Source
 
         async def ask() -> dict[str, Catalogue]:
-            async with Source(
-                api_url=self.profile.tardis_api, datasets_url=self.profile.tardis_datasets, api_key=self.api_key
-            ) as source:
+            async with Source(api_url=self.profile.tardis_api, datasets_url=self.profile.tardis_datasets, api_key=self.api_key) as source:
                 return await fetch_catalogues(source, venues, self.buckets.state, clock=self.clock)
 
         return asyncio.run(ask())
@@ -135,7 +136,7 @@ class Session:
         return Means(
             data_bucket=self.profile.data_bucket,
             state_bucket=self.profile.state,
-            speed=LOCAL_SPEED if local else VM_SPEED,
+            speed=self._speed,
             rates=self._rates(request),
             default_shards=LOCAL_SHARDS if local else self.profile.max_vms,
             max_shards=max(self.profile.max_vms, 1),
@@ -143,6 +144,12 @@ class Session:
             settings=LOCAL_WORKER_SETTINGS if local else {},
             prior_share=STAND_IN_SHARE if self.profile.source == "stand-in" else 1.0,
         )
+
+    @property
+    def _speed(self) -> Speed:
+        if self.profile.kind != "local":
+            return VM_SPEED
+        return STAND_IN_SPEED if self.profile.source == "stand-in" else LOCAL_SPEED
 
     def _rates(self, request: Request) -> Rates:
         from provision.prices import find_rates

@@ -33,9 +33,7 @@ def check_command(*, profile_name: str, detailed: bool, as_json: bool, **options
     """Is the data there? Exit code 0 if every expected cell is complete or thin, 65 if there are holes, 75 if a day is not ready."""
     days = DayRange(options["start"], options["end"] or options["start"])
     session = headless_session(profile_name)
-    coverage = session.check(
-        days, options["venues"], options["data_types"], symbols=options["symbols"] or (), universe=options["universe"]
-    )
+    coverage = session.check(days, options["venues"], options["data_types"], symbols=options["symbols"] or (), universe=options["universe"])
     if as_json:
         print_json(coverage_document(coverage))
     else:
@@ -90,8 +88,7 @@ def show_coverage(coverage: Coverage) -> None:
     """A sentence and one row for each venue and data type."""
     click.echo(coverage.sentence())
     click.echo(
-        f"{coverage.days}; expectations of "
-        + ", ".join(f"{venue} {at:%Y-%m-%d %H:%M}Z" for venue, at in coverage.catalogue_dates.items())
+        f"{coverage.days}; expectations of " + ", ".join(f"{venue} {at:%Y-%m-%d %H:%M}Z" for venue, at in coverage.catalogue_dates.items())
     )
     click.echo()
     wide = len(coverage.days) <= 60

@@ -23,9 +23,7 @@ Function = Callable[..., Any]
 
 def profile_option(function: Function) -> Function:
     """`--profile`."""
-    return click.option("--profile", "profile_name", envvar="TICKDECK_PROFILE", default="", help="Profile [the active one].")(
-        function
-    )
+    return click.option("--profile", "profile_name", envvar="TICKDECK_PROFILE", default="", help="Profile [the active one].")(function)
 
 
 def json_option(function: Function) -> Function:
@@ -39,9 +37,7 @@ def range_options(function: Function) -> Function:
         click.option("--universe", default="", help="A named symbol list, e.g. tier1."),
         click.option("--symbols", type=Words(), help="Only these dataset symbols [all that are expected]."),
         click.option("--end-date", "--end", "end", type=Day(), help="Last day, inclusive [the first]."),
-        click.option(
-            "--start-date", "--start", "start", type=Day(), required=True, help="First day, UTC: 2024-05-01, yesterday, 7d."
-        ),
+        click.option("--start-date", "--start", "start", type=Day(), required=True, help="First day, UTC: 2024-05-01, yesterday, 7d."),
         click.option("--data-types", "--data-type", "data_types", type=Words(), required=True, help="trades,book_snapshot_5,..."),
         click.option("--venues", "--venue", "venues", type=Words(), required=True, help="Tardis exchange ids."),
     ):
@@ -57,9 +53,7 @@ def request_options(function: Function) -> Function:
         click.option("--machine-type", default="", help="Machine type [the profile's]."),
         click.option("--deadline", help="Finish by this time (2024-05-02T06:00Z): then the VM count is the answer."),
         click.option("--shards", type=click.IntRange(min=0), default=0, help="How many shards [by the profile]."),
-        click.option(
-            "--strategy", type=click.Choice(STRATEGIES), default="balanced", show_default=True, help="How work is split."
-        ),
+        click.option("--strategy", type=click.Choice(STRATEGIES), default="balanced", show_default=True, help="How work is split."),
     ):
         function = option(function)
     return function
@@ -150,8 +144,5 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[object]], *, right:
     texts = [[str(cell) for cell in row] for row in rows]
     widths = [max(len(head[i]), *(len(row[i]) for row in texts)) if texts else len(head[i]) for i in range(len(head))]
     for row in ([*head], *texts):
-        cells = [
-            cell.rjust(width) if i in right else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
+        cells = [cell.rjust(width) if i in right else cell.ljust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))]
         click.echo("  ".join(cells).rstrip())

@@ -1,0 +1,605 @@
+"""The console as a Textual app: its modes, the feeds behind them, and the keys that work everywhere. It knows no cloud.
+
+Data flows one way: feeds look at the session's clouds in threads, the app keeps what they last said, and the visible screen is
+handed it. Imports of this module and of the first screen are kept small: the first picture waits for them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from textual.app import App
+from textual.binding import BindingType
+from textual.screen import Screen
+
+from console.actions import ActionProvider, Mode, app_bindings
+from console.blocking import in_thread
+from console.feeds import (
+    COVERAGE_SECONDS,
+    COVERAGE_SECONDS_LIVE,
+    FLEET_SECONDS,
+    CoverageUpdated,
+    FleetUpdated,
+    LogsArrived,
+    LogTail,
+    Poller,
+)
+from console.opening import source_venues
+from console.screens.base import ModeScreen
+from console.screens.starting import StartingScreen
+from console.state import Feed
+from console.theme import DEFAULT_THEME, install_themes, theme_names, variable_defaults
+from console.widgets.status_bar import Source, Status, StatusBar
+from engine.clock import Clock, utc_now
+
+if TYPE_CHECKING:
+    from console.opening import Opened, Opener
+    from console.request_fields import Known
+    from console.session import Session
+    from engine.coverage import Coverage
+    from engine.plan import Request
+    from provision.fleet import FleetSnapshot
+    from provision.logs import Batch
+
+
+def _bindings() -> list[BindingType]:
+    """The common keys; Escape and Backspace go back but never quit, because they are also pressed out of habit."""
+    keys: list[BindingType] = []
+    for each in app_bindings():
+        if each.action == "back":
+            first, rest = each.key.split(",", 1)
+            keys += [dataclasses.replace(each, key=first), dataclasses.replace(each, key=rest, action="leave", show=False, id="leave")]
+        else:
+            keys.append(each)
+    return keys
+
+
+RECONCILE_EVERY: Final = timedelta(seconds=10)
+
+
+def _plan_screen() -> Screen[Any]:
+    from console.screens.plan import PlanScreen
+
+    return PlanScreen()
+
+
+def _fleet_screen() -> Screen[Any]:
+    from console.screens.fleet import FleetScreen
+
+    return FleetScreen()
+
+
+def _logs_screen() -> Screen[Any]:
+    from console.screens.logs import LogsScreen
+
+    return LogsScreen()
+
+
+def _coverage_screen() -> Screen[Any]:
+    from console.screens.coverage import CoverageScreen
+
+    return CoverageScreen()
+
+
+class ConsoleApp(App[int]):
+    """One operator's console on one profile."""
+
+    TITLE = "tickdeck"
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
+        Mode.PLAN.value: _plan_screen,
+        Mode.FLEET.value: _fleet_screen,
+        Mode.LOGS.value: _logs_screen,
+        Mode.COVERAGE.value: _coverage_screen,
+    }
+    BINDINGS: ClassVar[list[BindingType]] = _bindings()
+    COMMANDS = {ActionProvider}  # noqa: RUF012 - Textual's declaration
+
+    def __init__(
+        self,
+        opener: Opener,
+        request: Request | None = None,
+        *,
+        read_only: bool = False,
+        demo: bool = False,
+        on_launched: Callable[[Session, str], None] | None = None,
+        find_venues: Callable[[Session], Sequence[str]] = source_venues,
+        clock: Clock = utc_now,
+        theme: str = "",
+    ) -> None:
+        """
+        Args:
+            opener: Makes the session; blocks, called in a thread, told where to report its steps.
+            request: What the Plan screen asks for at first; None: what was asked for last.
+            read_only: Look, change nothing, whatever the profile says.
+            demo: Say that this is the demo.
+            on_launched: Called with the session and the run's id after a launch.
+            find_venues: All venues of the session's source.
+            clock: The time, UTC.
+            theme: Name of a colour theme; empty: the profile's, or ours.
+        """
+        super().__init__()
+        self.clock = clock
+        self._opener = opener
+        self._is_demo = demo
+        self._on_launched = on_launched
+        self._find_venues = find_venues
+        self._first_request = request
+        self._forced_read_only = read_only
+        self._armed_until: datetime | None = None
+        self._opened: Opened | None = None
+        self._request: Request | None = request
+        self._run = ""
+        self._history: list[Mode] = []
+        self._mode_screens: dict[Mode, ModeScreen] = {}
+        self._known: Known | None = None
+        self.because = ""
+        """Where the request that Plan opens with comes from, a few words."""
+        self._reconciled: datetime | None = None
+        self._theme_problems = install_themes(self)
+        self._wanted_theme = theme
+        self.theme = theme or DEFAULT_THEME
+        self._fleet = Poller(self._look_at_fleet, lambda feed: self.post_message(FleetUpdated(feed)), self._fleet_seconds, clock=clock)
+        self._coverage = Poller(
+            self._look_at_coverage,
+            lambda feed: self.post_message(CoverageUpdated(feed)),
+            self._coverage_seconds,
+            wanted=lambda: self.current_mode == Mode.COVERAGE and self._request is not None,
+            clock=clock,
+        )
+        self._tail = LogTail(lambda batch: self.post_message(LogsArrived(batch)), self._tail_failed)
+
+    # Opening
+
+    def get_default_screen(self) -> Screen[Any]:
+        """Numbered steps, until the session is there."""
+        return StartingScreen(self._opener, self._first_request)
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Our colours for themes that do not know them."""
+        return variable_defaults()
+
+    def on_mount(self) -> None:
+        self._heed_signals()
+        for problem in self._theme_problems:
+            self.notify(problem, title="theme", severity="warning", timeout=10)
+
+    def opened(self, opened: Opened) -> None:
+        """The session is there: feeds start, and the first mode is shown."""
+        self._opened = opened
+        self._request = opened.request
+        self._run = opened.live_run
+        profile = opened.session.profile
+        if profile.theme and not self._wanted_theme and profile.theme in self.available_themes:
+            self.theme = profile.theme
+        self.run_worker(self._fleet.run(), name="fleet", group="feed fleet", exclusive=True, exit_on_error=False)
+        self.run_worker(self._coverage.run(), name="coverage", group="feed coverage", exclusive=True, exit_on_error=False)
+        self.run_worker(self._learn_names(), name="names", group="names", exclusive=True, exit_on_error=False)
+        self.show_mode(Mode.FLEET if opened.live_run else Mode.PLAN)
+        if opened.problem:
+            self.notify(opened.problem, title="the state bucket", severity="error", timeout=15)
+
+    async def _learn_names(self) -> None:
+        """Ask the source which venues there are; without an answer the planner finds a wrong one later."""
+        from console.request_fields import Known
+
+        try:
+            venues = await in_thread(partial(self._find_venues, self.session), name="venues")
+        except Exception:  # noqa: BLE001 - it is a convenience: without a link, names are not completed
+            return
+        self._known = Known(venues=tuple(venues), all_venues=bool(venues))
+        if (screen := self._mode_screens.get(Mode.PLAN)) is not None:
+            screen.names_known(self._known)
+
+    # What screens read
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the session is there."""
+        return self._opened is not None
+
+    @property
+    def session(self) -> Session:
+        """The verbs; blocking.
+
+        Raises:
+            RuntimeError: before the session is open.
+        """
+        if self._opened is None:
+            raise RuntimeError("the session is not open yet")
+        return self._opened.session
+
+    @property
+    def start(self) -> Opened:
+        """What the console began with.
+
+        Raises:
+            RuntimeError: before the session is open.
+        """
+        if self._opened is None:
+            raise RuntimeError("the session is not open yet")
+        return self._opened
+
+    @property
+    def request(self) -> Request | None:
+        """What the Plan screen asks for now; the range that Coverage shows."""
+        return self._request
+
+    @property
+    def known(self) -> Known:
+        """Names that may be typed into the fields of a request."""
+        from console.request_fields import Known
+
+        return self._known or Known(venues=self.start.venues if self.is_open else ())
+
+    @property
+    def run_shown(self) -> str:
+        """The run that Fleet follows; empty: all live ones."""
+        return self._run
+
+    @property
+    def fleet(self) -> Feed[FleetSnapshot]:
+        """The last look at the fleet."""
+        return self._fleet.feed
+
+    @property
+    def coverage(self) -> Feed[Coverage]:
+        """The last look at the lake, for the range of `request`."""
+        return self._coverage.feed
+
+    @property
+    def read_only(self) -> bool:
+        """Whether anything that writes is refused now."""
+        if self._forced_read_only or self._opened is None:
+            return self._forced_read_only
+        profile = self._opened.session.profile
+        return profile.read_only or (profile.protected and not self.is_armed)
+
+    @property
+    def is_armed(self) -> bool:
+        """Whether a protected profile may be written to now."""
+        return self._armed_until is not None and self.clock() < self._armed_until
+
+    @property
+    def live_run(self) -> str:
+        """The newest run that has work left and VMs or the wish for them; empty if there is none."""
+        from provision.runs import Phase
+
+        snapshot = self._fleet.feed.value
+        if snapshot is None:
+            return self._run
+        live = [view.run for view in snapshot.runs if view.phase(snapshot.taken) in (Phase.RUNNING, Phase.DRAINING)]
+        return max(live, default="")
+
+    def is_down(self, link: str) -> bool:
+        """Whether the last look over `fleet` or `coverage` failed."""
+        return {"fleet": self._fleet.feed, "coverage": self._coverage.feed}[link].is_down
+
+    # What screens ask for
+
+    def set_request(self, request: Request) -> None:
+        """The Plan screen asks for something else; Coverage follows."""
+        if request != self._request:
+            before, self._request = self._request, request
+            if before is None or _range_of(before) != _range_of(request):
+                self._coverage.forget()
+
+    def show_mode(self, mode: Mode) -> None:
+        """Show a mode's screen stack; `back` returns to the present one."""
+        if not self.is_open or self.current_mode == mode:
+            return
+        if self.current_mode in set(Mode):
+            here = Mode(self.current_mode)
+            self._history = [each for each in self._history if each not in (here, mode)] + [here]
+        self.switch_mode(mode)
+
+    def plan_request(self, request: Request, *, because: str = "") -> None:
+        """Show the Plan screen, filled in with `request`.
+
+        Args:
+            because: Where it comes from, a few words; shown beside the sentence.
+        """
+        from console.screens.plan import PlanScreen
+
+        self.because = because
+        self.set_request(request)
+        self.show_mode(Mode.PLAN)
+        if isinstance(screen := self._mode_screens.get(Mode.PLAN), PlanScreen):
+            screen.fill_in(request, because=because)
+
+    def run_launched(self, run: str) -> None:
+        """A run was launched: follow it in Fleet."""
+        self._run = run
+        self._fleet.poke()
+        self._coverage.poke()
+        self.show_mode(Mode.FLEET)
+        if self._on_launched is not None:
+            self._on_launched(self.session, run)
+
+    def look_again(self) -> None:
+        """Look at everything now: something was changed."""
+        self._fleet.poke()
+        self._coverage.poke()
+
+    def follow_logs(self, *, run: str = "", vms: tuple[str, ...] = (), min_severity: str = "DEFAULT") -> None:
+        """Tail these from now on; batches come to the Logs screen's `show_logs`.
+
+        Args: as of `Session.tail_logs`.
+        """
+        session = self.session
+
+        def batches() -> AsyncIterator[Batch]:
+            return session.tail_logs(run=run, vms=vms, min_severity=min_severity)
+
+        self._tail.follow(batches)
+
+    def arm(self, minutes: float) -> None:
+        """Allow writing to a protected profile for a while."""
+        profile = self.session.profile
+        if self._forced_read_only or profile.read_only:
+            self.notify(f"profile {profile.name} is read-only: it cannot be armed", severity="error")
+            return
+        self._armed_until = self.clock() + timedelta(minutes=minutes)
+        self.session.armed = True
+        self.set_timer(minutes * 60, self._disarm)
+        self._rights_changed()
+
+    def disarm(self) -> None:
+        """A protected profile is read-only again."""
+        self._armed_until = None
+        self._disarm()
+
+    def _disarm(self) -> None:
+        if not self.is_armed:
+            self.session.armed = False
+            self._rights_changed()
+
+    def _rights_changed(self) -> None:
+        if (screen := self._visible()) is not None:
+            self.refresh_status(screen)
+            screen.refresh_bindings()
+
+    async def copy(self, text: str) -> None:
+        """Copy out of this terminal and say how."""
+        from console.clipboard import copy_text
+        from console.places import state_folder
+
+        try:
+            copied = await copy_text(self, text, fallback=state_folder() / "copied.txt")
+        except OSError as error:
+            self.notify(f"cannot copy: {error}", severity="error")
+        else:
+            self.notify(str(copied), timeout=4)
+
+    # Screens come and go
+
+    def adopt(self, screen: ModeScreen) -> None:
+        """A mode's screen is mounted."""
+        self._mode_screens[screen.MODE] = screen
+        screen.session_opened()
+
+    def screen_shown(self, screen: ModeScreen) -> None:
+        """A mode's screen is visible: it gets what is known, and a fresh look."""
+        self.refresh_status(screen)
+        screen.show_fleet(self._fleet.feed)
+        screen.show_coverage(self._coverage.feed)
+        self._fleet.poke()
+        self._coverage.poke()
+
+    def refresh_status(self, screen: Screen[Any]) -> None:
+        """Write a screen's status line anew."""
+        if not isinstance(screen, ModeScreen):
+            return
+        name = ("demo" if self._is_demo else self.session.profile.name) if self.is_open else "tickdeck"
+        fleet, coverage = self._fleet.feed, self._coverage.feed
+        sources = [Source("fleet", fleet.at, 4 * self._fleet_seconds() + 5, _brief(fleet.error))]
+        if screen.MODE is Mode.COVERAGE:
+            sources.append(Source("lake", coverage.at, 4 * COVERAGE_SECONDS, _brief(coverage.error)))
+        status = Status(name, screen.crumbs(), tuple(sources), protected=self.read_only, armed_until=self._armed_until)
+        for bar in screen.query(StatusBar):
+            bar.set_status(status)
+
+    def on_fleet_updated(self, message: FleetUpdated) -> None:
+        screen = self._visible()
+        if screen is not None:
+            self.refresh_status(screen)
+            screen.show_fleet(message.feed)
+            screen.refresh_bindings()
+
+    def on_coverage_updated(self, message: CoverageUpdated) -> None:
+        screen = self._visible()
+        if screen is not None:
+            self.refresh_status(screen)
+            screen.show_coverage(message.feed)
+            screen.refresh_bindings()
+
+    def on_logs_arrived(self, message: LogsArrived) -> None:
+        if (screen := self._mode_screens.get(Mode.LOGS)) is not None:
+            screen.show_logs(message.batch)
+
+    def _visible(self) -> ModeScreen | None:
+        """The screen of the current mode, also under a dialog."""
+        return self._mode_screens.get(Mode(self.current_mode)) if self.current_mode in set(Mode) else None
+
+    # Keys that work everywhere
+
+    def action_show_plan(self) -> None:
+        self.show_mode(Mode.PLAN)
+
+    def action_show_fleet(self) -> None:
+        self.show_mode(Mode.FLEET)
+
+    def action_show_logs(self) -> None:
+        self.show_mode(Mode.LOGS)
+
+    def action_show_coverage(self) -> None:
+        self.show_mode(Mode.COVERAGE)
+
+    def action_help(self) -> None:
+        from console.screens.help import HelpScreen
+
+        if (screen := self._visible()) is not None:
+            self.push_screen(HelpScreen(screen.MODE, read_only=self.read_only, link_down=screen.link_down, off=screen.off_reasons))
+
+    def action_filter(self) -> None:
+        if (screen := self._visible()) is not None:
+            screen.open_filter()
+
+    async def action_copy(self) -> None:
+        screen = self._visible()
+        if screen is not None and (text := screen.copy_row()):
+            await self.copy(text)
+
+    async def action_export(self) -> None:
+        from console.places import write_export
+
+        screen = self._visible()
+        if screen is None or not (text := screen.export_rows()):
+            self.notify("nothing to export here", timeout=3)
+            return
+        try:
+            path = write_export(screen.MODE.value, text, now=self.clock())
+        except OSError as error:
+            self.notify(f"cannot write: {error}", severity="error")
+        else:
+            self.notify(f"written to {path}")
+
+    def action_theme(self) -> None:
+        """The next of our themes."""
+        names = theme_names()
+        place = names.index(self.theme) + 1 if self.theme in names else 0
+        self.theme = names[place % len(names)]
+        self.notify(f"theme {self.theme}", timeout=2)
+
+    def action_back(self) -> None:
+        """One step back; from the first screen: quit."""
+        if not self.step_back():
+            self.exit(0)
+
+    def action_leave(self) -> None:
+        """One step back; never quits, because Escape is also pressed out of habit."""
+        if not self.step_back():
+            self.notify("this is the first screen; q quits, the fleet goes on", timeout=3)
+
+    def step_back(self) -> bool:
+        """One step back; False if there is none."""
+        screen = self.screen
+        if isinstance(screen, ModeScreen) and screen.leave():
+            return True
+        if len(self.screen_stack) > 1:
+            self.pop_screen()
+            return True
+        if self._history:
+            self.switch_mode(self._history.pop())
+            return True
+        return False
+
+    # Feeds
+
+    def _look_at_fleet(self) -> FleetSnapshot:
+        snapshot = self.session.fleet(self._run)
+        if not self.read_only:
+            self._replace_lost(snapshot)
+        return snapshot
+
+    def _replace_lost(self, snapshot: FleetSnapshot) -> None:
+        """Any console that may write heals the runs it sees; a lease keeps two from doing it at once. Called in the feed's thread."""
+        now = self.clock()
+        if self._reconciled is not None and now - self._reconciled < RECONCILE_EVERY:
+            return
+        for run in runs_to_heal(snapshot):
+            self._reconciled = now
+            if done := self.session.reconcile(run):
+                self.call_later(self.notify, done, title=f"run {run}", timeout=10)
+
+    def _look_at_coverage(self) -> Coverage:
+        from engine.model import DayRange
+
+        request = self._request
+        assert request is not None
+        return self.session.check(
+            DayRange(request.start, request.end),
+            request.venues,
+            request.data_types,
+            symbols=request.symbols,
+            universe=request.universe,
+        )
+
+    def _fleet_seconds(self) -> float:
+        return FLEET_SECONDS[self.session.profile.kind] if self.is_open else 2.0
+
+    def _coverage_seconds(self) -> float:
+        return COVERAGE_SECONDS_LIVE if self.live_run else COVERAGE_SECONDS
+
+    def _tail_failed(self, reason: str) -> None:
+        from provision.logs import Batch
+
+        self.post_message(LogsArrived(Batch(state="reconnecting", reason=reason)))
+
+    # The end
+
+    def _heed_signals(self) -> None:
+        """A terminal that is gone, or a polite request to stop: leave as `q` does."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            with suppress(NotImplementedError, RuntimeError, ValueError):
+                loop.add_signal_handler(number, self.exit, 0)
+
+    def on_unmount(self) -> None:
+        self._tail.stop()
+
+
+def run_console(
+    opener: Opener,
+    request: Request | None,
+    *,
+    read_only: bool = False,
+    demo: bool = False,
+    on_quit: Callable[[], None] | None = None,
+    on_launched: Callable[[Session, str], None] | None = None,
+) -> int:
+    """Run the console until it is quit; returns its exit code.
+
+    Args:
+        opener: Makes the session; called in a thread.
+        request: What the Plan screen asks for at first; None: what was asked for last.
+        read_only: Look, change nothing.
+        demo: Say that this is the demo.
+        on_quit: Called when the console is over, however it ended.
+        on_launched: Called with the session and the run's id after a launch.
+    """
+    app = ConsoleApp(opener, request, read_only=read_only, demo=demo, on_launched=on_launched)
+    try:
+        result = app.run()
+    finally:
+        if on_quit is not None:
+            on_quit()
+    return result if result is not None else (app.return_code or 0)
+
+
+def runs_to_heal(snapshot: FleetSnapshot) -> list[str]:
+    """Runs that go on and have lost a VM that nothing has replaced yet."""
+    from provision.runs import Phase
+    from provision.vm_state import VmState
+
+    gone = {vm.run for vm in snapshot.vms if vm.state in (VmState.LOST, VmState.PREEMPTED) and not vm.replaced_by}
+    return [view.run for view in snapshot.runs if view.run in gone and view.phase(snapshot.taken) is Phase.RUNNING]
+
+
+def _range_of(request: Request) -> Request:
+    """What of a request decides which cells it covers."""
+    from msgspec import structs
+
+    return structs.replace(request, strategy="balanced", shards=0, deadline=None, machine_type="", refetch=False)
+
+
+def _brief(error: str) -> str:
+    """The first words of an error, for the status line."""
+    return error.split(" -> ")[0][:40]

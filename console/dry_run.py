@@ -1,0 +1,36 @@
+"""What a launch would create, as a record to look at: nobody is asked and nothing is written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.run import new_run
+from provision.launch import preview
+
+if TYPE_CHECKING:
+    from console.session import Session
+    from engine.plan import Plan
+
+
+def preview_launch(session: Session, plan: Plan) -> dict[str, object]:
+    """The launch record of a plan, for people. The run's name is an example: each launch has its own.
+
+    Raises:
+        EngineError: if the plan and the profile do not go together.
+    """
+    now = session.clock()
+    vms = min(len(plan.shards), session.profile.max_vms)
+    intent = preview(session.profile, plan, vms, run=new_run(now), now=now)
+    order = intent.order
+    record: dict[str, object] = {
+        "plan": plan.id,
+        "profile": f"{session.profile.name} ({session.profile.kind})",
+        "vms": {name: f"shards {', '.join(map(str, vm.shards))}" for name, vm in order.vms.items()},
+        "machine types": ", ".join(session.profile.machine_types),
+        "provisioning": plan.request.provisioning_model.lower(),
+        "expires": order.expires,
+        "writes": [f"gs://{plan.state_bucket}/plans/{plan.id}.json", f"gs://{plan.state_bucket}/runs/<run>/launch-0.json"],
+    }
+    if intent.warnings:
+        record["warnings"] = list(intent.warnings)
+    return record

@@ -1,0 +1,337 @@
+"""What the Fleet screen says about a snapshot of the fleet: rows for its table, a headline and totals.
+
+Pure and apart from the screen, because judging is done in `provision.fleet` and painting in the widgets: this only chooses words,
+and words are what tests read.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from console.sentences import money
+from console.widgets.figures import format_age, format_bytes, format_count, format_duration, format_percent, format_rate, plural
+from console.widgets.fleet_table import FleetRow
+from console.widgets.sentence import Phrase
+from console.widgets.tones import Tone
+from engine.heartbeat import Heartbeat
+from provision.fleet import FleetSnapshot
+from provision.runs import Phase, RunView
+from provision.vm_state import FleetVm, VmState
+
+_BAD: Final = (VmState.FAILED, VmState.STUCK, VmState.LOST)
+_FINE: Final = (VmState.RUNNING, VmState.IDLE, VmState.DONE)
+_LIVE_PHASES: Final = (Phase.RUNNING, Phase.DRAINING)
+
+_BOOT_STAGES: Final = {"": "asked for", "PROVISIONING": "no host yet", "STAGING": "staging"}
+"""Before the instance runs, by what Compute Engine says of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The sentence at the top of the screen."""
+
+    phrases: tuple[Phrase, ...]
+    tone: Tone
+
+    @property
+    def text(self) -> str:
+        """Without colours."""
+        return "".join(phrase.text for phrase in self.phrases)
+
+
+def table_rows(snapshot: FleetSnapshot) -> tuple[FleetRow, ...]:
+    """One row a VM, in the snapshot's order: the worst first."""
+    views = {view.run: view for view in snapshot.runs}
+    return tuple(_row(vm, views.get(vm.run), snapshot.taken) for vm in snapshot.vms)
+
+
+def searchable(row: FleetRow) -> dict[str, object]:
+    """A row by field names, for filters such as `state:stuck`, `limit:cpu`, `attempt>1`, `rate<1M`, `is:managed`."""
+    conditions = [row.state, *(["managed"] if row.managed else ["not-ours"]), *(["replaced"] if row.state == "replaced" else [])]
+    return {
+        "vm": row.name,
+        "state": row.state,
+        "zone": row.zone,
+        "machine": row.machine,
+        "shard": row.shard,
+        "files": row.done,
+        "total": row.total,
+        "rate": row.rate_bytes_per_second,
+        "limit": row.limited_by,
+        "eta": row.eta_seconds,
+        "beat": row.heartbeat_age_seconds,
+        "attempt": row.attempt,
+        "cause": row.cause,
+        "error": row.last_error,
+        "cost": row.cost_usd,
+        "is": conditions,
+    }
+
+
+def row_text(row: FleetRow) -> str:
+    """What the words of a filter are looked for in."""
+    parts = (row.name, row.state, row.state_word, row.zone, row.machine, row.limited_by, row.cause, row.last_error)
+    return " ".join(part for part in parts if part)
+
+
+# Headline
+
+
+def headline(snapshot: FleetSnapshot) -> Headline:
+    """What a person would answer to "how is it going?".
+
+    "1 stuck, 2 preempted and replaced, 95 fine; slowest shard 17 ends 05:40 UTC", or how the newest run ended.
+    """
+    ours = [vm for vm in snapshot.vms if vm.managed]
+    live = {view.run for view in snapshot.runs if view.phase(snapshot.taken) in _LIVE_PHASES}
+    newest = newest_run(snapshot)
+    if newest is not None and newest.phase(snapshot.taken) is Phase.FINISHED:
+        return run_result(snapshot, newest)
+    shown = [vm for vm in ours if vm.exists or vm.run in live]
+    draining = newest is not None and newest.phase(snapshot.taken) is Phase.DRAINING
+    if newest is not None and (not shown or (draining and not any(vm.exists and not vm.dead for vm in shown))):
+        return _no_vm_left(newest, snapshot.taken)
+    if not shown:
+        return Headline((Phrase("No VM of ours and no live run; press "), Phrase("1", strong=True), Phrase(" to plan one")), Tone.QUIET)
+    phrases = _counts(shown)
+    if draining and newest is not None:
+        phrases.insert(0, Phrase(f"{'aborting' if _aborted(newest) else 'draining'}: ", Tone.WARN, strong=True))
+    phrases += _slowest(shown, snapshot.taken)
+    return Headline(tuple(phrases), _worst_tone(shown))
+
+
+def run_result(snapshot: FleetSnapshot, view: RunView) -> Headline:
+    """How a finished run went, and the next keys.
+
+    "Run r1tp8k5m2x done in 52 s: 213 files, 5.6 M rows, 4 bad; press 4 for coverage, X to clean up".
+    """
+    rows = snapshot.of_run(view.run)
+    current = [vm for vm in rows if not vm.replaced_by]
+    beats = beats_of(rows)
+    files, bad = sum(vm.files_done for vm in current), sum(beat.files_bad for beat in beats_of(current))
+    seconds = run_seconds(view)
+    phrases = [
+        Phrase(f"Run {view.run} done", Tone.WARN if bad else Tone.GOOD, strong=True),
+        Phrase(f" in {format_duration(seconds)}: " if seconds is not None else ": "),
+        Phrase(plural(files, "file"), strong=True),
+        Phrase(f", {format_many(sum(beat.rows for beat in beats))} rows"),
+        Phrase(f", {format_count(bad)} bad", Tone.BAD, strong=True) if bad else Phrase(", none bad"),
+        Phrase("; press "),
+        Phrase("4", strong=True),
+        Phrase(" for coverage, "),
+        Phrase("X", strong=True),
+        Phrase(" to clean up"),
+    ]
+    return Headline(tuple(phrases), Tone.WARN if bad else Tone.GOOD)
+
+
+def runs_ended(before: FleetSnapshot | None, after: FleetSnapshot) -> list[RunView]:
+    """The runs that were unfinished in an earlier snapshot and are finished now."""
+    if before is None:
+        return []
+    unfinished = {view.run for view in before.runs if view.phase(before.taken) in _LIVE_PHASES}
+    return [view for view in after.runs if view.run in unfinished and view.phase(after.taken) is Phase.FINISHED]
+
+
+def newest_run(snapshot: FleetSnapshot) -> RunView | None:
+    """The run that a screen without a choice is about: the newest live one, else the newest."""
+    live = [view for view in snapshot.runs if view.phase(snapshot.taken) in _LIVE_PHASES]
+    return max(live or snapshot.runs, key=lambda view: view.run, default=None)
+
+
+def run_seconds(view: RunView) -> float | None:
+    """From the first launch to the end of the last shard; None while one is unfinished."""
+    if view.unfinished or not view.claims:
+        return None
+    return max(0.0, (max(claim.since for claim in view.claims.values()) - view.orders[0].created).total_seconds())
+
+
+def _counts(shown: Sequence[FleetVm]) -> list[Phrase]:
+    counted = Counter((vm.state, bool(vm.replaced_by)) for vm in shown)
+    fine = sum(counted[state, False] for state in _FINE)
+    parts: list[Phrase] = []
+    for state in VmState:
+        if (count := counted[state, False]) and state not in _FINE:
+            parts.append(Phrase(f"{count} {state}", _tone(state), strong=state in _BAD))
+        if count := counted[state, True]:
+            parts.append(Phrase(f"{count} {state} and replaced", Tone.WARN))
+    if fine:
+        parts.append(Phrase(f"{fine} fine", Tone.GOOD))
+    phrases: list[Phrase] = []
+    for part in parts:
+        phrases += [Phrase(", "), part] if phrases else [part]
+    return phrases
+
+
+def _slowest(shown: Iterable[FleetVm], now: datetime) -> list[Phrase]:
+    ending = [(vm.ends, vm) for vm in shown if vm.state is VmState.RUNNING and vm.ends is not None]
+    if not ending:
+        return []
+    ends, vm = max(ending, key=lambda pair: pair[0])
+    shard = vm.heartbeat.shard if vm.heartbeat and vm.heartbeat.shard >= 0 else min(vm.shards, default=0)
+    when = f"{ends.astimezone(UTC):%H:%M} UTC" if ends.date() == now.date() else f"{ends.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    left = format_duration((ends - now).total_seconds())
+    return [
+        Phrase("; slowest shard "),
+        Phrase(str(shard), strong=True),
+        Phrase(" ends "),
+        Phrase(when, strong=True),
+        Phrase(f", in {left}", Tone.QUIET),
+    ]
+
+
+def _no_vm_left(view: RunView, now: datetime) -> Headline:
+    left = f"{plural(len(view.unfinished), 'shard')} of {len(view.shards)} unfinished"
+    again = (Phrase("; press "), Phrase("1", strong=True), Phrase(" to plan the rest"))
+    match view.phase(now):
+        case Phase.DRAINING:
+            word = "aborted" if _aborted(view) else "drained"
+            return Headline((Phrase(f"Run {view.run} {word}", Tone.WARN, strong=True), Phrase(f", {left}"), *again), Tone.WARN)
+        case phase:
+            return Headline((Phrase(f"Run {view.run} {phase}", Tone.WARN, strong=True), Phrase(f", {left}"), *again), Tone.WARN)
+
+
+def _aborted(view: RunView) -> bool:
+    return view.drain is not None and view.drain.verb == "abort"
+
+
+def _worst_tone(shown: Iterable[FleetVm]) -> Tone:
+    tones = {Tone.WARN if vm.replaced_by else _tone(vm.state) for vm in shown}
+    return next((tone for tone in (Tone.BAD, Tone.WARN, Tone.BUSY) if tone in tones), Tone.GOOD)
+
+
+def _tone(state: VmState) -> Tone:
+    if state in _BAD:
+        return Tone.BAD
+    if state in (VmState.PREEMPTED, VmState.STOPPED, VmState.STOPPING):
+        return Tone.WARN
+    return Tone.BUSY if state is VmState.BOOTING else Tone.GOOD
+
+
+# Totals
+
+
+def totals_parts(snapshot: FleetSnapshot) -> list[str]:
+    """Figures about the whole, the most important first: a line shows as many as fit."""
+    totals = snapshot.totals
+    ours = [vm for vm in snapshot.vms if vm.managed]
+    if not ours:
+        return []
+    beats = beats_of(ours)
+    files = f"{format_count(totals.files_done)} of {plural(totals.files_total, 'file')}"
+    if totals.files_total:
+        files += f" ({format_percent(totals.files_done, totals.files_total)})"
+    ends = [vm.ends for vm in ours if vm.state is VmState.RUNNING and vm.ends is not None]
+    eta = [f"ETA {format_duration((max(ends) - snapshot.taken).total_seconds())}"] if ends else []
+    hour = money(totals.cost_per_hour)
+    return [
+        files,
+        format_rate(totals.bytes_per_second),
+        *eta,
+        f"{hour} now" if hour == "free" else f"{hour}/h",
+        *([f"{money(totals.cost)} spent"] if totals.cost else []),
+        f"{format_many(sum(beat.rows for beat in beats))} rows",
+        format_bytes(sum(beat.source_bytes for beat in beats)),
+        plural(totals.vms, "VM"),
+    ]
+
+
+def beats_of(vms: Iterable[FleetVm]) -> list[Heartbeat]:
+    """The last words of these VMs, as far as they said any."""
+    return [vm.heartbeat for vm in vms if vm.heartbeat is not None]
+
+
+def format_many(count: float) -> str:
+    """Three digits: `950`, `5.6 k`, `5.6 M`, `1.2 G`."""
+    if count < 1000:
+        return f"{count:.0f}"
+    for unit in ("k", "M", "G"):
+        count /= 1000
+        if count < 999.5 or unit == "G":
+            return f"{count:.1f} {unit}" if count < 100 else f"{count:,.0f} {unit}"
+    raise AssertionError
+
+
+# Rows
+
+
+def _row(vm: FleetVm, view: RunView | None, now: datetime) -> FleetRow:
+    state, word = state_and_word(vm, now)
+    active = vm.state in (VmState.RUNNING, VmState.STUCK, VmState.STOPPING)
+    return FleetRow(
+        name=vm.name,
+        state=state,
+        state_word=word,
+        managed=vm.managed,
+        zone=vm.zone,
+        machine=vm.machine_type,
+        shard=_shards(vm),
+        done=vm.files_done,
+        total=vm.files_total,
+        rate_bytes_per_second=vm.bytes_per_second if active and vm.heartbeat else None,
+        limited_by=vm.limited_by if active else "",
+        eta_seconds=max(0.0, (vm.ends - now).total_seconds()) if vm.ends and vm.state is VmState.RUNNING else None,
+        heartbeat_age_seconds=vm.heartbeat_age if _beats(vm) else None,
+        attempt=vm.attempt,
+        cause=vm.cause or second_reason(vm, view),
+        last_error=vm.last_error or (vm.note if vm.state in _BAD else ""),
+        cost_usd=vm.cost if vm.managed and vm.cost else None,
+        created=vm.created,
+    )
+
+
+def state_and_word(vm: FleetVm, now: datetime) -> tuple[str, str]:
+    """The table's key for glyph and colour, and the word."""
+    if vm.replaced_by:
+        return "replaced", "replaced"
+    if vm.state is VmState.BOOTING:
+        return "booting", _boot_stage(vm, now)
+    if vm.state is VmState.RUNNING and vm.note.startswith("paused"):
+        return "paused", "paused"
+    if vm.state is VmState.STUCK and vm.progressed is not None:
+        return "stuck", f"stuck {format_age((now - vm.progressed).total_seconds())}"
+    if vm.state is VmState.STUCK:
+        return "stuck", "silent boot"
+    if vm.state is VmState.STOPPING and vm.status == "RUNNING":
+        return "draining", "stopping"
+    return str(vm.state), ""
+
+
+def _boot_stage(vm: FleetVm, now: datetime) -> str:
+    """How far a VM without a heartbeat is: asked for, waiting for a host, staging, booted."""
+    if vm.status != "RUNNING":
+        return _BOOT_STAGES.get(vm.status, vm.status.lower())
+    booted = vm.vm.started if vm.vm else None
+    return f"booted {format_age((now - booted).total_seconds())}" if booted else "booted"
+
+
+def _beats(vm: FleetVm) -> bool:
+    """Whether the age of its heartbeat means anything: nobody waits for one of a VM that has ended."""
+    return not vm.dead and vm.state not in (VmState.DONE, VmState.FAILED, VmState.STOPPED)
+
+
+def _shards(vm: FleetVm) -> str:
+    if vm.heartbeat is not None and vm.heartbeat.shard >= 0 and vm.heartbeat.shard not in vm.shards and vm.state is VmState.RUNNING:
+        return f"→{vm.heartbeat.shard}"
+    return ",".join(format_ranges(vm.shards))
+
+
+def format_ranges(numbers: Iterable[int]) -> list[str]:
+    """`1,2,3,7` as `["1-3", "7"]`."""
+    ranges: list[tuple[int, int]] = []
+    for number in sorted(numbers):
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1] = (ranges[-1][0], number)
+        else:
+            ranges.append((number, number))
+    return [str(low) if low == high else f"{low}-{high}" for low, high in ranges]
+
+
+def second_reason(vm: FleetVm, view: RunView | None) -> str:
+    """Why a second attempt was asked for, from its launch order."""
+    order = view.find(vm.name) if view is not None and vm.attempt > 1 else None
+    return order.reason if order is not None and order.reason != "launch" else ""

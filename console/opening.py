@@ -1,0 +1,130 @@
+"""What the console does before its first mode is on: opens the session, finds a live run, and decides what the Plan screen asks for.
+
+All of it blocks and runs in one thread; the screen hears of each step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Final
+
+from engine.errors import EngineError, one_line
+
+if TYPE_CHECKING:
+    from console.session import Session
+    from engine.plan import Request
+
+Report = Callable[[str, str], None]
+"""Hears (step, state): state is `running`, `done`, or what went wrong."""
+Opener = Callable[[Report], "Session"]
+
+STANDING_VENUES: Final = ("binance", "binance-futures", "deribit", "bybit", "bybit-spot", "okex", "okex-futures", "okex-swap")
+STANDING_TYPES: Final = ("trades", "book_snapshot_5", "derivative_ticker", "liquidations", "options_chain")
+"""What the standing job keeps complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """All that the console starts with."""
+
+    session: Session
+    request: Request
+    live_run: str = ""
+    """The newest run that is running or draining; empty if there is none."""
+    venues: tuple[str, ...] = ()
+    """Venues whose catalogues the state bucket has."""
+    problem: str = ""
+    """Why the state bucket could not be asked, one line."""
+
+
+def open_console(opener: Opener, request: Request | None, report: Report) -> Opened:
+    """Open the session and look around.
+
+    Raises:
+        EngineError: if the session cannot be opened.
+    """
+    session = opener(report)
+    report("runs and catalogues", "running")
+    live_run, venues, problem = "", (), ""
+    try:
+        venues = known_venues(session)
+        runs = session.live_runs()
+        if runs:
+            live_run = runs[-1]
+            request = request_of_run(session, live_run) or request
+        elif request is None:
+            request = last_request(session)
+    except EngineError as error:
+        problem = one_line(error)
+    report("runs and catalogues", problem or "done")
+    return Opened(session, request or first_request(session), live_run, venues, problem)
+
+
+def known_venues(session: Session) -> tuple[str, ...]:
+    """Venues whose catalogues were fetched before."""
+    from engine.catalogue import list_venues
+
+    return tuple(list_venues(session.buckets.state))
+
+
+def source_venues(session: Session) -> tuple[str, ...]:
+    """All venues that the session's source has, sorted.
+
+    Raises:
+        EngineError: if the source does not say.
+    """
+    import asyncio
+    import json
+
+    from engine.source import Source
+
+    async def ask() -> bytes:
+        profile = session.profile
+        async with Source(api_url=profile.tardis_api, datasets_url=profile.tardis_datasets, api_key=session.api_key) as source:
+            return await source.exchanges()
+
+    return tuple(sorted(str(venue["id"]) for venue in json.loads(asyncio.run(ask()))))
+
+
+def request_of_run(session: Session, run: str) -> Request | None:
+    """What a run was asked for; None if its plan cannot be found."""
+    from engine.launch import read_launches
+
+    launches = read_launches(session.buckets.state, run)
+    return session.inventory.plan(launches[0].plan).request if launches else None
+
+
+def last_request(session: Session) -> Request | None:
+    """What the newest run was asked for; None if there was none."""
+    from engine.launch import list_runs
+
+    for run in sorted(list_runs(session.buckets.state), reverse=True):
+        if (request := request_of_run(session, run)) is not None:
+            return request
+    return None
+
+
+def first_request(session: Session) -> Request:
+    """What to offer where nothing was ever run: what the stand-in serves, else the standing job's yesterday."""
+    from engine.plan import Request
+
+    if session.profile.source == "stand-in":
+        from console.demo import demo_request
+
+        return demo_request()
+    yesterday = session.clock().date() - timedelta(days=1)
+    if session.profile.kind == "local":
+        return _free_day(yesterday)
+    return Request(venues=STANDING_VENUES, data_types=STANDING_TYPES, start=yesterday, end=yesterday)
+
+
+def _free_day(yesterday: date) -> Request:
+    """The first day of a month needs no key at the real source."""
+    from msgspec import structs
+
+    from console.demo import demo_request
+
+    first = yesterday.replace(day=1)
+    return structs.replace(demo_request(real_source=True), start=first, end=first)

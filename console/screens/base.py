@@ -1,0 +1,124 @@
+"""What every mode's screen has: the status line above, the keys below, and a say in which of them are on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.screen import Screen
+from textual.widget import Widget
+
+from console.actions import Mode, check_action
+from console.screens.key_line import KeyLine
+from console.state import Feed
+from console.widgets.status_bar import StatusBar
+
+if TYPE_CHECKING:
+    from console.app import ConsoleApp
+    from console.request_fields import Known
+    from console.session import Session
+    from engine.coverage import Coverage
+    from provision.fleet import FleetSnapshot
+    from provision.logs import Batch
+
+
+class ModeScreen(Screen[None]):
+    """A mode's first screen. Subclasses set `MODE` and `BINDINGS = bindings_for(MODE)`, and yield their widgets in `body`."""
+
+    MODE: ClassVar[Mode]
+    CRUMB: ClassVar[str] = ""
+    """Its name in the status line."""
+    PRIMARY: ClassVar[str] = ""
+    """The action that the key line highlights; empty: none."""
+    LINK: ClassVar[str] = ""
+    """The feed its writes depend on: `fleet` or `coverage`; empty: none."""
+    BINDINGS: ClassVar[list[BindingType]] = []
+
+    DEFAULT_CSS = """
+    ModeScreen { background: $background; color: $foreground; layout: vertical; overflow: hidden; }
+    ModeScreen > .body { height: 1fr; }
+    """
+
+    def compose(self) -> ComposeResult:
+        yield StatusBar(now=self.console.clock)
+        yield from self.body()
+        yield KeyLine(self.MODE, primary=self.PRIMARY)
+
+    def body(self) -> Iterable[Widget]:
+        """The widgets between the status line and the keys."""
+        return ()
+
+    # What the app tells
+
+    def show_fleet(self, feed: Feed[FleetSnapshot]) -> None:
+        """A look at the fleet, or a failed one; called while the screen is visible, and when it becomes so."""
+
+    def show_coverage(self, feed: Feed[Coverage]) -> None:
+        """The same for the lake."""
+
+    def show_logs(self, batch: Batch) -> None:
+        """Lines of the tail; called whether visible or not, once the screen has asked for them with `follow_logs`."""
+
+    def session_opened(self) -> None:
+        """The session is there; called once, or at mount if it is there already."""
+
+    def names_known(self, known: Known) -> None:
+        """More is known of what may be typed."""
+
+    # What the app asks
+
+    def crumbs(self) -> tuple[str, ...]:
+        """Where we are, from the mode down."""
+        return (self.CRUMB or self.MODE.value.capitalize(),)
+
+    def leave(self) -> bool:
+        """One step back inside the screen (close a filter, leave a field); False if there is none."""
+        return False
+
+    def open_filter(self) -> None:
+        """`/`."""
+        self.notify("nothing to filter on this screen", timeout=3)
+
+    def copy_row(self) -> str:
+        """`y`: the text to copy; empty if there is nothing under the cursor."""
+        return ""
+
+    def export_rows(self) -> str:
+        """`e`: all rows as they should be written to a file; empty if there are none."""
+        return ""
+
+    @property
+    def off_reasons(self) -> dict[str, str]:
+        """Actions that are off now for reasons of this screen's own: id -> why."""
+        return {}
+
+    # What it knows
+
+    @property
+    def console(self) -> ConsoleApp:
+        """The app, with its type."""
+        return cast("ConsoleApp", self.app)
+
+    @property
+    def session(self) -> Session:
+        """The verbs. Blocking: call them in a thread, as `await in_thread(lambda: self.session.plan(request))`."""
+        return self.console.session
+
+    @property
+    def link_down(self) -> str:
+        """What this screen's writes need and cannot reach; empty if all answers."""
+        return self.LINK if self.LINK and self.console.is_down(self.LINK) else ""
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature
+        """Grey out what writes while it may not, and what this screen says is off."""
+        if action in self.off_reasons:
+            return None
+        return check_action(action, read_only=self.console.read_only, link_down=self.link_down)
+
+    def on_mount(self) -> None:
+        self.console.adopt(self)
+
+    def on_screen_resume(self) -> None:
+        self.console.screen_shown(self)

@@ -1,0 +1,101 @@
+"""The end of a VM's serial output, read when asked for: the only witness of a boot that never came to a heartbeat.
+
+Apart because two places show it: a VM's detail, and Fleet by itself when a VM stays silent after boot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+from textual import work
+from textual.app import ComposeResult
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from console.blocking import in_thread
+from console.widgets.figures import one_line, plural
+from engine.errors import one_line as error_line
+
+_MOST_LINES: Final = 400
+"""Painted; the rest of 64 KiB is in `text`."""
+
+
+class SerialPane(Vertical):
+    """A title with when it was read, and the lines, the newest in view."""
+
+    DEFAULT_CSS = """
+    SerialPane { height: 1fr; }
+    SerialPane > #serial-title { height: 1; color: $quiet; text-wrap: nowrap; text-overflow: ellipsis; }
+    SerialPane > VerticalScroll { height: 1fr; min-height: 2; scrollbar-size: 1 1; background: $background; color: $foreground; }
+    SerialPane > VerticalScroll > Static { height: auto; }
+    """
+
+    def __init__(
+        self,
+        read: Callable[[str], str],
+        clock: Callable[[], datetime],
+        *,
+        id: str | None = None,  # noqa: A002 - Textual's name
+        classes: str | None = None,
+    ) -> None:
+        """
+        Args:
+            read: The end of the serial output of a VM by name; blocking, called in a thread.
+            clock: UTC.
+        """
+        super().__init__(id=id, classes=classes)
+        self._read = read
+        self._clock = clock
+        self._vm = ""
+        self.text = ""
+        """All that was read."""
+
+    @property
+    def vm(self) -> str:
+        """Whose output it is."""
+        return self._vm
+
+    def compose(self) -> ComposeResult:
+        yield Static("", id="serial-title", markup=False)
+        with VerticalScroll():
+            yield Static("", id="serial-lines", markup=False)
+
+    def show(self, vm: str) -> None:
+        """Read the output of a VM, again if it is the same."""
+        if vm != self._vm:
+            self._vm, self.text = vm, ""
+            self.query_one("#serial-lines", Static).update("")
+            self._say("reading …")
+        self._load()
+
+    def focus_lines(self) -> None:
+        """Let the arrows scroll the lines."""
+        self.query_one(VerticalScroll).focus()
+
+    @property
+    def has_lines_focus(self) -> bool:
+        """Whether the arrows scroll the lines now."""
+        return self.query_one(VerticalScroll).has_focus
+
+    @work(exclusive=True, exit_on_error=False)
+    async def _load(self) -> None:
+        vm = self._vm
+        try:
+            text = await in_thread(lambda: self._read(vm), name="serial")
+        except Exception as error:  # noqa: BLE001 - the reason is what the pane shows then
+            self._say(error_line(error))
+            return
+        if text == self.text and text:
+            return
+        self.text = text
+        lines = text.splitlines()
+        self._say(f"{plural(len(lines), 'line')}, read {self._clock().astimezone(UTC):%H:%M:%S} UTC")
+        shown = "\n".join(one_line(line) for line in lines[-_MOST_LINES:])
+        self.query_one("#serial-lines", Static).update(Content(shown or "nothing yet"))
+        self.query_one(VerticalScroll).scroll_end(animate=False)
+
+    def _say(self, text: str) -> None:
+        self.query_one("#serial-title", Static).update(Content(one_line(f"serial output of {self._vm} · {text}")))

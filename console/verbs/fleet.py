@@ -1,0 +1,329 @@
+"""`tickdeck fleet`, `drain`, `abort`, `cleanup`, `reconcile`: the fleet and what is done to it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import click
+
+from console.confirming import ask_count, ask_yes
+from console.sentences import money, plural
+from console.session import Session
+from console.verbs.options import headless_session, json_option, print_json, print_table, profile_option
+from engine.clock import format_bytes, format_seconds
+from engine.errors import ExitCode, UsageError
+from provision.actions import Proposal, Receipt
+from provision.fleet import FleetSnapshot
+
+WATCH_SECONDS = 2.0
+
+
+@click.group("fleet", invoke_without_command=True)
+@click.option("--run", default="", help="Only this run [the live ones].")
+@click.option("--watch", is_flag=True, help="Again every two seconds until no run is live.")
+@click.option("--runs", "list_runs", is_flag=True, help="List all runs.")
+@profile_option
+@json_option
+@click.pass_context
+def fleet_command(ctx: click.Context, run: str, watch: bool, list_runs: bool, profile_name: str, as_json: bool) -> int | None:
+    """The VMs: state, progress, what limits them, worst first."""
+    if ctx.invoked_subcommand is not None:
+        ctx.obj = profile_name
+        return None
+    session = headless_session(profile_name)
+    if list_runs:
+        return _show_runs(session, as_json=as_json)
+    while True:
+        snapshot = session.fleet(run)
+        if as_json:
+            print_json(fleet_document(snapshot, run))
+        else:
+            show_fleet(snapshot, run)
+        if not watch or not any(view.unfinished for view in snapshot.runs):
+            return ExitCode.DONE
+        time.sleep(WATCH_SECONDS)
+        click.echo()
+
+
+def _show_runs(session: Session, *, as_json: bool) -> int:
+    from engine.launch import list_runs
+    from engine.run import run_started
+
+    now = session.clock()
+    views = session.runs.read_all(list_runs(session.buckets.state))
+    rows = [
+        (view.run, f"{run_started(view.run):%Y-%m-%d %H:%M:%S}", view.plan, len(view.shards), len(view.unfinished), view.phase(now).value)
+        for view in views
+    ]
+    head = ("run", "started (UTC)", "plan", "shards", "unfinished", "phase")
+    if as_json:
+        print_json([dict(zip(head, row, strict=True)) for row in rows])
+    else:
+        print_table(head, rows, right=(3, 4))
+    return ExitCode.DONE
+
+
+def show_fleet(snapshot: FleetSnapshot, run: str = "") -> None:
+    """Verdict and table."""
+    click.echo(snapshot.verdict or "no fleet")
+    vms = snapshot.of_run(run) if run else snapshot.vms
+    if not vms:
+        return
+    print_table(
+        ("state", "vm", "shards", "done", "rate", "limited by", "ends", "heard", "try", "cause", "cost", "note"),
+        (
+            (
+                vm.state.value.replace("_", " "),
+                vm.name,
+                ",".join(map(str, vm.shards)),
+                f"{vm.files_done}/{vm.files_total}" if vm.files_total else "",
+                f"{format_bytes(vm.bytes_per_second)}/s" if vm.bytes_per_second else "",
+                vm.limited_by,
+                f"{vm.ends:%H:%M:%S}" if vm.ends else "",
+                format_seconds(vm.heartbeat_age) if vm.heartbeat_age is not None and vm.exists else "",
+                vm.attempt or "",
+                vm.cause,
+                money(vm.cost) if vm.managed else "",
+                (vm.last_error or vm.note)[:60],
+            )
+            for vm in vms
+        ),
+        right=(3, 4, 8),
+    )
+
+
+def fleet_document(snapshot: FleetSnapshot, run: str = "") -> dict[str, Any]:
+    """The fleet as JSON carries it."""
+
+    def moment(value: datetime | None) -> str | None:
+        return value.isoformat() if value else None
+
+    totals = snapshot.totals
+    return {
+        "taken": moment(snapshot.taken),
+        "verdict": snapshot.verdict,
+        "runs": [
+            {
+                "run": view.run,
+                "plan": view.plan,
+                "shards": len(view.shards),
+                "unfinished": list(view.unfinished),
+                "phase": view.phase(snapshot.taken).value,
+            }
+            for view in snapshot.runs
+        ],
+        "totals": {
+            "vms": totals.vms,
+            "files_done": totals.files_done,
+            "files_total": totals.files_total,
+            "bytes_per_second": totals.bytes_per_second,
+            "cost": totals.cost,
+            "cost_per_hour": totals.cost_per_hour,
+        },
+        "vms": [
+            {
+                "name": vm.name,
+                "state": vm.state.value,
+                "managed": vm.managed,
+                "run": vm.run,
+                "shards": list(vm.shards),
+                "attempt": vm.attempt,
+                "status": vm.status,
+                "zone": vm.zone,
+                "machine_type": vm.machine_type,
+                "files_done": vm.files_done,
+                "files_total": vm.files_total,
+                "progress": round(vm.progress, 4),
+                "bytes_per_second": vm.bytes_per_second,
+                "limited_by": vm.limited_by,
+                "ends": moment(vm.ends),
+                "heartbeat_age": vm.heartbeat_age,
+                "cause": vm.cause,
+                "replaced_by": vm.replaced_by,
+                "last_error": vm.last_error,
+                "note": vm.note,
+                "cost": vm.cost,
+                "exit_code": vm.exit_code,
+            }
+            for vm in (snapshot.of_run(run) if run else snapshot.vms)
+        ],
+    }
+
+
+def change_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--dry-run` and `--yes`."""
+    for option in (
+        click.option("--yes", is_flag=True, help="Do not ask."),
+        click.option("--dry-run", is_flag=True, help="Show what would be done; do nothing."),
+    ):
+        function = option(function)
+    return function
+
+
+def carry_out(session: Session, proposal: Proposal, *, dry_run: bool, yes: bool, as_json: bool) -> int:
+    """Show a proposal, ask, apply it, show the receipt."""
+    if not as_json:
+        show_proposal(proposal)
+    if dry_run or not proposal.items:
+        if as_json:
+            print_json(
+                {"verb": proposal.verb, "dry_run": dry_run, "items": [_item(item) for item in proposal.items], "refused": proposal.refused}
+            )
+        elif dry_run:
+            click.echo("dry run: nothing was done")
+        return ExitCode.DONE
+    count = len(proposal.items)
+    agreed = yes or (ask_yes("", f"{proposal.verb} this?") if count == 1 else ask_count(count, f"{proposal.verb} {plural(count, 'thing')}"))
+    if not agreed:
+        click.echo("nothing was done", err=True)
+        return ExitCode.TEMPORARY
+    receipt = session.apply(proposal, report=(lambda _line: None) if as_json else click.echo)
+    if as_json:
+        print_json(receipt_document(receipt))
+    else:
+        click.echo(f"{receipt.message}; audit {receipt.audit_id}")
+        for warning in receipt.warnings:
+            click.echo(f"! {warning}")
+    return ExitCode.PARTIAL if receipt.failed else ExitCode.DONE
+
+
+def show_proposal(proposal: Proposal) -> None:
+    """What would be done, each with why, how old and what it costs a day."""
+    if not proposal.items:
+        click.echo(f"{proposal.verb}: nothing to do")
+    else:
+        print_table(
+            ("kind", "name", "where", "why", "age", "a day"),
+            (
+                (
+                    item.kind,
+                    item.name,
+                    item.place,
+                    item.why,
+                    format_seconds(item.age_seconds) if item.age_seconds else "",
+                    money(item.cost_per_day),
+                )
+                for item in proposal.items
+            ),
+            right=(4, 5),
+        )
+    for refusal in proposal.refused:
+        click.echo(f"not touched: {refusal.name}: {refusal.why}")
+
+
+def receipt_document(receipt: Receipt) -> dict[str, Any]:
+    """A receipt as JSON carries it."""
+    return {
+        "verb": receipt.proposal.verb,
+        "message": receipt.message,
+        "audit": receipt.audit_id,
+        "warnings": receipt.warnings,
+        "items": [_item(result.item) | {"ok": result.ok, "message": result.message} for result in receipt.results],
+    }
+
+
+def _item(item: Any) -> dict[str, Any]:
+    return {"kind": item.kind, "name": item.name, "place": item.place, "why": item.why, "cost_per_day": item.cost_per_day}
+
+
+def _the_run(session: Session, run: str) -> str:
+    """The run that is meant: the given one, or the only live one."""
+    if run:
+        return run
+    live = session.live_runs()
+    if len(live) == 1:
+        return live[0]
+    raise UsageError(
+        f"{plural(len(live), 'run')} are live", hint=f"name one: {', '.join(live)}" if live else "list them: tickdeck fleet --runs"
+    )
+
+
+@click.command("drain")
+@click.argument("run", default="")
+@change_options
+@profile_option
+@json_option
+def drain_command(run: str, dry_run: bool, yes: bool, profile_name: str, as_json: bool) -> int:
+    """Tell a run's workers to take no new work and end: stops spending, loses nothing."""
+    session = headless_session(profile_name)
+    return carry_out(session, session.propose_drain(_the_run(session, run)), dry_run=dry_run, yes=yes, as_json=as_json)
+
+
+@click.command("abort")
+@click.argument("run")
+@change_options
+@profile_option
+@json_option
+def abort_command(run: str, dry_run: bool, yes: bool, profile_name: str, as_json: bool) -> int:
+    """Delete all VMs of a run, whatever they do. What is committed stays."""
+    session = headless_session(profile_name)
+    return carry_out(session, session.propose_abort(run), dry_run=dry_run, yes=yes, as_json=as_json)
+
+
+@click.command("cleanup")
+@change_options
+@profile_option
+@json_option
+def cleanup_command(dry_run: bool, yes: bool, profile_name: str, as_json: bool) -> int:
+    """Remove what is provably of no use: finished and dead VMs, orphan disks, idle addresses of ours."""
+    session = headless_session(profile_name)
+    return carry_out(session, session.propose_cleanup(), dry_run=dry_run, yes=yes, as_json=as_json)
+
+
+@click.command("reconcile")
+@click.argument("run", default="")
+@click.option("--watch", is_flag=True, help="Again and again until the run is finished.")
+@profile_option
+def reconcile_command(run: str, watch: bool, profile_name: str) -> int:
+    """Replace the VMs that a run has lost: same shards, next attempt."""
+    session = headless_session(profile_name)
+    name = _the_run(session, run)
+    while True:
+        said = session.reconcile(name)
+        if said or not watch:
+            click.echo(said or f"run {name}: nothing is lost")
+        if not watch or not session.runs.read(name).unfinished:
+            return ExitCode.DONE
+        time.sleep(WATCH_SECONDS)
+
+
+@fleet_command.command("delete")
+@click.argument("names", nargs=-1, required=True)
+@change_options
+@json_option
+@click.pass_obj
+def delete_command(profile_name: str, names: tuple[str, ...], dry_run: bool, yes: bool, as_json: bool) -> int:
+    """Delete VMs by name, short name (market-data-shard-7) or glob; only ours."""
+    session = headless_session(profile_name or "")
+    return carry_out(session, session.propose_delete(names), dry_run=dry_run, yes=yes, as_json=as_json)
+
+
+@fleet_command.command("serial")
+@click.argument("vm")
+@click.pass_obj
+def serial_command(profile_name: str, vm: str) -> int:
+    """The end of a VM's serial port: why it does not boot."""
+    click.echo(headless_session(profile_name or "").serial(vm))
+    return ExitCode.DONE
+
+
+@fleet_command.command("status")
+@click.argument("vm")
+@json_option
+@click.pass_obj
+def status_command(profile_name: str, vm: str, as_json: bool) -> int:
+    """One VM."""
+    session = headless_session(profile_name or "")
+    snapshot = session.fleet()
+    row = snapshot.find(vm)
+    if row is None:
+        raise UsageError(f"there is no VM {vm!r}", hint="list them: tickdeck fleet")
+    document = next(item for item in fleet_document(snapshot)["vms"] if item["name"] == vm)
+    if as_json:
+        print_json(document)
+    else:
+        print_table(("", ""), [(key.replace("_", " "), value) for key, value in document.items() if value not in ("", None, [])])
+    return ExitCode.DONE

@@ -1,0 +1,38 @@
+"""`tickdeck repair`: the plan that fills the holes of a range, and its launch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from console.verbs.deploy import launch_options, launch_plan
+from console.verbs.options import headless_session, json_option, make_request, print_json, profile_option, range_options, request_options
+from console.verbs.plan import show_plan
+from engine.errors import ExitCode
+from engine.model import DayRange
+
+
+@click.command("repair")
+@range_options
+@request_options
+@launch_options
+@profile_option
+@json_option
+def repair_command(*, profile_name: str, dry_run: bool, yes: bool, shards_only: str, vms: int, as_json: bool, **options: Any) -> int:
+    """Plan and launch what is missing, failed or partial in a range; what is committed is never fetched again."""
+    session = headless_session(profile_name)
+    request = make_request(**options)
+    coverage = session.check(
+        DayRange(request.start, request.end), request.venues, request.data_types, symbols=request.symbols, universe=request.universe
+    )
+    if not as_json:
+        click.echo(coverage.sentence())
+    plan = session.plan(request)
+    if not plan.shards:
+        if as_json:
+            print_json({"plan": plan.id, "run": None, "warnings": plan.warnings})
+        else:
+            show_plan(plan)
+        return ExitCode.DONE
+    return launch_plan(session, plan, dry_run=dry_run, yes=yes, shards_only=shards_only, vms=vms, as_json=as_json)

@@ -1,0 +1,105 @@
+"""All there is to say about one VM, in groups of fields with values as people write them: for its detail view.
+
+Apart from `console.fleet_view`, which has one line for a VM where this has forty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from console.fleet_view import format_ranges, second_reason, state_and_word
+from console.sentences import money
+from console.widgets.figures import UNKNOWN, format_age, format_bytes, format_count, format_duration, format_rate
+from engine.heartbeat import Heartbeat
+from provision.runs import RunView
+from provision.vm_state import FleetVm
+
+
+def vm_record(vm: FleetVm, view: RunView | None, now: datetime) -> dict[str, object]:
+    """All that is known about one VM, for its detail view: groups of fields with values as people write them."""
+    state, word = state_and_word(vm, now)
+    top: dict[str, object] = {"state": word or state, "why": vm.note or UNKNOWN}
+    if not vm.managed:
+        top["why"] = "not ours: it carries no label of ours; it can be looked at, nothing else"
+    groups: dict[str, object] = {**top, "last error": vm.last_error or UNKNOWN}
+    if vm.heartbeat is not None:
+        groups["work"] = _work(vm, vm.heartbeat, now)
+    if vm.managed:
+        groups["attempt"] = _attempt(vm, view)
+    groups["machine"] = _machine(vm)
+    if vm.heartbeat is not None:
+        groups["worker"] = _worker(vm.heartbeat, now)
+    return groups
+
+
+def _work(vm: FleetVm, beat: Heartbeat, now: datetime) -> dict[str, object]:
+    return {
+        "current file": beat.current or UNKNOWN,
+        "shard": f"{beat.shard}, attempt {beat.attempt}" if beat.shard >= 0 else UNKNOWN,
+        "files": f"{format_count(beat.files_done)} of {format_count(beat.files_total)}, {beat.files_bad} bad, {beat.files_resumed} resumed",
+        "rows": format_count(beat.rows),
+        "bytes": f"{format_bytes(beat.source_bytes)} received, {format_bytes(beat.bytes_done)} of {format_bytes(beat.bytes_total)} done",
+        "rate": format_rate(beat.bytes_per_second),
+        "limited by": beat.limited_by or UNKNOWN,
+        "ends": f"{vm.ends.astimezone(UTC):%H:%M:%S} UTC, in {format_duration((vm.ends - now).total_seconds())}" if vm.ends else UNKNOWN,
+        "progress seen": f"{format_age((now - vm.progressed).total_seconds())} ago" if vm.progressed else UNKNOWN,
+    }
+
+
+def _attempt(vm: FleetVm, view: RunView | None) -> dict[str, object]:
+    order = view.find(vm.name) if view is not None else None
+    launched = order.vms[vm.name] if order is not None else None
+    return {
+        "run": vm.run or UNKNOWN,
+        "plan": vm.plan or UNKNOWN,
+        "shards": ", ".join(format_ranges(vm.shards)) or UNKNOWN,
+        "attempt": vm.attempt or UNKNOWN,
+        "cause": vm.cause or second_reason(vm, view) or UNKNOWN,
+        "replaces": (launched.replaces if launched else "") or UNKNOWN,
+        "replaced by": vm.replaced_by or UNKNOWN,
+        "owner": vm.owner or UNKNOWN,
+    }
+
+
+def _machine(vm: FleetVm) -> dict[str, object]:
+    started = vm.vm.started if vm.vm else None
+    return {
+        "status": vm.status or "not listed",
+        "zone": vm.zone or UNKNOWN,
+        "machine": vm.machine_type or UNKNOWN,
+        "model": vm.model or UNKNOWN,
+        "created": _moment(vm.created),
+        "booted": _moment(started),
+        "cost": money(vm.cost) if vm.managed else UNKNOWN,
+    }
+
+
+def _worker(beat: Heartbeat, now: datetime) -> dict[str, object]:
+    return {
+        "says": beat.state,
+        "heartbeat": f"number {beat.sequence}, {format_age((now - beat.written).total_seconds())} ago",
+        "started": _moment(beat.started),
+        "cpu": f"{beat.cpu_percent:.0f} %",
+        "memory": format_bytes(beat.rss_bytes),
+        "retries": f"{beat.retries}, {beat.throttled} refused by the source (429)",
+        "errors": beat.errors,
+        "exit code": beat.exit_code if beat.exit_code >= 0 else UNKNOWN,
+        "engine": beat.engine_version or UNKNOWN,
+    }
+
+
+def _moment(moment: datetime | None) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if moment else UNKNOWN
+
+
+def vm_title(vm: FleetVm) -> str:
+    """The head of its detail view."""
+    shard = f" · shard {', '.join(format_ranges(vm.shards))}" if vm.shards else ""
+    return f"{vm.name}{shard} · {'not ours' if not vm.managed else vm.state}"
+
+
+def group_fields(record: Mapping[str, object]) -> list[tuple[str, Mapping[str, object]]]:
+    """A record's groups, the loose fields first under an empty name."""
+    loose = {name: value for name, value in record.items() if not isinstance(value, Mapping)}
+    return [("", loose), *((name, value) for name, value in record.items() if isinstance(value, Mapping))]

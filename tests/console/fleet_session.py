@@ -1,0 +1,143 @@
+"""A session that plays back recorded fleets and logs, with the methods that the Fleet and Logs screens use, and an app on it.
+
+Proposals are made by provision's own functions from the recorded snapshot; only the clouds behind them are missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from datetime import date
+from types import SimpleNamespace
+from typing import Any
+
+from textual.pilot import Pilot
+
+from console.app import ConsoleApp
+from engine.errors import UsageError
+from engine.plan import Request
+from provision.actions import ItemResult, Proposal, Receipt, propose_abort, propose_delete, propose_drain
+from provision.cleanup import propose_cleanup
+from provision.fleet import FleetSnapshot
+from provision.logs import Batch, LogEntry
+from provision.resources import Address, Disk, Inventory
+from tests.console import recorded_fleet as recorded
+
+REQUEST = Request(venues=("binance",), data_types=("trades",), start=date(2024, 5, 1), end=date(2024, 5, 3))
+
+
+class EmptyStore:
+    """A state bucket with nothing in it."""
+
+    def list(self, _prefix: str) -> Iterator[Any]:
+        return iter(())
+
+    def list_folders(self, _prefix: str) -> Iterator[str]:
+        return iter(())
+
+    def get(self, _name: str) -> None:
+        return None
+
+
+class FleetSession:
+    """Plays back what it was given; `calls` tells what was asked of it."""
+
+    def __init__(self, snapshot: FleetSnapshot, *, live: bool = True) -> None:
+        self.profile = recorded.LOCAL
+        self.clock = recorded.clock
+        self.armed = False
+        self.buckets = SimpleNamespace(state=EmptyStore(), data=EmptyStore())
+        self.cloud = None
+        self.snapshot: FleetSnapshot | Exception = snapshot
+        self.live = live
+        self.calls: list[tuple[str, ...]] = []
+        self.failing: dict[str, str] = {}
+        """Names that cannot be dealt with, and why."""
+        self.disks: tuple[Disk, ...] = ()
+        self.addresses: tuple[Address, ...] = ()
+        self.batches: list[Batch] = [Batch(recorded.log_entries())]
+        self.left_behind: list[LogEntry] = []
+        self.serial_text = recorded.SERIAL
+
+    def fleet(self, run: str = "") -> FleetSnapshot:
+        if isinstance(self.snapshot, Exception):
+            raise self.snapshot
+        return self.snapshot
+
+    def live_runs(self) -> list[str]:
+        return [recorded.RUN] if self.live else []
+
+    def reconcile(self, run: str) -> str:
+        self.calls.append(("reconcile", run))
+        return f"preempted: {recorded.vm_name(2, 2)} asked for"
+
+    def propose_drain(self, run: str) -> Proposal:
+        return propose_drain(self.profile, self.fleet().runs[-1])
+
+    def propose_abort(self, run: str) -> Proposal:
+        return propose_abort(self.profile, self.fleet(), self.fleet().runs[-1])
+
+    def propose_delete(self, names: Sequence[str]) -> Proposal:
+        return propose_delete(self.profile, self.fleet(), tuple(names))
+
+    def propose_cleanup(self) -> Proposal:
+        snapshot = self.fleet()
+        vms = tuple(row.vm for row in snapshot.vms if row.vm is not None)
+        return propose_cleanup(self.profile, snapshot, Inventory(recorded.NOW, vms, self.disks, self.addresses))
+
+    def apply(self, proposal: Proposal, *, report: Callable[[str], None] = lambda _line: None) -> Receipt:
+        self.calls.append((proposal.verb, *(item.name for item in proposal.items)))
+        results = tuple(
+            ItemResult(item, item.name not in self.failing, self.failing.get(item.name, "deleted")) for item in proposal.items
+        )
+        for number, result in enumerate(results, start=1):
+            report(f"{number} of {len(results)}: {result.item.name} {result.message}")
+        return Receipt(proposal, results, recorded.NOW, recorded.NOW, "053612-7f3a")
+
+    def serial(self, vm: str) -> str:
+        self.calls.append(("serial", vm))
+        if not self.serial_text:
+            raise UsageError(f"there is no VM {vm} to read the serial port of", hint=f"its log: tickdeck logs {vm}")
+        return self.serial_text
+
+    async def tail_logs(self, *, run: str = "", vms: tuple[str, ...] = (), min_severity: str = "DEFAULT") -> AsyncIterator[Batch]:
+        self.calls.append(("tail", run, *vms))
+        for batch in self.batches:
+            entries = tuple(entry for entry in batch.entries if not vms or entry.vm in vms)
+            yield Batch(entries, batch.suppressed, batch.state, batch.reason)
+        await asyncio.Event().wait()
+
+    def logs_of(self, run: str, vm: str = "", **_limits: object) -> list[LogEntry]:
+        self.calls.append(("logs_of", run, vm))
+        return self.left_behind
+
+    def names_of(self, verb: str) -> list[tuple[str, ...]]:
+        """What was asked for with that verb."""
+        return [call[1:] for call in self.calls if call[0] == verb]
+
+
+def console_on(session: FleetSession, **options: Any) -> ConsoleApp:
+    """The console on a recorded session, at the recorded moment."""
+
+    def opener(_report: Callable[[str, str], None]) -> Any:
+        return session
+
+    return ConsoleApp(opener, REQUEST, clock=recorded.clock, **options)
+
+
+async def until(pilot: Pilot[Any], condition: Callable[[], bool]) -> None:
+    """Let the app go on until something holds; threads answer when they answer."""
+    for _ in range(500):
+        if condition():
+            await pilot.pause()
+            return
+        await pilot.pause(0.01)
+    raise AssertionError("it never came to be")
+
+
+async def in_mode(pilot: Pilot[Any], mode: str) -> None:
+    """Wait for a mode's screen, with its first data."""
+    app = pilot.app
+    await until(pilot, lambda: app.current_mode == mode and app.screen.is_mounted)
+    await until(pilot, lambda: app.fleet.at is not None or app.fleet.failures > 0)  # type: ignore[attr-defined]
+    await pilot.pause()

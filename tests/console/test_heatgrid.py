@@ -1,0 +1,144 @@
+"""The grid behind the heatmap: worst wins, holes in order, marks, weeks and the ruler."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from console.widgets.heatgrid import CODES, GLYPHS, HOLES, STATES, ZOOMS, HeatGrid
+from engine.model import CellState
+
+WEEKS, DAYS, WIDE = ZOOMS
+FIRST = date(2023, 12, 28)
+
+
+def grid_of(*rows: str, first: date = FIRST) -> HeatGrid:
+    """Rows spelled with the first letters of their states: c complete, m missing, p partial, f failed, t thin, - not expected."""
+    letters = {"c": CellState.COMPLETE, "m": CellState.MISSING, "p": CellState.PARTIAL, "f": CellState.FAILED}
+    letters |= {"t": CellState.THIN, "-": CellState.NOT_EXPECTED, "r": CellState.RUNNING, "n": CellState.NOT_READY}
+    days = [first + timedelta(days=place) for place in range(len(rows[0]))]
+    return HeatGrid([f"row {number}" for number in range(len(rows))], days, [[letters[each] for each in row] for row in rows])
+
+
+def test_every_state_has_a_glyph_of_its_own() -> None:
+    assert set(GLYPHS) == set(CellState)
+    assert len(set(GLYPHS.values())) == len(CellState)
+    assert all(len(glyph) == 1 for glyph in GLYPHS.values())
+
+
+def test_states_are_ordered_best_first() -> None:
+    assert max(CODES[CellState.COMPLETE], CODES[CellState.THIN]) == CODES[CellState.THIN]
+    assert STATES[max(CODES.values())] is CellState.FAILED
+
+
+@pytest.mark.parametrize(
+    ("rows", "days", "states"),
+    [
+        (["a", "a"], [FIRST], [b"\x01", b"\x01"]),
+        (["a"], [FIRST, FIRST + timedelta(days=2)], [b"\x01\x01"]),
+        (["a"], [FIRST], [b"\x01\x01"]),
+        (["a", "b"], [FIRST], [b"\x01"]),
+    ],
+)
+def test_a_grid_that_does_not_fit_together_is_refused(rows: list[str], days: list[date], states: list[bytes]) -> None:
+    with pytest.raises(ValueError, match="heatmap"):
+        HeatGrid(rows, days, states)
+
+
+def test_the_next_hole_goes_along_the_row_then_down_then_around() -> None:
+    grid = grid_of("ccmc", "cccc", "pccf")
+    path = []
+    at = (0, 0)
+    for _ in range(4):
+        found = grid.next_hole(*at, 1)
+        assert found is not None
+        at = found
+        path.append(at)
+    assert path == [(0, 2), (2, 0), (2, 3), (0, 2)]
+    assert grid.next_hole(0, 2, -1) == (2, 3)
+    assert grid.next_hole(2, 3, -1) == (2, 0)
+
+
+def test_thin_running_and_not_expected_are_no_holes() -> None:
+    grid = grid_of("ctrn-")
+    assert grid.next_hole(0, 0, 1) is None
+    assert grid.count_holes() == 0
+
+
+def test_a_single_hole_is_found_from_itself_again() -> None:
+    grid = grid_of("cmc")
+    assert grid.next_hole(0, 1, 1) == (0, 1)
+    assert grid.next_hole(0, 1, -1) == (0, 1)
+
+
+def test_weeks_begin_on_monday_and_the_worst_day_wins() -> None:
+    # 2023-12-28 is a Thursday: four days, then whole weeks.
+    grid = grid_of("cccc" + "cctcccm" + "ccc")
+    assert grid.columns(WEEKS) == 3
+    assert [list(grid.span(column, WEEKS)) for column in range(3)] == [[0, 1, 2, 3], [4, 5, 6, 7, 8, 9, 10], [11, 12, 13]]
+    assert [STATES[code] for code in grid.painted(0, 0, 3, WEEKS)] == [CellState.COMPLETE, CellState.MISSING, CellState.COMPLETE]
+    assert grid.worst_day(0, 1, WEEKS) == 10
+
+
+@given(st.lists(st.lists(st.sampled_from(STATES), min_size=23, max_size=23), min_size=1, max_size=4), st.integers(0, 6))
+def test_a_week_is_as_bad_as_its_worst_day(rows: list[list[CellState]], shift: int) -> None:
+    days = [FIRST + timedelta(days=shift + place) for place in range(23)]
+    grid = HeatGrid([str(number) for number in range(len(rows))], days, rows)
+    for number, row in enumerate(rows):
+        painted = grid.painted(number, 0, grid.columns(WEEKS), WEEKS)
+        assert [STATES[code] for code in painted] == [
+            max((row[place] for place in grid.span(column, WEEKS)), key=STATES.index) for column in range(grid.columns(WEEKS))
+        ]
+    assert grid.count_holes() == sum(state in HOLES for row in rows for state in row)
+    assert sorted(place for column in range(grid.columns(WEEKS)) for place in grid.span(column, WEEKS)) == list(range(23))
+
+
+def test_marks_are_days_and_survive_a_larger_grid() -> None:
+    grid = grid_of("cmc-", "fc--")
+    grid.mark_holes()
+    assert grid.marked() == {("row 0", date(2023, 12, 29)), ("row 1", FIRST)}
+    larger = grid_of("ccmc-", "cfc--", first=FIRST - timedelta(days=1))
+    larger.adopt_marks(grid.marked())
+    assert larger.marked() == grid.marked()
+    grid.clear_marks()
+    assert grid.marked() == frozenset()
+
+
+def test_a_rectangle_marks_only_where_something_is_expected() -> None:
+    grid = grid_of("c-m", "---")
+    grid.mark_rectangle(range(2), range(3))
+    assert grid.marked() == {("row 0", FIRST), ("row 0", date(2023, 12, 30))}
+
+
+def test_the_ruler_names_months_and_the_days_that_have_room() -> None:
+    grid = grid_of("c" * 60)
+    months, days = grid.ruler(0, 60, DAYS)
+    assert months.startswith("Dec Jan 2024")
+    assert months[4 + 31 :].startswith("Feb 2024")
+    assert days.startswith("    1      8      15     22")
+    assert len(months) == len(days) == 60
+
+
+def test_the_ruler_of_wide_days_counts_every_second_day() -> None:
+    grid = grid_of("c" * 10)
+    _, days = grid.ruler(0, 10, WIDE)
+    assert days.split() == ["29", "1", "3", "5"]
+
+
+def test_the_ruler_of_weeks_has_months_over_years() -> None:
+    grid = grid_of("c" * 400)
+    months, years = grid.ruler(0, grid.columns(WEEKS), WEEKS)
+    assert months.split()[:3] == ["Jan", "Feb", "Mar"]
+    assert years.split() == ["2024", "2025"]
+
+
+@given(st.integers(1, 200), st.integers(0, 400))
+def test_the_ruler_is_exactly_as_wide_as_its_columns(days: int, shift: int) -> None:
+    grid = grid_of("c" * days, first=FIRST + timedelta(days=shift))
+    for each in ZOOMS:
+        stop = grid.columns(each)
+        start = stop // 3
+        assert {len(line) for line in grid.ruler(start, stop, each)} == {(stop - start) * each.cells}
