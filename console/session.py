@@ -358,7 +358,7 @@ def open_session(
     *,
     start_local: bool = True,
     source: str = "",
-    scenario: str = "demo",
+    scenario: str = "",
     root: Path | None = None,
     report: Report = lambda _step, _state: None,
 ) -> Session:

@@ -33,7 +33,7 @@ def _running() -> Cloud:
 
 
 @local_command.command("up")
-@click.option("--scenario", default="demo", show_default=True, help="The stand-in's market data: demo, tiny, traps or a TOML file.")
+@click.option("--scenario", default="", help="The stand-in's market data: demo, tiny, traps or a TOML file [what runs, else demo].")
 @click.option(
     "--source",
     type=click.Choice(["stand-in", "tardis"]),

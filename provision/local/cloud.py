@@ -33,10 +33,15 @@ START_SECONDS = 60.0
 STOP_SECONDS = 40.0
 
 PROJECT = "local"
+DEFAULT_SCENARIO = "demo"
 SERVICES = ("storage", "logs", "compute", "tardis")
 
 Report = Callable[[str, str], None]
 """Hears (step, state): state is `running`, `done`, or what went wrong."""
+
+
+_detached: list[subprocess.Popen[bytes]] = []
+"""Supervisors that this process started. They are meant to outlive it, so nobody waits for them."""
 
 
 class Server(msgspec.Struct, frozen=True):
@@ -121,25 +126,30 @@ def find(root: Path) -> Cloud | None:
     return cloud if all(_answers(cloud, server) for server in cloud.state.servers) else None
 
 
-def up(root: Path, *, scenario: str = "demo", stand_in: bool = True, report: Report = lambda _step, _state: None) -> Cloud:
+def up(root: Path, *, scenario: str = "", stand_in: bool = True, report: Report = lambda _step, _state: None) -> Cloud:
     """Find the cloud that runs in `root`, or start one.
 
     Args:
         root: folder of its state.
-        scenario: of the stand-in's market data: a name or a TOML file.
+        scenario: of the stand-in's market data: a name or a TOML file; empty: the one that runs, else `DEFAULT_SCENARIO`.
         stand_in: False leaves the market data to the real source.
         report: hears of each step.
 
     Raises:
-        ConfigurationError: if a server does not come up; names its log file.
+        ConfigurationError: if a server does not come up (names its log file), or one runs with other market data.
     """
     root.mkdir(parents=True, exist_ok=True)
     with _locked(root):
         cloud = find(root)
-        wanted = scenario if stand_in else ""
-        if cloud is not None and cloud.state.scenario == wanted:
+        if cloud is not None:
+            if cloud.has_stand_in != stand_in or (stand_in and scenario and cloud.state.scenario != scenario):
+                raise ConfigurationError(
+                    f"the local cloud runs with {cloud.state.scenario or 'the real source'}, not with {scenario or 'the real source'}",
+                    hint="stop it first: tickdeck local down",
+                )
             report("local cloud", "done")
             return cloud
+        wanted = (scenario or DEFAULT_SCENARIO) if stand_in else ""
         _clear(root)
         _make_key(root)
         return _start(root, wanted, report)
@@ -172,6 +182,7 @@ def _start(root: Path, scenario: str, report: Report) -> Cloud:
         process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True, cwd=root, env=environment
         )
+    _detached.append(process)
     deadline = time.monotonic() + START_SECONDS
     told: set[str] = set()
     services = [service for service in SERVICES if scenario or service != "tardis"]
@@ -211,6 +222,8 @@ def _clear(root: Path) -> bool:
                     with suppress(psutil.Error):
                         child.kill()
                 supervisor.kill()
+    for process in _detached:
+        process.poll()
     running = bool(reap(root / "compute")) or running
     for path in (root / "cloud.json", *(root / f"{service}.ready" for service in SERVICES)):
         path.unlink(missing_ok=True)

@@ -63,8 +63,11 @@ def json_error(status: int, message: str, headers: Mapping[str, str] | None = No
     return Body(error_body(status, message), "application/json; charset=utf-8", status=status, headers=headers)
 
 
-async def deliver(request: web.Request, body: Body, fault: Fault | None, entry: Entry) -> web.StreamResponse:
-    """Answer `request` with `body`, let `fault` strike it, and note in `entry` what was sent."""
+async def deliver(request: web.Request, body: Body, fault: Fault | None, entry: Entry, *, pace: int = 0) -> web.StreamResponse:
+    """Answer `request` with `body`, let `fault` strike it, and note in `entry` what was sent.
+
+    `pace` is what the connection carries in bytes a second; 0: as much as it can.
+    """
     entry.fault = fault.name if fault else None
     if fault is not None:
         if fault.name in ("reset", "lost_reply"):
@@ -90,7 +93,8 @@ async def deliver(request: web.Request, body: Body, fault: Fault | None, entry: 
         content = b"".join(body.chunks(start, end))
         entry.bytes = len(content)
         return web.Response(status=entry.status, headers=headers, body=content)
-    return await _stream(request, web.StreamResponse(status=entry.status, headers=headers), body, (start, end), fault, entry)
+    response = web.StreamResponse(status=entry.status, headers=headers)
+    return await _stream(request, response, body, (start, end), fault, entry, pace)
 
 
 def _replaced(body: Body, fault: Fault) -> Body:
@@ -133,6 +137,7 @@ async def _stream(
     span: tuple[int, int],
     fault: Fault | None,
     entry: Entry,
+    pace: int,
 ) -> web.StreamResponse:
     start, end = span
     name = fault.name if fault else None
@@ -153,8 +158,9 @@ async def _stream(
                 await _write(response, piece[: middle - at], entry)
                 await asyncio.sleep(settings["seconds"])
                 piece = piece[middle - at :]
-            if name == "slow":
-                await _trickle(response, piece, max(1, int(settings["bytes_per_second"])), entry)
+            rate = max(1, int(settings["bytes_per_second"])) if name == "slow" else pace
+            if rate:
+                await _trickle(response, piece, rate, entry)
             else:
                 await _write(response, piece, entry)
             at += len(chunk)

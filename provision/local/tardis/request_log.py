@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -25,6 +25,8 @@ class Entry:
     bytes: int = 0
     """Of the body, handed to the connection."""
     fault: str | None = None
+    asked: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
+    """UTC, when the request came."""
     time: str = ""
     """UTC, when the answer ended."""
 

@@ -128,6 +128,8 @@ class Scenario:
     history_factor: float = 1.0
     traps: tuple[TrapSpec, ...] = ()
     faults: tuple[FaultSpec, ...] = ()
+    bytes_per_second: int = 0
+    """What one connection carries; 0: as much as it can. A vendor far away is not a disk."""
     denied: tuple[str, ...] = ()
     """Shell patterns over "venue/data_type" outside the key's plan (403; free days stay free)."""
 

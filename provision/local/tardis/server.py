@@ -242,7 +242,7 @@ async def _dataset(source: Source, request: web.Request) -> web.StreamResponse:
         fault = _take_fault(source, request)
         needs_file = fault is None or fault.name not in REPLACING_FAULTS
         body = await _dataset_body(source, request) if needs_file else json_error(500, "replaced by a fault")
-        return await deliver(request, body, fault, entry)
+        return await deliver(request, body, fault, entry, pace=source.scenario.bytes_per_second)
     except GenerationStopped:
         return await deliver(request, json_error(503, "shutting down"), None, entry)
     finally:
