@@ -42,7 +42,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     bytes_total: int = 0
     """Compressed bytes expected by the plan."""
     bytes_done: int = 0
-    """Of `bytes_total`, by the plan's estimates, for files with an outcome."""
+    """Of `bytes_total`, by the plan's estimates: files with an outcome, and what came of those on their way."""
     bytes_per_second: float = 0.0
     """Compressed bytes received, over the last minute."""
     limited_by: str = ""

@@ -82,8 +82,12 @@ class Progress:
     converting: int = 0
     waiting_to_commit: int = 0
     committing: int = 0
-    received: deque[tuple[float, int]] = field(default_factory=deque)
+    received: deque[tuple[int, int]] = field(default_factory=deque)
     """(monotonic second, bytes) of the last minute."""
+    partial: dict[str, int] = field(default_factory=dict)
+    """Bytes that came of files in flight."""
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Estimated bytes of files in flight."""
     running: dict[str, float] = field(default_factory=dict)
     """Files in flight and when they started."""
 
@@ -106,10 +110,21 @@ class Progress:
         with self.lock:
             setattr(self, waiting, getattr(self, waiting) + 1)
 
-    def receive(self, count: int) -> None:
-        """Count bytes of a finished download."""
+    def receive(self, file: str, count: int) -> None:
+        """Count bytes as they come."""
         self.source_bytes += count
-        self.received.append((monotonic(), count))
+        self.partial[file] = self.partial.get(file, 0) + count
+        second = int(monotonic())
+        if self.received and self.received[-1][0] == second:
+            self.received[-1] = (second, self.received[-1][1] + count)
+        else:
+            self.received.append((second, count))
+
+    @property
+    def bytes_so_far(self) -> int:
+        """Of `bytes_total`: of files with an outcome, and what came of those on their way."""
+        partial = sum(min(count, self.sizes.get(file, 0)) for file, count in list(self.partial.items()))
+        return min(self.bytes_total, self.bytes_done + partial)
 
     def rate(self, window: float = 60.0) -> float:
         """Bytes a second over the last `window` seconds."""
@@ -319,6 +334,7 @@ class Pipeline:
         """One file through all stages. Errors of the file become its outcome; errors of the worker are raised."""
         started = monotonic()
         self.progress.running[str(file)] = started
+        self.progress.sizes[str(file)] = size
         try:
             room = min(max(size, 64 << 10), self._limits.spool_memory_bytes) * CONVERSION_FACTOR
             async with self._admission.admit(room):
@@ -328,13 +344,12 @@ class Pipeline:
         except EngineError as error:
             entry = Entry(symbol=file.symbol, outcome=Outcome.FAILED, reason=type(error).__name__, detail=str(error))
         finally:
-            self.progress.running.pop(str(file), None)
+            for table in (self.progress.running, self.progress.partial, self.progress.sizes):
+                table.pop(str(file), None)
         entry = msgspec.structs.replace(entry, seconds=round(monotonic() - started, 3))
         self._record(cell, file, entry, size, counts)
 
-    def _record(
-        self, cell: _CellWork, file: File, entry: Entry, size: int, counts: Counter[Outcome], *, resumed: bool = False
-    ) -> None:
+    def _record(self, cell: _CellWork, file: File, entry: Entry, size: int, counts: Counter[Outcome], *, resumed: bool = False) -> None:
         cell.entries[file.symbol] = entry
         counts[entry.outcome] += 1
         progress = self.progress
@@ -373,9 +388,7 @@ class Pipeline:
     async def _outcome(self, file: File, cell: _CellWork, attempt: Attempt) -> Entry:
         catalogue = self._catalogues.get(file.cell.venue)
         if catalogue is not None and not catalogue.is_published(file.cell.day):
-            return Entry(
-                symbol=file.symbol, outcome=Outcome.NOT_READY, detail=f"{file.cell.venue} has not published {file.cell.day}"
-            )
+            return Entry(symbol=file.symbol, outcome=Outcome.NOT_READY, detail=f"{file.cell.venue} has not published {file.cell.day}")
         spool = Spool(memory_bytes=self._limits.spool_memory_bytes, folder=self._folder)
         try:
             requests = 0
@@ -417,11 +430,16 @@ class Pipeline:
         async with self._fetch_slots:
             self.progress.fetching += 1
             try:
-                fetched = await self._source.fetch(file, spool, deadline=self._limits.file_deadline_seconds)
+                name = str(file)
+                self.progress.partial.pop(name, None)
+                return await self._source.fetch(
+                    file,
+                    spool,
+                    deadline=self._limits.file_deadline_seconds,
+                    on_bytes=lambda count: self.progress.receive(name, count),
+                )
             finally:
                 self.progress.fetching -= 1
-        self.progress.receive(fetched.length)
-        return fetched
 
     async def _convert(self, file: File, spool: Spool, sink: Path | None) -> Conversion:
         data_type = require_data_type(file.cell.data_type)
@@ -464,9 +482,7 @@ class Pipeline:
         except CommitConflict as error:
             return Entry(symbol=file.symbol, outcome=Outcome.FAILED, reason="conflict", detail=str(error), requests=requests)
 
-    async def _reject(
-        self, file: File, conversion: Conversion, spool: Spool, fetched: Fetched, requests: int, attempt: Attempt
-    ) -> Entry:
+    async def _reject(self, file: File, conversion: Conversion, spool: Spool, fetched: Fetched, requests: int, attempt: Attempt) -> Entry:
         """The outcome of a body that becomes no object: empty, failed, or quarantined with its bytes kept."""
         outcome = conversion.outcome
         if conversion.reason is Reason.ZERO_BYTES:

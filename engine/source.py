@@ -167,16 +167,18 @@ class Source:
         finally:
             spool.close()
 
-    async def fetch(self, file: File, spool: Spool, *, deadline: float) -> Fetched:
+    async def fetch(self, file: File, spool: Spool, *, deadline: float, on_bytes: Callable[[int], None] = lambda _count: None) -> Fetched:
         """Fetch one dataset file into `spool`, within `deadline` seconds, retries and pauses included.
+
+        `on_bytes` hears how many bytes came, as they come.
 
         Raises:
             NotPermitted: on 401, or after several unexplained refusals in a row: the run must stop.
         """
-        return await self._get(f"{self._datasets_url}/{dataset_path(file)}", spool, deadline=deadline)
+        return await self._get(f"{self._datasets_url}/{dataset_path(file)}", spool, deadline=deadline, on_bytes=on_bytes)
 
-    async def _get(self, url: str, spool: Spool, *, deadline: float) -> Fetched:
-        state = _Transfer(url, spool)
+    async def _get(self, url: str, spool: Spool, *, deadline: float, on_bytes: Callable[[int], None] = lambda _count: None) -> Fetched:
+        state = _Transfer(url, spool, on_bytes)
         try:
             async with asyncio.timeout(deadline):
                 return await self._try_until_done(state)
@@ -247,6 +249,7 @@ class Source:
         expected = None if announced is None else state.spool.length + announced
         async for chunk in response.content.iter_chunked(CHUNK_BYTES):
             state.spool.write(chunk)
+            state.on_bytes(len(chunk))
         if expected is not None and state.spool.length != expected:
             raise _Transient(Reason.SHORT_BODY, f"{state.spool.length} of {expected} bytes came", response.status)
         return Fetched(None, status=response.status, requests=state.requests, length=state.spool.length)
@@ -290,6 +293,7 @@ class _Transfer:
 
     url: str
     spool: Spool
+    on_bytes: Callable[[int], None]
     validator: str = ""
     requests: int = 0
     failures: int = 0

@@ -338,7 +338,7 @@ class Worker:
             rows=progress.rows,
             source_bytes=progress.source_bytes,
             bytes_total=max(progress.bytes_total, sum(self.plan.shard(index).bytes for index in self.identity.shards)),
-            bytes_done=progress.bytes_done,
+            bytes_done=progress.bytes_so_far,
             bytes_per_second=round(progress.rate(), 1),
             limited_by=pipeline.limited_by() if pipeline is not None and self._state == "working" else "",
             cpu_percent=self._process.cpu_percent(None),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from engine.clock import Clock, utc_now
 from engine.errors import ExitCode
@@ -26,6 +27,9 @@ from provision.vm_state import NOT_ASKED, SILENT_AFTER, UNKNOWN, FleetVm, VmStat
 
 FINAL_EXITS = frozenset({ExitCode.DONE, ExitCode.USAGE, ExitCode.PARTIAL, ExitCode.NOT_PERMITTED, ExitCode.CONFIGURATION})
 """A new VM would end the same way."""
+
+CUT_OFF_AFTER = timedelta(seconds=45)
+"""An order that nobody has seen answered after this long: whoever wrote it may be gone. Asking twice is harmless, waiting is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,9 @@ class GivenUp:
     shards: tuple[int, ...]
     why: str
 
+    def __str__(self) -> str:
+        return f"{self.vm} is not replaced: {self.why}"
+
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
@@ -67,18 +74,19 @@ class Diagnosis:
     given_up: tuple[GivenUp, ...] = ()
 
 
-def diagnose(profile: Profile, snapshot: FleetSnapshot) -> Diagnosis:
-    """Which VMs have to be replaced, in all runs of a snapshot. Pure."""
+def diagnose(profile: Profile, snapshot: FleetSnapshot, *, run: str | None = None) -> Diagnosis:
+    """Which VMs have to be replaced, in one run or in all runs of a snapshot. Pure."""
     unasked: list[tuple[str, int]] = []
     lost: list[Lost] = []
     given_up: list[GivenUp] = []
     for view in snapshot.runs:
-        if view.phase(snapshot.taken) is not Phase.RUNNING or view.orders[0].project != profile.project:
+        if run not in (None, view.run) or view.phase(snapshot.taken) is not Phase.RUNNING or view.orders[0].project != profile.project:
             continue
         unasked += [
             (view.run, order.number)
             for order in view.orders
-            if (answer := view.operations.get(order.number)) is None or answer.ended is None
+            if snapshot.taken - order.created > CUT_OFF_AFTER
+            and ((answer := view.operations.get(order.number)) is None or answer.ended is None)
         ]
         for row in find_lost(snapshot, view):
             found = _decide(profile, view, row)
@@ -161,21 +169,22 @@ def reconcile(
     state: Store,
     snapshot: FleetSnapshot,
     *,
+    run: str | None = None,
     armed: bool = False,
     wait_seconds: float = WAIT_SECONDS,
     clock: Clock = utc_now,
 ) -> tuple[tuple[LaunchResult, ...], tuple[GivenUp, ...]]:
-    """One pass: take up launches that were cut off, then replace what is lost.
+    """One pass: take up launches that were cut off, then replace what is lost, in one run or in all of the snapshot.
 
     Raises:
         WriteRefused, EngineError: as for `resume_launch` and `replace_lost`.
     """
     require_writable(profile, armed=armed)
-    found = diagnose(profile, snapshot)
+    found = diagnose(profile, snapshot, run=run)
     views = {view.run: view for view in snapshot.runs}
     results = []
-    for run, number in found.unasked:
-        order = next(order for order in views[run].orders if order.number == number)
+    for name, number in found.unasked:
+        order = next(order for order in views[name].orders if order.number == number)
         results.append(resume_launch(profile, clients, state, order, armed=armed, wait_seconds=wait_seconds, clock=clock))
     replaced = replace_lost(profile, clients, state, snapshot, found.lost, armed=armed, wait_seconds=wait_seconds, clock=clock)
     return (*results, *replaced), found.given_up

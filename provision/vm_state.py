@@ -243,7 +243,8 @@ def judge_missing_vm(
     ended = _judge_end(row, events, before)
     if ended is not None:
         return ended
-    if not set(row.shards) & set(view.unfinished):
+    done = {shard: view.claims[shard].vm for shard in row.shards if shard not in view.unfinished}
+    if len(done) == len(row.shards) and set(done.values()) == {name}:
         return replace(row, state=VmState.DONE, note="its shards are done")
     operation = view.operations.get(order.number)
     seen = heartbeat is not None or (before is not None and before.exists) or (operation is not None and name in operation.created)
@@ -258,7 +259,10 @@ def judge_missing_vm(
         state = VmState.FAILED if failure.kind in HOPELESS else VmState.LOST
         return replace(row, state=state, cause=failure.kind, note=f"was never made: {failure.message}", last_error=failure.message)
     state, cause = _cause_of_loss(events, before)
-    return replace(row, state=state, cause=cause, note=f"gone ({cause})", ends=None, bytes_per_second=0.0)
+    note = f"gone ({cause})"
+    if len(done) == len(row.shards):
+        note += f", its work was done by {', '.join(sorted(set(done.values())))}"
+    return replace(row, state=state, cause=cause, note=note, ends=None, bytes_per_second=0.0)
 
 
 def _judge_end(row: FleetVm, events: Sequence[VmEvent], before: FleetVm | None) -> FleetVm | None:
