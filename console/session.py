@@ -211,7 +211,7 @@ class Session:
             report: hears of each step.
         """
         from provision.launch import launch, preview
-        from provision.resources import region_zones
+        from provision.resources import list_vms, region_zones, watched_zones
 
         if keep:
             raise UsageError("VMs that stay when their work is done are not there yet", hint="leave out --keep")
@@ -225,6 +225,7 @@ class Session:
             run=new_run(self.clock()),
             now=self.clock(),
             shards=shards,
+            taken={vm.name for vm in list_vms(self.compute, watched_zones(self.compute))},
             region_zones=region_zones(self.compute),
         )
         for warning in intent.warnings:
@@ -256,7 +257,9 @@ class Session:
         """Replace the VMs that a run has lost; says what was done, "" if there was nothing to do."""
         from provision.reconcile import reconcile
 
-        results, given_up = reconcile(self.profile, self.compute, self.buckets.state, self.fleet(run), armed=self.armed, clock=self.clock)
+        results, given_up = reconcile(
+            self.profile, self.compute, self.buckets.state, self.fleet(run), run=run, armed=self.armed, clock=self.clock
+        )
         lines = [f"{result.order.reason}: {', '.join(result.created)} asked for" for result in results if result.created]
         lines += [result.message for result in results if not result.created and result.status != "superseded"]
         return "; ".join([*lines, *(str(item) for item in given_up)])

@@ -160,6 +160,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 def seal(plan: Plan) -> Plan:
     """Name the plan by its content: 12 hex digits of the SHA-256 of its canonical JSON without `id` and `created`."""
+    # As it will be read back: a whole number in a field of floats must not change the hash.
+    plan = msgspec.convert(msgspec.to_builtins(plan), Plan)
     content = msgspec.to_builtins(plan)
     del content["id"], content["created"]
     return msgspec.structs.replace(plan, id=hashlib.sha256(encode_compact(content)).hexdigest()[:12])

@@ -34,6 +34,8 @@ class ComputeClients:
         self.profile = profile
         self.project = profile.project
         self.region = profile.region
+        self.region_zones: tuple[str, ...] = ()
+        """All zones of the region, once `provision.resources` has asked for them: they do not change while we run."""
 
     @cached_property
     def instances(self) -> Any:

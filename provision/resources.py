@@ -99,10 +99,12 @@ class Inventory:
 
 
 def region_zones(clients: ComputeClients) -> tuple[str, ...]:
-    """All zones of the profile's region, in order of name."""
-    with cloud_errors(f"read region {clients.region}"):
-        region = clients.regions.get(project=clients.project, region=clients.region, **repeatable())
-    return tuple(sorted(_last(link) for link in region.zones))
+    """All zones of the profile's region, in order of name. Asked once for each set of clients."""
+    if not clients.region_zones:
+        with cloud_errors(f"read region {clients.region}"):
+            region = clients.regions.get(project=clients.project, region=clients.region, **repeatable())
+        clients.region_zones = tuple(sorted(_last(link) for link in region.zones))
+    return clients.region_zones
 
 
 def watched_zones(clients: ComputeClients) -> tuple[str, ...]:

@@ -27,6 +27,9 @@ from provision.orders import LaunchOperation, LaunchOrder, read_operation
 LOOK_BACK = timedelta(days=14)
 """Runs that began earlier are not looked at unless asked for by name, or a VM says it belongs to one."""
 
+QUIET_AFTER = timedelta(minutes=10)
+"""A drained run of whose workers none has said anything for this long is over."""
+
 
 class Phase(StrEnum):
     """How far a run is."""
@@ -90,9 +93,18 @@ class RunView:
         """How far it is."""
         if not self.unfinished:
             return Phase.FINISHED
-        if self.drain is not None:
-            return Phase.DRAINING
-        return Phase.EXPIRED if now > self.expires else Phase.RUNNING
+        if now > self.expires:
+            return Phase.EXPIRED
+        return Phase.DRAINING if self.drain is not None else Phase.RUNNING
+
+    def is_over(self, now: datetime) -> bool:
+        """True if there is nothing more to see: finished, expired, or drained a while ago with no worker left that says anything."""
+        phase = self.phase(now)
+        if phase is not Phase.DRAINING or self.drain is None:
+            return phase is not Phase.RUNNING
+        told = self.drain.when or self.orders[-1].created
+        last = max((beat.written for beat in self.heartbeats.values() if beat.exit_code < 0), default=told)
+        return now - max(told, last) > QUIET_AFTER
 
     def find(self, vm: str) -> LaunchOrder | None:
         """The newest order that asked for a VM of this name."""
@@ -150,15 +162,15 @@ class RunReader:
         return tuple(views)
 
     def live_runs(self, now: datetime, *, also: Iterable[str] = ()) -> tuple[RunView, ...]:
-        """Runs that are running or draining, oldest first, and those in `also` (a VM says it belongs to them) whatever their phase.
+        """Runs that are not over, oldest first, and those in `also` (a VM says it belongs to them) whatever their phase.
 
-        A run that was found finished or expired is not read again unless it is in `also`.
+        A run that was found to be over is not read again unless it is in `also`.
         """
         wanted = set(also)
         recent = [run for run in list_runs(self._state) if run not in self._over and _is_recent(run, now)]
         views = self.read_all(sorted({*recent, *wanted}))
         for view in views:
-            if view.phase(now) in (Phase.FINISHED, Phase.EXPIRED):
+            if view.is_over(now):
                 self._over.add(view.run)
         return tuple(view for view in views if view.run not in self._over or view.run in wanted)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import sys
 from pathlib import Path
 
 from provision.local.serving import listen, serve_until_stopped
 from provision.local.storage.app import create_app
+from provision.local.storage.service import RootInUseError
 
 
 async def serve(root: Path, port: int, nonce: str, ready_file: Path) -> None:
@@ -26,7 +28,10 @@ def main() -> None:
     parser.add_argument("--ready-file", type=Path, required=True, help="written when the server listens")
     order = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
-    asyncio.run(serve(order.root, order.port, order.nonce, order.ready_file))
+    try:
+        asyncio.run(serve(order.root, order.port, order.nonce, order.ready_file))
+    except (RootInUseError, OSError) as error:
+        sys.exit(f"storage server: {error}")
 
 
 if __name__ == "__main__":

@@ -82,6 +82,4 @@ def not_modified() -> StorageError:
 
 def not_implemented(what: str) -> StorageError:
     """501 that names what is missing, so that nothing is ever silently left undone."""
-    return StorageError(
-        HTTPStatus.NOT_IMPLEMENTED, "notImplemented", f"The local Cloud Storage server does not implement {what}."
-    )
+    return StorageError(HTTPStatus.NOT_IMPLEMENTED, "notImplemented", f"The local Cloud Storage server does not implement {what}.")

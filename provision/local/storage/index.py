@@ -127,9 +127,7 @@ class Index:
 
     def buckets(self, project: str, low: str, limit: int) -> list[StoredBucket]:
         """Buckets of a project by name, from `low` on."""
-        rows = self._db.execute(
-            "SELECT * FROM buckets WHERE name >= ? AND project = ? ORDER BY name LIMIT ?", (low, project, limit)
-        )
+        rows = self._db.execute("SELECT * FROM buckets WHERE name >= ? AND project = ? ORDER BY name LIMIT ?", (low, project, limit))
         return [_bucket(row) for row in rows]
 
     def put_bucket(self, bucket: StoredBucket) -> None:

@@ -63,8 +63,7 @@ def check_object_name(name: str) -> None:
         raise invalid("No object name")
     if length > MAX_OBJECT_NAME_BYTES:
         raise invalid(
-            f"The maximum object length is {MAX_OBJECT_NAME_BYTES} characters, but got a name with {length} characters: "
-            f"''{name[:32]}...''"
+            f"The maximum object length is {MAX_OBJECT_NAME_BYTES} characters, but got a name with {length} characters: ''{name[:32]}...''"
         )
     if "\r" in name or "\n" in name:
         raise invalid(f"Disallowed unicode characters present in object name ''{name}''")
@@ -96,8 +95,7 @@ def check_metadata(metadata: Mapping[str, Any]) -> None:
         total += key_bytes + value_bytes
     if total > MAX_METADATA_BYTES:
         raise invalid(
-            f"Metadata part is too large: all keys and values have {total} bytes; "
-            f"the limit is {MAX_METADATA_BYTES} bytes (8 KiB) in all."
+            f"Metadata part is too large: all keys and values have {total} bytes; the limit is {MAX_METADATA_BYTES} bytes (8 KiB) in all."
         )
 
 

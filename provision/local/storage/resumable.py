@@ -97,6 +97,11 @@ class Sessions:
             return _repeat_end(session)
         content_range = _read_range(call, session)
         live = await self._take_up(session.id)
+        session = self._find(call)
+        if session.status:
+            # It ended while its bytes were being taken up again.
+            self._live.pop(session.id, None)
+            return _repeat_end(session)
         live.turn += 1
         turn = live.turn
         async with live.lock:
@@ -117,7 +122,9 @@ class Sessions:
         if not session.status:
             live = await self._take_up(session.id)
             live.turn += 1
+            turn = live.turn
             async with live.lock:
+                _check_turn(live, turn)
                 self._end(session, live, CLIENT_CLOSED_REQUEST, None)
         return Reply(CLIENT_CLOSED_REQUEST)
 
@@ -174,7 +181,7 @@ class Sessions:
         except StorageError as refusal:
             self._end(session, live, refusal.status, refusal.to_json())
             raise
-        self._live.pop(session.id, None)
+        self._forget(session, live)
         return Reply(resource=show_object(stored, call.base_url))
 
     def _commit(self, session: StoredSession, incoming: Incoming, call: Call) -> StoredObject:
@@ -196,6 +203,11 @@ class Sessions:
     def _end(self, session: StoredSession, live: _Live, status: int, outcome: dict[str, Any] | None) -> None:
         live.incoming.discard()
         self._service.index.end_session(session.id, status, outcome)
+        self._forget(session, live)
+
+    def _forget(self, session: StoredSession, live: _Live) -> None:
+        """Nobody who waits for this session may touch its body any more."""
+        live.turn += 1
         self._live.pop(session.id, None)
 
 

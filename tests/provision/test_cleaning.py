@@ -1,0 +1,116 @@
+"""Cleanup: only what is provably garbage, each with a reason."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from engine.launch import LaunchedVm
+from provision.actions import Item
+from provision.cleanup import propose_cleanup
+from provision.fleet import assess
+from provision.labels import make_labels
+from provision.resources import Address, Disk, Inventory, Vm
+from tests.provision.made_up_fleet import (
+    NOW,
+    PLAN,
+    RUN,
+    ZONES,
+    beat,
+    claim,
+    gcp_profile,
+    make_order,
+    make_view,
+    make_vm,
+    vm_name,
+)
+
+OURS = make_labels(owner="alice", run=RUN, plan=PLAN, expires=NOW + timedelta(hours=1))
+OLD = NOW - timedelta(days=3)
+
+
+def found(vms: list[Vm] = [], disks: Any = (), addresses: Any = (), **run: Any) -> tuple[Item, ...]:  # noqa: B006 - never changed
+    snapshot = assess(NOW, gcp_profile(), vms, [make_view(**run)])
+    return propose_cleanup(gcp_profile(), snapshot, Inventory(NOW, tuple(vms), tuple(disks), tuple(addresses))).items
+
+
+def real(orders: Any) -> dict[str, Any]:
+    return {"orders": orders}
+
+
+def test_a_powered_off_vm_whose_worker_said_goodbye_is_garbage() -> None:
+    (item,) = found([make_vm(vm_name(0), "TERMINATED")], heartbeats=[beat(vm_name(0), "done", exit_code=0)])
+    assert (item.kind, item.name, item.status) == ("vm", vm_name(0), "TERMINATED")
+    assert "exit code 0" in item.why
+    assert item.age_seconds == 3600
+    assert item.cost_per_day > 0
+
+
+def test_a_vm_that_is_lost_while_its_run_goes_on_is_not_garbage() -> None:
+    assert found([make_vm(vm_name(0), "TERMINATED")], heartbeats=[beat(vm_name(0), age=900)]) == ()
+    assert found([make_vm(vm_name(0))], heartbeats=[beat(vm_name(0), age=900)]) == ()
+
+
+def test_a_powered_off_vm_of_a_run_that_is_over_or_that_was_replaced_is_garbage() -> None:
+    over = [claim(index, vm_name(index), "done") for index in range(3)]
+    assert found([make_vm(vm_name(0), "TERMINATED")], claims=over)[0].why.endswith("finished")
+    assert found([make_vm(vm_name(0), "TERMINATED")], drained=True)[0].why.endswith("draining")
+    replacement = make_order({f"{vm_name(0)}-a2": LaunchedVm(shards=(0,), attempt=2, replaces=vm_name(0))}, number=2)
+    (item,) = found([make_vm(vm_name(0), "TERMINATED")], **real([make_order(1), replacement]))
+    assert f"{vm_name(0)}-a2" in item.why
+
+
+def test_a_running_vm_is_garbage_only_when_its_worker_ended_a_while_ago_or_it_has_expired() -> None:
+    assert found([make_vm(vm_name(0))], heartbeats=[beat(vm_name(0), "done", age=30, exit_code=0)]) == ()
+    (ended,) = found([make_vm(vm_name(0))], heartbeats=[beat(vm_name(0), "done", age=600, exit_code=0)])
+    assert "10 min ago" in ended.why
+    expired = make_labels(owner="alice", run=RUN, plan=PLAN, expires=NOW - timedelta(hours=1))
+    (item,) = found([make_vm(vm_name(0), labels=expired)], heartbeats=[beat(vm_name(0))])
+    assert item.why.startswith("expired 2026-03-01 11:00")
+
+
+def disk(name: str = "boot", labels: Any = OURS, **changes: Any) -> Disk:
+    values = {"status": "READY", "size_gb": 100, "kind": "pd-standard", "created": OLD, "users": ()}
+    return Disk(name, ZONES[0], "7", labels=labels, **{**values, **changes})
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        disk(labels={}),
+        disk(users=("web-1",)),
+        disk(created=NOW - timedelta(minutes=1)),
+        disk(status="CREATING"),
+        disk(vm_name(0)),
+    ],
+    ids=["stranger", "in use", "just made", "being made", "named after a VM"],
+)
+def test_a_disk_that_may_be_of_use_is_not_garbage(other: Disk) -> None:
+    assert found([make_vm(vm_name(0))], disks=[other], heartbeats=[beat(vm_name(0))]) == ()
+
+
+def test_an_orphan_disk_of_ours_is_garbage_with_its_price() -> None:
+    (item,) = found(disks=[disk()])
+    assert (item.kind, item.run) == ("disk", RUN)
+    assert item.cost_per_day == pytest.approx(0.052 * 100 * 24 / 730)
+
+
+def address(status: str = "RESERVED", labels: Any = OURS, **changes: Any) -> Address:
+    return Address("ip-1", "asia-northeast1", "9", status, "198.51.100.1", changes.pop("created", OLD), labels, **changes)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [address(labels={}), address("IN_USE"), address(users=("web-1",)), address(created=NOW)],
+    ids=["stranger", "in use", "has a user", "just made"],
+)
+def test_an_address_that_may_be_of_use_is_not_garbage(other: Address) -> None:
+    assert found(addresses=[other]) == ()
+
+
+def test_a_reserved_unused_address_of_ours_is_garbage_with_its_price() -> None:
+    (item,) = found(addresses=[address()])
+    assert (item.kind, item.place) == ("address", "asia-northeast1")
+    assert item.cost_per_day == pytest.approx(0.36)
