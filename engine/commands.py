@@ -80,13 +80,10 @@ async def work_command(
             instance_id = await instance.get("instance/id") or ""
             run = run or await instance.attribute("td-run")
     if not run or not vm:
-        raise ConfigurationError(
-            "this worker knows neither its run nor its name", hint="give --run and --vm, or start it on a VM"
-        )
-    settings = resolve(
-        flags={"data_bucket": data_bucket, "state_bucket": state_bucket},
-        on_vm=on_vm and not os.environ.get("STORAGE_EMULATOR_HOST"),
-    )
+        raise ConfigurationError("this worker knows neither its run nor its name", hint="give --run and --vm, or start it on a VM")
+    # A VM of the local cloud shares this machine with all others: it gets a laptop's defaults.
+    has_machine = on_vm and not os.environ.get("STORAGE_EMULATOR_HOST")
+    settings = resolve(flags={"data_bucket": data_bucket, "state_bucket": state_bucket}, on_vm=has_machine)
     places = open_places(settings)
     if shards:
         if not plan:
@@ -97,7 +94,7 @@ async def work_command(
     document = load_plan(places.state, plan_id)
     settings = resolve(
         flags={"data_bucket": data_bucket, "state_bucket": state_bucket},
-        on_vm=on_vm and not os.environ.get("STORAGE_EMULATOR_HOST"),
+        on_vm=has_machine,
         plan=document.settings,
     )
     logbook = Logbook(
@@ -189,9 +186,7 @@ async def download_command(
         require_venue(venue)
     for symbol in symbols or ():
         require_symbol(symbol)
-    if (shard_index is None) != (total_shards is None) or (
-        total_shards and shard_index is not None and shard_index >= total_shards
-    ):
+    if (shard_index is None) != (total_shards is None) or (total_shards and shard_index is not None and shard_index >= total_shards):
         raise UsageError("--shard-index and --total-shards go together, and the index is below the total")
     settings = resolve(
         flags={

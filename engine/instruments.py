@@ -31,9 +31,7 @@ async def fetch_catalogue(source: Source, venue: str, *, clock: Clock = utc_now)
     return parse_catalogue(venue, body, fetched=clock()), body
 
 
-async def fetch_catalogues(
-    source: Source, venues: Iterable[str], state: Store, *, clock: Clock = utc_now
-) -> dict[str, Catalogue]:
+async def fetch_catalogues(source: Source, venues: Iterable[str], state: Store, *, clock: Clock = utc_now) -> dict[str, Catalogue]:
     """Ask for several venues and keep every answer in the state bucket."""
     found = {}
     for venue in venues:

@@ -57,9 +57,7 @@ class LaunchRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_launches(store: Store, run: str) -> list[LaunchRecord]:
     """All launch records of a run, oldest first; empty if there is no such run."""
-    numbers = sorted(
-        parse_launch_object(info.name)[1] for info in store.list(f"{run_prefix(run)}launch-") if info.name.endswith(".json")
-    )
+    numbers = sorted(parse_launch_object(info.name)[1] for info in store.list(f"{run_prefix(run)}launch-") if info.name.endswith(".json"))
     records = []
     for number in numbers:
         name = launch_object(run, number)

@@ -113,9 +113,7 @@ class Settings:
             ) from None
         if setting.minimum is not None and number < setting.minimum:
             hint = "the old guide also used this name for days" if name == "batch_size" else setting.help
-            raise ConfigurationError(
-                f"{setting.environment[0]}={value.text} ({value.origin}) is below {setting.minimum:g}", hint=hint
-            )
+            raise ConfigurationError(f"{setting.environment[0]}={value.text} ({value.origin}) is below {setting.minimum:g}", hint=hint)
         return number
 
     def whole(self, name: str) -> int:

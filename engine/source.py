@@ -37,8 +37,7 @@ PAUSE_SECONDS = 60.0
 """How long the run waits when the source says that the key is in use elsewhere, or the allowance is spent."""
 PAUSE_SIGNS = ("ip address", "in use", "another ip", "concurrent", "allowance", "transfer limit", "quota")
 """Words of a 403 that speak of the address or the allowance: the run waits. The vendor does not document its texts."""
-NOT_ENTITLED_SIGNS = ("plan", "subscription", "not entitled", "access to", "permission")
-"""Words of a 403 that speak of this file only."""
+_FREE_DAY = re.compile(r"(?P<month>/\d{4}/\d{2})/\d{2}/")
 UNKNOWN_REFUSALS = 3
 """So many unexplained 403 answers in a row stop the run."""
 
@@ -278,13 +277,25 @@ class Source:
         if any(sign in words for sign in PAUSE_SIGNS):
             self.throttle.slow_down(PAUSE_SECONDS, f"source 403: {said[:80]}")
             raise _Throttled(Reason.NOT_ENTITLED, said, 403)
-        if any(sign in words for sign in NOT_ENTITLED_SIGNS):
+        if await self._serves_free_day(state):
             self._unknown_refusals = 0
             return Fetched(Outcome.NOT_ENTITLED, Reason.NOT_ENTITLED, said, 403, state.requests)
         self._unknown_refusals += 1
         if self._unknown_refusals >= UNKNOWN_REFUSALS:
             raise NotPermitted(f"the source refused {UNKNOWN_REFUSALS} files in a row (403): {said}", hint="ask the vendor")
         return Fetched(Outcome.NOT_ENTITLED, Reason.NOT_ENTITLED, said, 403, state.requests)
+
+    async def _serves_free_day(self, state: _Transfer) -> bool:
+        """Whether the first day of the file's month, free for everybody, is served: then only this file is refused."""
+        free = _FREE_DAY.sub(r"\g<month>/01/", state.url)
+        if free == state.url or self._session is None:
+            return False
+        state.requests += 1
+        try:
+            async with self._session.get(free, headers={"Range": "bytes=0-0"}) as response:
+                return response.status in (200, 206)
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return False
 
 
 @dataclass(slots=True)

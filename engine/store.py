@@ -190,9 +190,7 @@ class Store:
         except EngineError:
             raise
         except NotFound as error:
-            raise ConfigurationError(
-                f"bucket {self.bucket} does not exist", hint="create it, or name another in the profile"
-            ) from error
+            raise ConfigurationError(f"bucket {self.bucket} does not exist", hint="create it, or name another in the profile") from error
         except (Forbidden, Unauthorized) as error:
             raise NotPermitted(f"{where}: {_reason(error)}", hint="run: tickdeck iam check") from error
         except GoogleAuthError as error:
@@ -224,9 +222,7 @@ def open_client(*, project: str, endpoint: str = "") -> Any:
         from google.auth.credentials import AnonymousCredentials
 
         require_loopback(endpoint)
-        client = storage.Client(
-            project=project, credentials=AnonymousCredentials(), client_options={"api_endpoint": endpoint.rstrip("/")}
-        )
+        client = storage.Client(project=project, credentials=AnonymousCredentials(), client_options={"api_endpoint": endpoint.rstrip("/")})
         client._http.trust_env = False
     else:
         try:

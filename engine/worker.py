@@ -176,7 +176,8 @@ class Worker:
                 for shard in self.identity.shards:
                     if self.stopped.is_set():
                         break
-                    await self._work_on(shard, counts, gone=self.identity.gone)
+                    if not await self._work_on(shard, counts, gone=self.identity.gone):
+                        self._logbook.info("shard_taken", f"shard {shard} is done, or another worker has it", shard=shard)
                 if self._heal and not self.stopped.is_set():
                     await self._take_over(counts)
             outcome = self._exit_code(counts)
@@ -225,7 +226,6 @@ class Worker:
         state, run, vm = self.places.state, self.identity.run, self.identity.vm
         held = await asyncio.to_thread(take, state, run, shard, vm, now=self._clock(), gone=gone)
         if held is None:
-            self._logbook.debug("shard_taken", f"shard {shard} is done, or another worker has it", shard=shard)
             return False
         self._shard, self._attempt = shard, held.claim.attempt
         self._state = "working"
@@ -259,9 +259,7 @@ class Worker:
         while not self.stopped.is_set():
             claims = await asyncio.to_thread(list_claims, self.places.state, self.identity.run)
             open_shards = [
-                shard.index
-                for shard in self.plan.shards
-                if shard.index not in claims or claims[shard.index].claim.state != "done"
+                shard.index for shard in self.plan.shards if shard.index not in claims or claims[shard.index].claim.state != "done"
             ]
             if not open_shards:
                 return
