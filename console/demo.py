@@ -40,12 +40,6 @@ REAL_VENUES, REAL_DATA_TYPES = ("deribit",), ("trades", "liquidations")
 REAL_SYMBOLS = ("BTC-PERPETUAL", "ETH-PERPETUAL")
 
 
-def demo_root() -> Path:
-    """The demo's own folder, beside the local cloud's: its lake is made new each time and is nobody else's."""
-    root = local_cloud.default_root()
-    return root.with_name(root.name + "-demo")
-
-
 def demo_request(*, real_source: bool = False) -> Request:
     """What the demo asks for."""
     if real_source:
@@ -76,9 +70,7 @@ class Truth:
 
 def planted_truth() -> Truth:
     """The truth of the demo's request, out of the scenario alone."""
-    files = tuple(
-        file for file in scenario_files(load_scenario(SCENARIO), DAYS) if file.venue in VENUES and file.data_type in DATA_TYPES
-    )
+    files = tuple(file for file in scenario_files(load_scenario(SCENARIO), DAYS) if file.venue in VENUES and file.data_type in DATA_TYPES)
     known = {Cell(day, data_type, venue): CellState(state) for (venue, data_type, day), state in cell_states(files).items()}
     product = (Cell(day, data_type, venue) for day in DAYS for venue in VENUES for data_type in DATA_TYPES)
     return Truth(files, {cell: known.get(cell, CellState.NOT_EXPECTED) for cell in product})

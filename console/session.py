@@ -29,7 +29,7 @@ from engine.run import new_run
 from engine.store import Store
 from provision.local import cloud as local_cloud
 from provision.local.cloud import Cloud, Report
-from provision.profile import Endpoints, Profile, resolve_profile, with_endpoints
+from provision.profile import REAL_HOSTS, Endpoints, Profile, resolve_profile, with_endpoints
 
 if TYPE_CHECKING:
     from provision.actions import Proposal, Receipt
@@ -373,7 +373,7 @@ def open_session(
     profile = resolve_profile(profile_name or None, {"source": source or None})
     if profile.kind != "local":
         return Session(profile, None)
-    place = root or local_cloud.default_root()
+    place = root or local_cloud.active_root()
     stand_in = profile.source == "stand-in"
     if start_local:
         cloud: Cloud | None = local_cloud.up(place, scenario=scenario, stand_in=stand_in, report=report)
@@ -381,7 +381,7 @@ def open_session(
         cloud = local_cloud.find(place)
     if cloud is None:
         raise ConfigurationError("the local cloud is down", hint="start it: tickdeck local up")
-    guard(() if stand_in else ("api.tardis.dev", "datasets.tardis.dev"))
+    guard(() if stand_in else REAL_HOSTS)
     return Session(with_endpoints(profile, endpoints_of(cloud)), cloud)
 
 

@@ -192,7 +192,7 @@ def load_plan(store: Store, plan: str) -> Plan:
     name = plan_object(plan)
     found = store.get(name)
     if found is None:
-        raise ConfigurationError(f"there is no plan {plan} in bucket {store.bucket}", hint="list them: tickdeck plan --list")
+        raise ConfigurationError(f"there is no plan {plan} in bucket {store.bucket}", hint="make one: tickdeck plan ... --save")
     document = decode(found.data, Plan, name=name)
     if seal(document).id != plan:
         raise ConfigurationError(f"{name} was altered: its content hashes to {seal(document).id}", hint="plan again")

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from engine import loopback
 from engine.documents import JSON, decode, encode
 from engine.errors import AlreadyExists, ConfigurationError, GenerationMismatch
 from engine.launch import LaunchRecord
@@ -21,7 +22,7 @@ from engine.paths import launch_object, launch_operation_object
 from engine.plan import Plan
 from engine.store import Store
 from provision.cloud_init import render_user_data
-from provision.profile import Profile, require_image
+from provision.profile import REAL_HOSTS, Profile, require_image
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 """The widest scope, because limits belong in the roles of the account."""
@@ -103,6 +104,7 @@ def worker_environment(profile: Profile, plan: Plan, run: str) -> dict[str, str]
         environment |= {
             "STORAGE_EMULATOR_HOST": profile.endpoints.storage,
             "TICKDECK_LOGGING_ENDPOINT": profile.endpoints.logging,
+            loopback.VARIABLE: ",".join(REAL_HOSTS) if profile.source == "tardis" else "1",
             "TARDIS_API_URL": profile.tardis_api,
             "TARDIS_DATASETS_URL": profile.tardis_datasets,
         }

@@ -34,6 +34,8 @@ LOCAL = "local"
 
 REAL_API = "https://api.tardis.dev/v1"
 REAL_DATASETS = "https://datasets.tardis.dev/v1"
+REAL_HOSTS = ("api.tardis.dev", "datasets.tardis.dev")
+"""The only hosts beyond this machine that a local profile with the real source lets through."""
 
 _DIGEST = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")
 

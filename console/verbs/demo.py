@@ -19,7 +19,6 @@ from console.demo import (
     clear_lake,
     count_mishaps,
     demo_request,
-    demo_root,
     disagreements,
     planted_truth,
 )
@@ -60,7 +59,7 @@ def demo_command(headless: bool, source: str, keep: bool, as_json: bool) -> int:
 
 def open_demo(*, real: bool, report: local_cloud.Report) -> Session:
     """The demo's session; an earlier demo that still works is found, a finished one is forgotten."""
-    root = demo_root()
+    root = local_cloud.demo_root()
     found = local_cloud.find(root)
     if found is not None:
         session = open_session("local", root=root, source=_source(real), scenario=SCENARIO, report=report)
@@ -90,7 +89,7 @@ def run_in_console(*, real: bool, keep: bool) -> int:
         for preemptor in preemptors:
             preemptor.stop()
         if not keep:
-            local_cloud.down(demo_root())
+            local_cloud.down(local_cloud.demo_root())
 
     return run_console(
         lambda report: open_demo(real=real, report=report),
@@ -108,10 +107,10 @@ def run_headless(*, real: bool, keep: bool, as_json: bool) -> int:
         return _run(say, real=real, as_json=as_json)
     finally:
         if keep:
-            say.line(f"the local cloud stays up in {demo_root()}")
+            say.line(f"the local cloud stays up in {local_cloud.demo_root()}")
         else:
             say.step("stop the local cloud")
-            local_cloud.down(demo_root())
+            local_cloud.down(local_cloud.demo_root())
 
 
 class _Steps:

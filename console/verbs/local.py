@@ -26,7 +26,7 @@ def _root() -> Path:
 
 
 def _running() -> Cloud:
-    cloud = local_cloud.find(_root())
+    cloud = local_cloud.find(local_cloud.active_root())
     if cloud is None:
         raise ConfigurationError("the local cloud is down", hint="start it: tickdeck local up")
     return cloud
@@ -55,8 +55,9 @@ def up(scenario: str, source: str) -> int:
 
 @local_command.command("down")
 def down() -> int:
-    """Stop it with all its VMs. The lake it holds stays."""
-    click.echo("stopped" if local_cloud.down(_root()) else "nothing was running")
+    """Stop it with all its VMs, and the demo's too. The lake it holds stays."""
+    stopped = [root for root in (_root(), local_cloud.demo_root()) if local_cloud.down(root)]
+    click.echo("stopped" if stopped else "nothing was running")
     return ExitCode.DONE
 
 
@@ -64,7 +65,7 @@ def down() -> int:
 @json_option
 def status(as_json: bool) -> int:
     """Each server's address and process. Exit code 69 if it is down."""
-    cloud = local_cloud.find(_root())
+    cloud = local_cloud.find(local_cloud.active_root())
     if cloud is None:
         if as_json:
             print_json({"running": False, "root": str(_root())})

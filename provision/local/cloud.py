@@ -118,6 +118,18 @@ def default_root() -> Path:
     return Path(os.environ.get("TICKDECK_LOCAL_DIR") or platformdirs.user_state_path("tickdeck") / "local")
 
 
+def demo_root() -> Path:
+    """The demo's own folder, beside the local cloud's: its lake is made new each time and is nobody else's."""
+    root = default_root()
+    return root.with_name(root.name + "-demo")
+
+
+def active_root() -> Path:
+    """The folder that verbs work on: the local cloud's, or the demo's while only that one runs."""
+    root = default_root()
+    return demo_root() if find(root) is None and find(demo_root()) is not None else root
+
+
 def find(root: Path) -> Cloud | None:
     """The cloud that runs in `root`, or None. It runs if its supervisor does and every server answers with its nonce."""
     cloud = _read(root)

@@ -12,7 +12,7 @@ from typing import Any
 from textual.pilot import Pilot
 
 from console.app import ConsoleApp
-from console.demo import Preemptor, demo_request, demo_root
+from console.demo import Preemptor, demo_request
 from console.session import Session
 from console.verbs.demo import open_demo
 from provision.local import cloud as local_cloud
@@ -44,7 +44,7 @@ class Walk:
         finally:
             for preemptor in self._preemptors:
                 preemptor.stop()
-            await asyncio.to_thread(local_cloud.down, demo_root())
+            await asyncio.to_thread(local_cloud.down, local_cloud.demo_root())
 
     def _launched(self, session: Session, run: str) -> None:
         self._preemptors.append(Preemptor(session, run))
