@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+from provision.local import cloud as local_cloud
+
 SESSION = "tickdeck-tour"
 STEPS = (
     ("start", "", "Downloads"),
@@ -46,7 +48,10 @@ def record(path: Path, size: tuple[int, int]) -> bool:
     finally:
         tmux("send-keys", "-t", SESSION, "Escape")
         tmux("send-keys", "-t", SESSION, "C-q")
-        time.sleep(3)
+        deadline = time.monotonic() + 30
+        while tmux("list-sessions") and time.monotonic() < deadline:
+            time.sleep(0.3)
         tmux("kill-server")
+        local_cloud.down(local_cloud.demo_root())
     path.write_text("\n".join(pages))
     return True
