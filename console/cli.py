@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -86,6 +87,10 @@ def _later(name: str, what: str) -> click.Command:
 @click.pass_context
 def command(ctx: click.Context, profile_name: str, read_only: bool) -> Any:
     """Backfill a crypto tick-data lake on Google Cloud and keep it complete. Without a verb: the console."""
+    if profile_name:
+        os.environ["TICKDECK_PROFILE"] = profile_name
+    if read_only:
+        os.environ["TICKDECK_READ_ONLY"] = "true"
     if ctx.invoked_subcommand is not None:
         return None
     if not (sys.stdin.isatty() and sys.stdout.isatty()):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
+
 from engine.clock import format_bytes, format_seconds
 from engine.model import DayRange
 from engine.plan import Plan
@@ -10,6 +12,17 @@ from engine.plan import Plan
 def plural(count: int, word: str) -> str:
     """`1 file`, `2 files`, `1,200 files`."""
     return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
+def not_ready_lines(plan: Plan) -> list[str]:
+    """One line for each day that is left out because venues have not published it."""
+    venues: dict[tuple[date, datetime], list[str]] = {}
+    for item in plan.not_ready:
+        venues.setdefault((item.day, item.due), []).append(item.venue)
+    return [
+        f"{day} is not published yet by {', '.join(names)}, due {due:%Y-%m-%d %H:%M} UTC: left out"
+        for (day, due), names in sorted(venues.items())
+    ]
 
 
 def money(dollars: float) -> str:

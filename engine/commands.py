@@ -225,8 +225,15 @@ async def download_command(
         means = Means(places.data.bucket, places.state.bucket, default_shards=1)
         plan = await asyncio.to_thread(plan_request, Inventory(places.state), request, means, now=utc_now())
         if not plan.shards:
-            click.echo(f"nothing to do for {days}: {'; '.join(plan.warnings) or 'every file has its outcome'}")
-            return ExitCode.TEMPORARY if plan.not_ready else ExitCode.DONE
+            code = ExitCode.TEMPORARY if plan.not_ready else ExitCode.DONE
+            if as_json:
+                not_ready = [f"{item.venue} {item.day}" for item in plan.not_ready]
+                click.echo(
+                    json.dumps({"run": None, "plan": plan.id, "exit_code": int(code), "warnings": plan.warnings, "not_ready": not_ready})
+                )
+            else:
+                click.echo(f"{days}: {'; '.join(plan.warnings)}")
+            return code
         save_plan(places.state, plan)
         shards = (shard_index,) if shard_index is not None else tuple(shard.index for shard in plan.shards)
         if shard_index is not None and shard_index >= len(plan.shards):

@@ -38,7 +38,17 @@ from engine.store import Store
 
 T = TypeVar("T")
 
-REFETCH_REASONS = frozenset({Reason.ZERO_BYTES, Reason.HTML_BODY, Reason.NOT_GZIP, Reason.TRUNCATED_GZIP, Reason.BAD_CHECKSUM})
+REFETCH_REASONS = frozenset(
+    {
+        Reason.ZERO_BYTES,
+        Reason.HTML_BODY,
+        Reason.NOT_GZIP,
+        Reason.TRUNCATED_GZIP,
+        Reason.CORRUPT_GZIP,
+        Reason.BAD_CHECKSUM,
+        Reason.TRAILING_GARBAGE,
+    }
+)
 """What a proxy or a file being replaced at the source can cause: the file is fetched once more before it is believed."""
 
 BAD_OUTCOMES = frozenset({Outcome.QUARANTINED, Outcome.FAILED, Outcome.NOT_ENTITLED, Outcome.NOT_FOUND})

@@ -192,7 +192,7 @@ class Store:
         except NotFound as error:
             raise ConfigurationError(f"bucket {self.bucket} does not exist", hint="create it, or name another in the profile") from error
         except (Forbidden, Unauthorized) as error:
-            raise NotPermitted(f"{where}: {_reason(error)}", hint="run: tickdeck iam check") from error
+            raise NotPermitted(f"{where}: {_reason(error)}", hint="let this account create, get and list objects") from error
         except GoogleAuthError as error:
             raise NotPermitted(f"{where}: {error}", hint="run: gcloud auth application-default login") from error
         except (RetryError, GoogleAPICallError, requests.RequestException, OSError) as error:
@@ -229,6 +229,8 @@ def open_client(*, project: str, endpoint: str = "") -> Any:
             client = storage.Client(project=project)
         except DefaultCredentialsError as error:
             raise NotPermitted(str(error), hint="run: gcloud auth application-default login") from error
+    # Telemetry of the client asks for the bucket in a thread of its own, and goes on asking a server that is gone.
+    client._bucket_metadata_cache = None
     adapter = requests.adapters.HTTPAdapter(pool_connections=8, pool_maxsize=256)
     for scheme in ("http://", "https://"):
         client._http.mount(scheme, adapter)

@@ -309,7 +309,7 @@ def require_image(profile: Profile) -> str:
     if profile.kind == "gcp" and not _DIGEST.fullmatch(profile.image):
         raise ConfigurationError(
             f"image {profile.image or '(none)'} of profile {profile.name} is not named by its digest",
-            hint="tickdeck images list shows digests; write HOST/PROJECT/REPO/engine@sha256:...",
+            hint="write HOST/PROJECT/REPO/engine@sha256:..., as docker push prints it",
         )
     return profile.image
 

@@ -259,6 +259,8 @@ def judge_missing_vm(
         state = VmState.FAILED if failure.kind in HOPELESS else VmState.LOST
         return replace(row, state=state, cause=failure.kind, note=f"was never made: {failure.message}", last_error=failure.message)
     state, cause = _cause_of_loss(events, before)
+    if cause == UNKNOWN and row.cause == "preempted":
+        state, cause = VmState.PREEMPTED, row.cause
     note = f"gone ({cause})"
     if len(done) == len(row.shards):
         note += f", its work was done by {', '.join(sorted(set(done.values())))}"
@@ -283,8 +285,8 @@ def _judge_end(row: FleetVm, events: Sequence[VmEvent], before: FleetVm | None) 
         return ended
     # A worker that was told of its preemption stops in good order; only the service says what the order was.
     lost, cause = _cause_of_loss(events, before)
-    if lost is VmState.PREEMPTED:
-        return replace(ended, state=lost, cause=cause)
+    if lost is VmState.PREEMPTED or row.cause == "preempted":
+        return replace(ended, state=VmState.PREEMPTED, cause="preempted")
     return replace(ended, cause=cause if cause != UNKNOWN else "")
 
 
@@ -308,7 +310,11 @@ def _with_launch(row: FleetVm, view: RunView) -> FleetVm:
     if order is None:
         return row
     launched = order.vms[row.name]
-    return replace(row, shards=launched.shards, attempt=launched.attempt, replaced_by=view.replaced_by().get(row.name, ""))
+    successor = view.replaced_by().get(row.name, "")
+    replacing = view.find(successor) if successor else None
+    # Whoever replaced it wrote down why; the service forgets its operations, and this look may be the first.
+    cause = replacing.reason if replacing is not None and replacing.reason == "preempted" else ""
+    return replace(row, shards=launched.shards, attempt=launched.attempt, replaced_by=successor, cause=cause)
 
 
 def _with_heartbeat(row: FleetVm, heartbeat: Heartbeat, now: datetime, before: FleetVm | None) -> FleetVm:

@@ -22,7 +22,7 @@ from console.demo import (
     disagreements,
     planted_truth,
 )
-from console.sentences import plan_sentence, plural
+from console.sentences import not_ready_lines, plan_sentence, plural
 from console.session import Session, open_session
 from console.verbs.check import coverage_document, show_coverage
 from console.verbs.options import print_json
@@ -141,8 +141,8 @@ def _run(say: _Steps, *, real: bool, as_json: bool) -> int:
     say.step("plan")
     plan = session.plan(request)
     say.line(plan_sentence(plan))
-    for item in plan.not_ready:
-        say.line(f"{item.venue} {item.day} is not published yet: left out")
+    for line in not_ready_lines(plan):
+        say.line(line)
     say.step(f"launch {plural(len(plan.shards), 'VM')}")
     launched = session.launch(plan, report=say.line)
     if launched.failed:

@@ -31,6 +31,7 @@ def launch_options(function: Any) -> Any:
     """How a plan is launched."""
     for option in (
         click.option("--dry-run", is_flag=True, help="Show the plan and the VMs; start nothing."),
+        click.option("--armed", is_flag=True, help="Write although the profile is protected."),
         click.option("--yes", is_flag=True, help="Do not ask."),
         click.option("--shards-only", default="", help="Launch only these shards, e.g. 40-59,70."),
         click.option("--vms", type=click.IntRange(min=0), default=0, help="How many VMs [one a shard, at most the profile's]."),
@@ -45,9 +46,9 @@ def launch_options(function: Any) -> Any:
 @launch_options
 @profile_option
 @json_option
-def download(*, profile_name: str, dry_run: bool, yes: bool, shards_only: str, vms: int, as_json: bool, **options: Any) -> int:
+def download(*, profile_name: str, dry_run: bool, yes: bool, armed: bool, shards_only: str, vms: int, as_json: bool, **options: Any) -> int:
     """Plan a range of days and launch VMs that download it."""
-    session = headless_session(profile_name)
+    session = headless_session(profile_name, armed=armed)
     plan = session.plan(make_request(**options))
     if not plan.shards:
         if as_json:
@@ -63,9 +64,11 @@ def download(*, profile_name: str, dry_run: bool, yes: bool, shards_only: str, v
 @launch_options
 @profile_option
 @json_option
-def deploy_plan(*, plan_id: str, profile_name: str, dry_run: bool, yes: bool, shards_only: str, vms: int, as_json: bool) -> int:
+def deploy_plan(
+    *, plan_id: str, profile_name: str, dry_run: bool, yes: bool, armed: bool, shards_only: str, vms: int, as_json: bool
+) -> int:
     """Launch a plan that was saved with `tickdeck plan --save`."""
-    session = headless_session(profile_name)
+    session = headless_session(profile_name, armed=armed)
     plan = session.inventory.plan(plan_id)
     return launch_plan(session, plan, dry_run=dry_run, yes=yes, shards_only=shards_only, vms=vms, as_json=as_json)
 

@@ -156,6 +156,7 @@ def fleet_document(snapshot: FleetSnapshot, run: str = "") -> dict[str, Any]:
 def change_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """`--dry-run` and `--yes`."""
     for option in (
+        click.option("--armed", is_flag=True, help="Write although the profile is protected."),
         click.option("--yes", is_flag=True, help="Do not ask."),
         click.option("--dry-run", is_flag=True, help="Show what would be done; do nothing."),
     ):
@@ -246,9 +247,9 @@ def _the_run(session: Session, run: str) -> str:
 @change_options
 @profile_option
 @json_option
-def drain_command(run: str, dry_run: bool, yes: bool, profile_name: str, as_json: bool) -> int:
+def drain_command(run: str, dry_run: bool, yes: bool, armed: bool, profile_name: str, as_json: bool) -> int:
     """Tell a run's workers to take no new work and end: stops spending, loses nothing."""
-    session = headless_session(profile_name)
+    session = headless_session(profile_name, armed=armed)
     return carry_out(session, session.propose_drain(_the_run(session, run)), dry_run=dry_run, yes=yes, as_json=as_json)
 
 
@@ -257,9 +258,9 @@ def drain_command(run: str, dry_run: bool, yes: bool, profile_name: str, as_json
 @change_options
 @profile_option
 @json_option
-def abort_command(run: str, dry_run: bool, yes: bool, profile_name: str, as_json: bool) -> int:
+def abort_command(run: str, dry_run: bool, yes: bool, armed: bool, profile_name: str, as_json: bool) -> int:
     """Delete all VMs of a run, whatever they do. What is committed stays."""
-    session = headless_session(profile_name)
+    session = headless_session(profile_name, armed=armed)
     return carry_out(session, session.propose_abort(run), dry_run=dry_run, yes=yes, as_json=as_json)
 
 
@@ -267,9 +268,9 @@ def abort_command(run: str, dry_run: bool, yes: bool, profile_name: str, as_json
 @change_options
 @profile_option
 @json_option
-def cleanup_command(dry_run: bool, yes: bool, profile_name: str, as_json: bool) -> int:
+def cleanup_command(dry_run: bool, yes: bool, armed: bool, profile_name: str, as_json: bool) -> int:
     """Remove what is provably of no use: finished and dead VMs, orphan disks, idle addresses of ours."""
-    session = headless_session(profile_name)
+    session = headless_session(profile_name, armed=armed)
     return carry_out(session, session.propose_cleanup(), dry_run=dry_run, yes=yes, as_json=as_json)
 
 
@@ -295,9 +296,9 @@ def reconcile_command(run: str, watch: bool, profile_name: str) -> int:
 @change_options
 @json_option
 @click.pass_obj
-def delete_command(profile_name: str, names: tuple[str, ...], dry_run: bool, yes: bool, as_json: bool) -> int:
+def delete_command(profile_name: str, names: tuple[str, ...], dry_run: bool, yes: bool, armed: bool, as_json: bool) -> int:
     """Delete VMs by name, short name (market-data-shard-7) or glob; only ours."""
-    session = headless_session(profile_name or "")
+    session = headless_session(profile_name or "", armed=armed)
     return carry_out(session, session.propose_delete(names), dry_run=dry_run, yes=yes, as_json=as_json)
 
 

@@ -124,9 +124,11 @@ def command_line(request: Request, verb: str = "deploy download") -> str:
     return " ".join(words)
 
 
-def headless_session(profile_name: str = "", **options: Any) -> Session:
-    """A session that says on stderr what it starts, unless it was running already."""
-    return open_session(profile_name, report=_tell_starting, **options)
+def headless_session(profile_name: str = "", *, armed: bool = False) -> Session:
+    """A session that says on stderr what it starts, unless it was running already. `armed`: a protected profile may write."""
+    session = open_session(profile_name, report=_tell_starting)
+    session.armed = armed
+    return session
 
 
 def _tell_starting(step: str, state: str) -> None:

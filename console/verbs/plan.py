@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from console.sentences import plan_sentence
+from console.sentences import not_ready_lines, plan_sentence
 from console.verbs.options import (
     command_line,
     headless_session,
@@ -40,7 +40,9 @@ def plan_command(*, profile_name: str, save: bool, as_json: bool, **options: Any
         print_json(plan)
         return ExitCode.DONE
     show_plan(plan)
-    click.echo(f"\nplan {plan.id}{' saved' if save and plan.shards else ''}; to do it:\n  {command_line(request)}")
+    if not plan.shards:
+        return ExitCode.DONE
+    click.echo(f"\nplan {plan.id}{' saved' if save else ''}; to do it:\n  {command_line(request)}")
     return ExitCode.DONE
 
 
@@ -49,8 +51,8 @@ def show_plan(plan: Plan) -> None:
     click.echo(plan_sentence(plan))
     for warning in plan.warnings:
         click.echo(f"! {warning}")
-    for item in plan.not_ready:
-        click.echo(f"! {item.venue} {item.day} is not published yet, due {item.due:%Y-%m-%d %H:%M} UTC: left out")
+    for line in not_ready_lines(plan):
+        click.echo(f"! {line}")
     if not plan.shards:
         return
     click.echo()
@@ -75,5 +77,8 @@ def show_plan(plan: Plan) -> None:
         f"\nends {format_seconds(estimate.makespan_seconds)} after launch; no packing is faster than "
         f"{format_seconds(estimate.lower_bound_seconds)}"
     )
-    for line in estimate.costs:
-        click.echo(f"  ${line.expected:,.2f} (${line.low:,.2f} to ${line.high:,.2f})  {line.item}  [{line.source}, {line.dated}]")
+    if estimate.cost[2] == 0:
+        click.echo(f"costs nothing: {estimate.costs[0].source}" if estimate.costs else "costs nothing")
+        return
+    for price in estimate.costs:
+        click.echo(f"  ${price.expected:,.2f} (${price.low:,.2f} to ${price.high:,.2f})  {price.item}  [{price.source}, {price.dated}]")

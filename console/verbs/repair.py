@@ -19,9 +19,11 @@ from engine.model import DayRange
 @launch_options
 @profile_option
 @json_option
-def repair_command(*, profile_name: str, dry_run: bool, yes: bool, shards_only: str, vms: int, as_json: bool, **options: Any) -> int:
+def repair_command(
+    *, profile_name: str, dry_run: bool, yes: bool, armed: bool, shards_only: str, vms: int, as_json: bool, **options: Any
+) -> int:
     """Plan and launch what is missing, failed or partial in a range; what is committed is never fetched again."""
-    session = headless_session(profile_name)
+    session = headless_session(profile_name, armed=armed)
     request = make_request(**options)
     coverage = session.check(
         DayRange(request.start, request.end), request.venues, request.data_types, symbols=request.symbols, universe=request.universe

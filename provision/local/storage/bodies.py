@@ -124,11 +124,10 @@ class Bodies:
 
     def __init__(self, root: Path) -> None:
         self._final = root / "bodies"
+        self._folders: set[Path] = set()
         self._incoming = root / "incoming"
         self._incoming.mkdir(parents=True, exist_ok=True)
-        if not (self._final / "ff").exists():
-            for number in range(256):
-                (self._final / f"{number:02x}").mkdir(parents=True, exist_ok=True)
+        self._final.mkdir(exist_ok=True)
 
     def path(self, generation: int) -> Path:
         """Where the body of a generation is. 256 folders keep each of them small."""
@@ -144,14 +143,22 @@ class Bodies:
 
     def adopt(self, incoming: Path, generation: int) -> None:
         """Rename a received file into its place."""
-        incoming.replace(self.path(generation))
+        incoming.replace(self._new_path(generation))
 
     def link(self, source: int, generation: int) -> None:
         """Give another generation the same body, without copying where the file system allows it."""
+        target = self._new_path(generation)
         try:
-            os.link(self.path(source), self.path(generation))
+            os.link(self.path(source), target)
         except OSError:
-            shutil.copyfile(self.path(source), self.path(generation))
+            shutil.copyfile(self.path(source), target)
+
+    def _new_path(self, generation: int) -> Path:
+        path = self.path(generation)
+        if path.parent not in self._folders:
+            path.parent.mkdir(exist_ok=True)
+            self._folders.add(path.parent)
+        return path
 
     def open(self, generation: int) -> BinaryIO:
         """Open a body for reading."""

@@ -123,6 +123,7 @@ def test_what_a_kill_left_half_done_is_swept(launch, connect, tmp_path):
     first.end(signal.SIGKILL)
     root = tmp_path / "root"
     orphan = root / "bodies" / "01" / "257"
+    orphan.parent.mkdir(exist_ok=True)
     orphan.write_bytes(b"a body without an object")
     torn = root / "incoming" / "part-torn"
     torn.write_bytes(b"an upload nobody will finish")
