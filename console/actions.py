@@ -95,8 +95,8 @@ def _plan() -> tuple[Action, ...]:
 def _fleet() -> tuple[Action, ...]:
     here = (Mode.FLEET,)
     return (
-        Action("open_row", "enter", "Details", "Everything known of this VM", modes=here, palette=False),
-        Action("mark", "space", "Mark", "Mark this VM for the next action", modes=here, palette=False),
+        Action("open_row", "enter", "Details", "Everything known of this VM", modes=here, palette=False, footer=False),
+        Action("mark", "space", "Mark", "Mark this VM for the next action", modes=here, palette=False, footer=False),
         Action("open_logs", "L", "Its logs", "The logs of this VM", modes=here),
         Action("drain", "d", "Drain", "No new work, finish what is in flight: stop spending, lose nothing", Danger.CONFIRM, here),
         Action("delete_vm", "x", "Delete VM", "Delete this VM, or the marked ones; it may be replaced", Danger.CONFIRM, here),

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from textual.app import App
 from textual.binding import BindingType
 from textual.screen import Screen
+from textual.worker import Worker, WorkerState
 
-from console.actions import ActionProvider, Mode, app_bindings
+from console.actions import ActionProvider, Mode, action, app_bindings
 from console.blocking import in_thread
+from console.commands_provider import CommandProvider
 from console.feeds import (
     COVERAGE_SECONDS,
     COVERAGE_SECONDS_LIVE,
@@ -37,8 +39,10 @@ from console.state import Feed
 from console.theme import DEFAULT_THEME, install_themes, theme_names, variable_defaults
 from console.widgets.status_bar import Source, Status, StatusBar
 from engine.clock import Clock, utc_now
+from engine.errors import one_line
 
 if TYPE_CHECKING:
+    from console.commands import Command
     from console.opening import Opened, Opener
     from console.request_fields import Known
     from console.session import Session
@@ -87,7 +91,7 @@ def _coverage_screen() -> Screen[Any]:
     return CoverageScreen()
 
 
-class ConsoleApp(App[int]):
+class ConsoleApp(App[object]):
     """One operator's console on one profile."""
 
     TITLE = "tickdeck"
@@ -98,7 +102,7 @@ class ConsoleApp(App[int]):
         Mode.COVERAGE.value: _coverage_screen,
     }
     BINDINGS: ClassVar[list[BindingType]] = _bindings()
-    COMMANDS = {ActionProvider}  # noqa: RUF012 - Textual's declaration
+    COMMANDS = {ActionProvider, CommandProvider}  # noqa: RUF012 - Textual's declaration
 
     def __init__(
         self,
@@ -108,7 +112,7 @@ class ConsoleApp(App[int]):
         read_only: bool = False,
         demo: bool = False,
         on_launched: Callable[[Session, str], None] | None = None,
-        find_venues: Callable[[Session], Sequence[str]] = source_venues,
+        find_venues: Callable[[Session], Sequence[str]] | None = None,
         clock: Clock = utc_now,
         theme: str = "",
     ) -> None:
@@ -119,7 +123,7 @@ class ConsoleApp(App[int]):
             read_only: Look, change nothing, whatever the profile says.
             demo: Say that this is the demo.
             on_launched: Called with the session and the run's id after a launch.
-            find_venues: All venues of the session's source.
+            find_venues: Asks the session's source for all its venues; None: those of the catalogues are all that can be named.
             clock: The time, UTC.
             theme: Name of a colour theme; empty: the profile's, or ours.
         """
@@ -134,6 +138,7 @@ class ConsoleApp(App[int]):
         self._armed_until: datetime | None = None
         self._opened: Opened | None = None
         self._request: Request | None = request
+        self._covered: Request | None = request
         self._run = ""
         self._history: list[Mode] = []
         self._mode_screens: dict[Mode, ModeScreen] = {}
@@ -149,7 +154,7 @@ class ConsoleApp(App[int]):
             self._look_at_coverage,
             lambda feed: self.post_message(CoverageUpdated(feed)),
             self._coverage_seconds,
-            wanted=lambda: self.current_mode == Mode.COVERAGE and self._request is not None,
+            wanted=lambda: self.current_mode == Mode.COVERAGE and self._covered is not None,
             clock=clock,
         )
         self._tail = LogTail(lambda batch: self.post_message(LogsArrived(batch)), self._tail_failed)
@@ -172,24 +177,26 @@ class ConsoleApp(App[int]):
     def opened(self, opened: Opened) -> None:
         """The session is there: feeds start, and the first mode is shown."""
         self._opened = opened
-        self._request = opened.request
+        self._request = self._covered = opened.request
         self._run = opened.live_run
         profile = opened.session.profile
         if profile.theme and not self._wanted_theme and profile.theme in self.available_themes:
             self.theme = profile.theme
         self.run_worker(self._fleet.run(), name="fleet", group="feed fleet", exclusive=True, exit_on_error=False)
         self.run_worker(self._coverage.run(), name="coverage", group="feed coverage", exclusive=True, exit_on_error=False)
-        self.run_worker(self._learn_names(), name="names", group="names", exclusive=True, exit_on_error=False)
+        if self._find_venues is not None:
+            asking = self._learn_names(partial(self._find_venues, opened.session))
+            self.run_worker(asking, name="names", group="names", exclusive=True, exit_on_error=False)
         self.show_mode(Mode.FLEET if opened.live_run else Mode.PLAN)
         if opened.problem:
             self.notify(opened.problem, title="the state bucket", severity="error", timeout=15)
 
-    async def _learn_names(self) -> None:
+    async def _learn_names(self, ask: Callable[[], Sequence[str]]) -> None:
         """Ask the source which venues there are; without an answer the planner finds a wrong one later."""
         from console.request_fields import Known
 
         try:
-            venues = await in_thread(partial(self._find_venues, self.session), name="venues")
+            venues = await in_thread(ask, name="venues")
         except Exception:  # noqa: BLE001 - it is a convenience: without a link, names are not completed
             return
         self._known = Known(venues=tuple(venues), all_venues=bool(venues))
@@ -227,8 +234,13 @@ class ConsoleApp(App[int]):
 
     @property
     def request(self) -> Request | None:
-        """What the Plan screen asks for now; the range that Coverage shows."""
+        """What the Plan screen asks for now."""
         return self._request
+
+    @property
+    def covered(self) -> Request | None:
+        """What Coverage shows: the request, or the one that a repair is a part of."""
+        return self._covered
 
     @property
     def known(self) -> Known:
@@ -249,7 +261,7 @@ class ConsoleApp(App[int]):
 
     @property
     def coverage(self) -> Feed[Coverage]:
-        """The last look at the lake, for the range of `request`."""
+        """The last look at the lake, for the range of `covered`."""
         return self._coverage.feed
 
     @property
@@ -259,6 +271,11 @@ class ConsoleApp(App[int]):
             return self._forced_read_only
         profile = self._opened.session.profile
         return profile.read_only or (profile.protected and not self.is_armed)
+
+    @property
+    def is_protected(self) -> bool:
+        """Whether the profile has to be armed for writing, and may be."""
+        return self._opened is not None and self.session.profile.protected and not self._forced_read_only
 
     @property
     def is_armed(self) -> bool:
@@ -278,14 +295,22 @@ class ConsoleApp(App[int]):
 
     def is_down(self, link: str) -> bool:
         """Whether the last look over `fleet` or `coverage` failed."""
-        return {"fleet": self._fleet.feed, "coverage": self._coverage.feed}[link].is_down
+        return self._fleet.feed.is_down if link == "fleet" else self._coverage.feed.is_down
 
     # What screens ask for
 
-    def set_request(self, request: Request) -> None:
-        """The Plan screen asks for something else; Coverage follows."""
-        if request != self._request:
-            before, self._request = self._request, request
+    def set_request(self, request: Request, *, cover: bool = True) -> None:
+        """The Plan screen asks for something else.
+
+        Args:
+            cover: Coverage shows its range from now on; False for a repair, which is a part of what Coverage shows.
+        """
+        if request == self._request:
+            return
+        self._request = request
+        before = self._covered
+        if cover or before is None:
+            self._covered = request
             if before is None or _range_of(before) != _range_of(request):
                 self._coverage.forget()
 
@@ -296,6 +321,8 @@ class ConsoleApp(App[int]):
         if self.current_mode in set(Mode):
             here = Mode(self.current_mode)
             self._history = [each for each in self._history if each not in (here, mode)] + [here]
+        # What was said over another screen would cover this one.
+        self.clear_notifications()
         self.switch_mode(mode)
 
     def plan_request(self, request: Request, *, because: str = "") -> None:
@@ -307,7 +334,7 @@ class ConsoleApp(App[int]):
         from console.screens.plan import PlanScreen
 
         self.because = because
-        self.set_request(request)
+        self.set_request(request, cover=False)
         self.show_mode(Mode.PLAN)
         if isinstance(screen := self._mode_screens.get(Mode.PLAN), PlanScreen):
             screen.fill_in(request, because=because)
@@ -382,6 +409,8 @@ class ConsoleApp(App[int]):
         """A mode's screen is mounted."""
         self._mode_screens[screen.MODE] = screen
         screen.session_opened()
+        if screen.MODE is Mode.FLEET and self._fleet.feed.at is None and self.start.live_words:
+            screen.say_meanwhile(self.start.live_words)
 
     def screen_shown(self, screen: ModeScreen) -> None:
         """A mode's screen is visible: it gets what is known, and a fresh look."""
@@ -469,6 +498,36 @@ class ConsoleApp(App[int]):
         else:
             self.notify(f"written to {path}")
 
+    def action_command(self) -> None:
+        from console.screens.command import CommandScreen
+
+        if (screen := self._visible()) is not None:
+            self.push_screen(CommandScreen(screen.MODE, theme_names()), self._obey)
+
+    async def run_command(self, line: str) -> None:
+        """Do what a line of `console.commands` says."""
+        from console.commands import read_command
+
+        if (screen := self._visible()) is not None:
+            await self._obey(read_command(line, mode=screen.MODE, themes=theme_names()))
+
+    async def _obey(self, command: Command | None) -> None:
+        screen = self._visible()
+        if command is None or screen is None:
+            return
+        match command.verb:
+            case "write" if command.argument == "0":
+                self.disarm()
+            case "write":
+                self.arm(float(command.argument))
+            case "theme":
+                self.theme = command.argument
+            case "day":
+                screen.go_to_day(command.argument)
+            case _:
+                each = action(command.argument)
+                await self.run_action(each.id, screen if each.modes else self)
+
     def action_theme(self) -> None:
         """The next of our themes."""
         names = theme_names()
@@ -476,7 +535,7 @@ class ConsoleApp(App[int]):
         self.theme = names[place % len(names)]
         self.notify(f"theme {self.theme}", timeout=2)
 
-    def action_back(self) -> None:
+    async def action_back(self) -> None:
         """One step back; from the first screen: quit."""
         if not self.step_back():
             self.exit(0)
@@ -520,7 +579,7 @@ class ConsoleApp(App[int]):
     def _look_at_coverage(self) -> Coverage:
         from engine.model import DayRange
 
-        request = self._request
+        request = self._covered
         assert request is not None
         return self.session.check(
             DayRange(request.start, request.end),
@@ -540,6 +599,16 @@ class ConsoleApp(App[int]):
         from provision.logs import Batch
 
         self.post_message(LogsArrived(Batch(state="reconnecting", reason=reason)))
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        self.report_broken(event)
+
+    def report_broken(self, event: Worker.StateChanged) -> None:
+        """Tell of work in the background that ended with an error nobody expected."""
+        error = event.worker.error
+        if event.state is WorkerState.ERROR and error is not None:
+            self.log.error(error)
+            self.notify(f"{type(error).__name__}: {one_line(error)}", title=event.worker.name, severity="error", timeout=20)
 
     # The end
 
@@ -575,13 +644,13 @@ def run_console(
         on_quit: Called when the console is over, however it ended.
         on_launched: Called with the session and the run's id after a launch.
     """
-    app = ConsoleApp(opener, request, read_only=read_only, demo=demo, on_launched=on_launched)
+    app = ConsoleApp(opener, request, read_only=read_only, demo=demo, on_launched=on_launched, find_venues=source_venues)
     try:
         result = app.run()
     finally:
         if on_quit is not None:
             on_quit()
-    return result if result is not None else (app.return_code or 0)
+    return result if isinstance(result, int) else app.return_code or 0
 
 
 def runs_to_heal(snapshot: FleetSnapshot) -> list[str]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from console.plan_view import prices_of
+from engine.paths import launch_object, plan_object
 from engine.run import new_run
 from provision.launch import preview
+from provision.resources import region_zones
 
 if TYPE_CHECKING:
     from console.session import Session
@@ -13,14 +16,16 @@ if TYPE_CHECKING:
 
 
 def preview_launch(session: Session, plan: Plan) -> dict[str, object]:
-    """The launch record of a plan, for people. The run's name is an example: each launch has its own.
+    """The launch record of a plan, for people. The run's name is an example: each launch has its own. Blocks.
 
     Raises:
         EngineError: if the plan and the profile do not go together.
     """
     now = session.clock()
     vms = min(len(plan.shards), session.profile.max_vms)
-    intent = preview(session.profile, plan, vms, run=new_run(now), now=now)
+    # Only a profile that names no zones needs the service to say which there are.
+    zones = () if session.profile.zones else region_zones(session.compute)
+    intent = preview(session.profile, plan, vms, run=new_run(now), now=now, region_zones=zones)
     order = intent.order
     record: dict[str, object] = {
         "plan": plan.id,
@@ -29,8 +34,10 @@ def preview_launch(session: Session, plan: Plan) -> dict[str, object]:
         "machine types": ", ".join(session.profile.machine_types),
         "provisioning": plan.request.provisioning_model.lower(),
         "expires": order.expires,
-        "writes": [f"gs://{plan.state_bucket}/plans/{plan.id}.json", f"gs://{plan.state_bucket}/runs/<run>/launch-0.json"],
+        "writes": [f"gs://{plan.state_bucket}/{name}" for name in (plan_object(plan.id), launch_object(order.run, order.number))],
     }
+    if prices := prices_of(plan):
+        record["costs"] = prices
     if intent.warnings:
         record["warnings"] = list(intent.warnings)
     return record

@@ -7,7 +7,7 @@ and words are what tests read.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -25,6 +25,11 @@ from provision.vm_state import FleetVm, VmState
 _BAD: Final = (VmState.FAILED, VmState.STUCK, VmState.LOST)
 _FINE: Final = (VmState.RUNNING, VmState.IDLE, VmState.DONE)
 _LIVE_PHASES: Final = (Phase.RUNNING, Phase.DRAINING)
+
+REPLACED: Final = "replaced"
+"""Another VM was made for its shards."""
+TAKEN_OVER: Final = "taken over"
+"""Other workers of the run have its shards."""
 
 _BOOT_STAGES: Final = {"": "asked for", "PROVISIONING": "no host yet", "STAGING": "staging"}
 """Before the instance runs, by what Compute Engine says of it."""
@@ -44,9 +49,28 @@ class Headline:
 
 
 def table_rows(snapshot: FleetSnapshot) -> tuple[FleetRow, ...]:
-    """One row a VM, in the snapshot's order: the worst first."""
+    """One row a VM, in the snapshot's order, the worst first; those whose work another VM has are last."""
     views = {view.run: view for view in snapshot.runs}
-    return tuple(_row(vm, views.get(vm.run), snapshot.taken) for vm in snapshot.vms)
+    taken = taken_over(snapshot)
+    rows = sorted(snapshot.vms, key=lambda vm: bool(vm.replaced_by) or vm.name in taken)
+    return tuple(_row(vm, views.get(vm.run), snapshot.taken, taken_over=vm.name in taken) for vm in rows)
+
+
+def taken_over(snapshot: FleetSnapshot) -> frozenset[str]:
+    """Dead VMs that nobody replaced because other workers of the run have claimed all of their shards."""
+    bare = _without_work(snapshot)
+    return frozenset(vm.name for vm in snapshot.vms if vm.name in bare and vm.dead and not vm.replaced_by and vm.state not in _FINE)
+
+
+def _without_work(snapshot: FleetSnapshot) -> frozenset[str]:
+    """VMs of ours all of whose shards were claimed by others, and that hold no claim."""
+    holders = {(view.run, shard): claim.vm for view in snapshot.runs for shard, claim in view.claims.items()}
+    holding = set(holders.values())
+    return frozenset(
+        vm.name
+        for vm in snapshot.vms
+        if vm.managed and vm.shards and vm.name not in holding and all((vm.run, shard) in holders for shard in vm.shards)
+    )
 
 
 def searchable(row: FleetRow) -> dict[str, object]:
@@ -87,7 +111,7 @@ def headline(snapshot: FleetSnapshot) -> Headline:
     "1 stuck, 2 preempted and replaced, 95 fine; slowest shard 17 ends 05:40 UTC", or how the newest run ended.
     """
     ours = [vm for vm in snapshot.vms if vm.managed]
-    live = {view.run for view in snapshot.runs if view.phase(snapshot.taken) in _LIVE_PHASES}
+    live = live_runs(snapshot)
     newest = newest_run(snapshot)
     if newest is not None and newest.phase(snapshot.taken) is Phase.FINISHED:
         return run_result(snapshot, newest)
@@ -97,11 +121,12 @@ def headline(snapshot: FleetSnapshot) -> Headline:
         return _no_vm_left(newest, snapshot.taken)
     if not shown:
         return Headline((Phrase("No VM of ours and no live run; press "), Phrase("1", strong=True), Phrase(" to plan one")), Tone.QUIET)
-    phrases = _counts(shown)
+    taken = taken_over(snapshot)
+    phrases = _counts(shown, taken)
     if draining and newest is not None:
         phrases.insert(0, Phrase(f"{'aborting' if _aborted(newest) else 'draining'}: ", Tone.WARN, strong=True))
     phrases += _slowest(shown, snapshot.taken)
-    return Headline(tuple(phrases), _worst_tone(shown))
+    return Headline(tuple(phrases), _worst_tone(shown, taken))
 
 
 def run_result(snapshot: FleetSnapshot, view: RunView) -> Headline:
@@ -110,7 +135,7 @@ def run_result(snapshot: FleetSnapshot, view: RunView) -> Headline:
     "Run r1tp8k5m2x done in 52 s: 213 files, 5.6 M rows, 4 bad; press 4 for coverage, X to clean up".
     """
     rows = snapshot.of_run(view.run)
-    current = [vm for vm in rows if not vm.replaced_by]
+    current = current_vms(snapshot, rows)
     beats = beats_of(rows)
     files, bad = sum(vm.files_done for vm in current), sum(beat.files_bad for beat in beats_of(current))
     seconds = run_seconds(view)
@@ -122,10 +147,12 @@ def run_result(snapshot: FleetSnapshot, view: RunView) -> Headline:
         Phrase(f", {format_count(bad)} bad", Tone.BAD, strong=True) if bad else Phrase(", none bad"),
         Phrase("; press "),
         Phrase("4", strong=True),
-        Phrase(" for coverage, "),
-        Phrase("X", strong=True),
-        Phrase(" to clean up"),
+        Phrase(" for coverage"),
     ]
+    if any(vm.managed and vm.exists for vm in snapshot.vms):
+        phrases += [Phrase(", "), Phrase("X", strong=True), Phrase(" to clean up")]
+    else:
+        phrases.append(Phrase("; no VM is left"))
     return Headline(tuple(phrases), Tone.WARN if bad else Tone.GOOD)
 
 
@@ -133,14 +160,19 @@ def runs_ended(before: FleetSnapshot | None, after: FleetSnapshot) -> list[RunVi
     """The runs that were unfinished in an earlier snapshot and are finished now."""
     if before is None:
         return []
-    unfinished = {view.run for view in before.runs if view.phase(before.taken) in _LIVE_PHASES}
+    unfinished = live_runs(before)
     return [view for view in after.runs if view.run in unfinished and view.phase(after.taken) is Phase.FINISHED]
+
+
+def live_runs(snapshot: FleetSnapshot) -> frozenset[str]:
+    """Runs with unfinished shards that may still be worked on."""
+    return frozenset(view.run for view in snapshot.runs if view.phase(snapshot.taken) in _LIVE_PHASES)
 
 
 def newest_run(snapshot: FleetSnapshot) -> RunView | None:
     """The run that a screen without a choice is about: the newest live one, else the newest."""
-    live = [view for view in snapshot.runs if view.phase(snapshot.taken) in _LIVE_PHASES]
-    return max(live or snapshot.runs, key=lambda view: view.run, default=None)
+    live = live_runs(snapshot)
+    return max([view for view in snapshot.runs if view.run in live] or snapshot.runs, key=lambda view: view.run, default=None)
 
 
 def run_seconds(view: RunView) -> float | None:
@@ -150,21 +182,27 @@ def run_seconds(view: RunView) -> float | None:
     return max(0.0, (max(claim.since for claim in view.claims.values()) - view.orders[0].created).total_seconds())
 
 
-def _counts(shown: Sequence[FleetVm]) -> list[Phrase]:
-    counted = Counter((vm.state, bool(vm.replaced_by)) for vm in shown)
-    fine = sum(counted[state, False] for state in _FINE)
+def _counts(shown: Sequence[FleetVm], taken: Collection[str]) -> list[Phrase]:
+    counted = Counter((vm.state, _fate(vm, taken)) for vm in shown)
+    fine = sum(counted[state, ""] for state in _FINE)
     parts: list[Phrase] = []
     for state in VmState:
-        if (count := counted[state, False]) and state not in _FINE:
+        if (count := counted[state, ""]) and state not in _FINE:
             parts.append(Phrase(f"{count} {state}", _tone(state), strong=state in _BAD))
-        if count := counted[state, True]:
-            parts.append(Phrase(f"{count} {state} and replaced", Tone.WARN))
+        parts += [
+            Phrase(f"{counted[state, fate]} {state} and {fate}", Tone.WARN) for fate in (REPLACED, TAKEN_OVER) if counted[state, fate]
+        ]
     if fine:
         parts.append(Phrase(f"{fine} fine", Tone.GOOD))
     phrases: list[Phrase] = []
     for part in parts:
         phrases += [Phrase(", "), part] if phrases else [part]
     return phrases
+
+
+def _fate(vm: FleetVm, taken: Collection[str]) -> str:
+    """What became of its work, if it is another VM's now."""
+    return REPLACED if vm.replaced_by else TAKEN_OVER if vm.name in taken else ""
 
 
 def _slowest(shown: Iterable[FleetVm], now: datetime) -> list[Phrase]:
@@ -199,8 +237,8 @@ def _aborted(view: RunView) -> bool:
     return view.drain is not None and view.drain.verb == "abort"
 
 
-def _worst_tone(shown: Iterable[FleetVm]) -> Tone:
-    tones = {Tone.WARN if vm.replaced_by else _tone(vm.state) for vm in shown}
+def _worst_tone(shown: Iterable[FleetVm], taken: Collection[str]) -> Tone:
+    tones = {Tone.WARN if _fate(vm, taken) else _tone(vm.state) for vm in shown}
     return next((tone for tone in (Tone.BAD, Tone.WARN, Tone.BUSY) if tone in tones), Tone.GOOD)
 
 
@@ -222,22 +260,31 @@ def totals_parts(snapshot: FleetSnapshot) -> list[str]:
     if not ours:
         return []
     beats = beats_of(ours)
-    files = f"{format_count(totals.files_done)} of {plural(totals.files_total, 'file')}"
-    if totals.files_total:
-        files += f" ({format_percent(totals.files_done, totals.files_total)})"
+    current = current_vms(snapshot, ours)
+    done, total = sum(vm.files_done for vm in current), sum(vm.files_total for vm in current)
+    files = [f"{format_count(done)} of {plural(total, 'file')} ({format_percent(done, total)})"] if total else []
+    rate = (
+        [format_rate(totals.bytes_per_second)] if any(vm.state in (VmState.RUNNING, VmState.STUCK) and vm.heartbeat for vm in ours) else []
+    )
     ends = [vm.ends for vm in ours if vm.state is VmState.RUNNING and vm.ends is not None]
     eta = [f"ETA {format_duration((max(ends) - snapshot.taken).total_seconds())}"] if ends else []
-    hour = money(totals.cost_per_hour)
+    costs = [f"{money(totals.cost_per_hour)}/h", f"{money(totals.cost)} spent"] if totals.cost_per_hour or totals.cost else []
     return [
-        files,
-        format_rate(totals.bytes_per_second),
+        *files,
+        *rate,
         *eta,
-        f"{hour} now" if hour == "free" else f"{hour}/h",
-        *([f"{money(totals.cost)} spent"] if totals.cost else []),
-        f"{format_many(sum(beat.rows for beat in beats))} rows",
-        format_bytes(sum(beat.source_bytes for beat in beats)),
+        *costs,
+        *([f"{format_many(sum(beat.rows for beat in beats))} rows"] if beats else []),
+        *([format_bytes(sum(beat.source_bytes for beat in beats))] if beats else []),
         plural(totals.vms, "VM"),
+        *([] if costs else ["free"]),
     ]
+
+
+def current_vms(snapshot: FleetSnapshot, vms: Iterable[FleetVm]) -> list[FleetVm]:
+    """Without those whose work another VM counts as its own now: files are counted once."""
+    bare = _without_work(snapshot)
+    return [vm for vm in vms if vm.name not in bare]
 
 
 def beats_of(vms: Iterable[FleetVm]) -> list[Heartbeat]:
@@ -259,8 +306,8 @@ def format_many(count: float) -> str:
 # Rows
 
 
-def _row(vm: FleetVm, view: RunView | None, now: datetime) -> FleetRow:
-    state, word = state_and_word(vm, now)
+def _row(vm: FleetVm, view: RunView | None, now: datetime, *, taken_over: bool) -> FleetRow:
+    state, word = ("replaced", TAKEN_OVER) if taken_over else state_and_word(vm, now)
     active = vm.state in (VmState.RUNNING, VmState.STUCK, VmState.STOPPING)
     return FleetRow(
         name=vm.name,
@@ -287,7 +334,7 @@ def _row(vm: FleetVm, view: RunView | None, now: datetime) -> FleetRow:
 def state_and_word(vm: FleetVm, now: datetime) -> tuple[str, str]:
     """The table's key for glyph and colour, and the word."""
     if vm.replaced_by:
-        return "replaced", "replaced"
+        return "replaced", REPLACED
     if vm.state is VmState.BOOTING:
         return "booting", _boot_stage(vm, now)
     if vm.state is VmState.RUNNING and vm.note.startswith("paused"):

@@ -13,6 +13,7 @@ from typing import Final
 
 from console.widgets.logring import LogLine, Severity, severity_of
 from provision.logs.entries import LogEntry
+from provision.names import SHARD
 
 MOST_CAUSES: Final = 200
 """Causes remembered; what comes after is counted as one more, so that a storm of different errors costs no memory."""
@@ -28,22 +29,30 @@ _NUMBER = re.compile(r"\b0x[0-9a-f]+\b|\b\d[\d,.]*\b")
 _NAMED_FIELDS: Final = ("venue", "data_type", "day", "symbol", "path", "object", "url")
 
 
-def line_of(entry: LogEntry) -> LogLine:
-    """An entry as a line; what has no message shows its event's name."""
+def line_of(entry: LogEntry, *, short: bool = False) -> LogLine:
+    """An entry as a line; what has no message shows its event's name.
+
+    Args:
+        short: Leave out of the VM's name what all VMs of a run share; the whole name is the field `instance`.
+    """
     fields: dict[str, object] = {"event": entry.event, "run": entry.run, "shard": entry.shard, **entry.fields, "insert_id": entry.insert_id}
+    vm = entry.vm
+    if short and vm.startswith(prefix := f"{SHARD}{entry.run}-"):
+        vm = f"shard-{vm.removeprefix(prefix)}"
+        fields["instance"] = entry.vm
     return LogLine(
         entry.timestamp,
         severity_of(entry.severity),
         entry.message or entry.event or "(no message)",
-        entry.vm,
+        vm,
         {name: value for name, value in fields.items() if value not in ("", None)},
         entry.source,
     )
 
 
-def lines_of(entries: Iterable[LogEntry]) -> list[LogLine]:
+def lines_of(entries: Iterable[LogEntry], *, short: bool = False) -> list[LogLine]:
     """Entries as lines, in their order."""
-    return [line_of(entry) for entry in entries]
+    return [line_of(entry, short=short) for entry in entries]
 
 
 def fingerprint(line: LogLine) -> str:

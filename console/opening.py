@@ -33,6 +33,8 @@ class Opened:
     request: Request
     live_run: str = ""
     """The newest run that is running or draining; empty if there is none."""
+    live_words: str = ""
+    """What its workers say of it: known long before Compute Engine has answered."""
     venues: tuple[str, ...] = ()
     """Venues whose catalogues the state bucket has."""
     problem: str = ""
@@ -47,19 +49,21 @@ def open_console(opener: Opener, request: Request | None, report: Report) -> Ope
     """
     session = opener(report)
     report("runs and catalogues", "running")
-    live_run, venues, problem = "", (), ""
+    live_run, live_words, problem = "", "", ""
+    venues: tuple[str, ...] = ()
     try:
         venues = known_venues(session)
         runs = session.live_runs()
         if runs:
             live_run = runs[-1]
+            live_words = words_of_run(session, live_run)
             request = request_of_run(session, live_run) or request
         elif request is None:
             request = last_request(session)
     except EngineError as error:
         problem = one_line(error)
     report("runs and catalogues", problem or "done")
-    return Opened(session, request or first_request(session), live_run, venues, problem)
+    return Opened(session, request or first_request(session), live_run, live_words, venues, problem)
 
 
 def known_venues(session: Session) -> tuple[str, ...]:
@@ -86,6 +90,18 @@ def source_venues(session: Session) -> tuple[str, ...]:
             return await source.exchanges()
 
     return tuple(sorted(str(venue["id"]) for venue in json.loads(asyncio.run(ask()))))
+
+
+def words_of_run(session: Session, run: str) -> str:
+    """A run by its workers' own words."""
+    from engine.heartbeat import list_heartbeats
+
+    beats = list_heartbeats(session.buckets.state, run)
+    if not beats:
+        return f"run {run} is live, none of its workers has reported yet"
+    done, total = sum(beat.files_done for beat in beats), sum(beat.files_total for beat in beats)
+    workers = f"{len(beats)} worker{'' if len(beats) == 1 else 's'} reported"
+    return f"run {run} is live: {workers}, {done:,} of {total:,} files done"
 
 
 def request_of_run(session: Session, run: str) -> Request | None:

@@ -58,8 +58,6 @@ def clock_times(moment: datetime, now: datetime) -> str:
 def facts_of(plan: Plan) -> str:
     """The second line: what is left out, the lower bound, the allowance."""
     estimate, parts = plan.estimate, []
-    if plan.shards:
-        parts.append(f"no packing is faster than {format_duration(estimate.lower_bound_seconds)}")
     if estimate.allowance_bytes:
         share = format_percent(estimate.bytes, estimate.allowance_bytes)
         parts.append(f"{share} of a day's allowance of {format_bytes(estimate.allowance_bytes)}")
@@ -67,10 +65,12 @@ def facts_of(plan: Plan) -> str:
         parts.append(f"{plural(plan.already_done, 'file')} there already")
     if plan.not_expected_cells:
         parts.append(f"{plural(plan.not_expected_cells, 'cell')} not offered")
+    if plan.shards:
+        parts.append(f"no packing is faster than {format_duration(estimate.lower_bound_seconds)}")
     return " · ".join(parts)
 
 
-def notices_of(plan: Plan) -> list[Notice]:
+def notices_of(plan: Plan, now: datetime) -> list[Notice]:
     """Warnings first, then days that are not published yet, one line each moment they are due."""
     found = [Notice(text, Tone.QUIET if not plan.shards else Tone.WARN) for text in plan.warnings]
     due: dict[datetime, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
@@ -80,8 +80,19 @@ def notices_of(plan: Plan) -> list[Notice]:
         days = sorted(due[moment])
         venues = sorted(set().union(*due[moment].values()))
         where = ", ".join(venues) if len(venues) <= 3 else plural(len(venues), "venue")
-        found.append(Notice(f"{', '.join(days)} not published yet at {where}: due {moment:%Y-%m-%d %H:%M} UTC, left out", Tone.WARN))
+        when = f"{'due' if moment > now else 'was due'} {moment:%Y-%m-%d %H:%M} UTC"
+        found.append(Notice(f"{', '.join(days)} not published yet at {where}: {when}, left out", Tone.WARN))
     return found
+
+
+def prices_of(plan: Plan) -> list[str]:
+    """Each cost line with where its price is from, dearest first."""
+    lines = sorted(plan.estimate.costs, key=lambda line: -line.expected)
+    return [
+        f"{money(line.expected)} ({money(line.low)} to {money(line.high)})  {line.item}  {line.source}, {line.dated}"
+        for line in lines
+        if line.high
+    ]
 
 
 def bars_of(plan: Plan) -> list[ShardBar]:
@@ -103,4 +114,6 @@ def _cost(plan: Plan) -> list[Phrase]:
     low, expected, high = plan.estimate.cost
     if high == 0:
         return [Phrase("free", strong=True)]
+    if high < 0.01:
+        return [Phrase("under a cent", strong=True)]
     return [Phrase(money(expected), strong=True), Phrase(f" ({money(low)} to {money(high)})")]

@@ -15,7 +15,7 @@ LONGEST_WAIT: Final = 60.0
 """Seconds between two tries of a dead link."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # with slots, Python 3.11 cannot make a `Feed[int]()`
 class Feed(Generic[ValueT]):
     """The last good look at one source, and how it goes with it now."""
 

@@ -9,11 +9,14 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widget import Widget
+from textual.worker import Worker
 
 from console.actions import Mode, check_action
 from console.screens.key_line import KeyLine
 from console.state import Feed
+from console.widgets.sentence import Sentence
 from console.widgets.status_bar import StatusBar
+from console.widgets.tones import Tone
 
 if TYPE_CHECKING:
     from console.app import ConsoleApp
@@ -67,6 +70,11 @@ class ModeScreen(Screen[None]):
     def names_known(self, known: Known) -> None:
         """More is known of what may be typed."""
 
+    def say_meanwhile(self, text: str) -> None:
+        """What is known already while the first look is under way."""
+        for sentence in self.query(Sentence):
+            sentence.set_sentence(f"{text}; asking for the rest …", tone=Tone.BUSY)
+
     # What the app asks
 
     def crumbs(self) -> tuple[str, ...]:
@@ -80,6 +88,10 @@ class ModeScreen(Screen[None]):
     def open_filter(self) -> None:
         """`/`."""
         self.notify("nothing to filter on this screen", timeout=3)
+
+    def go_to_day(self, day: str) -> None:
+        """`:day 2024-05-01`."""
+        self.notify(f"no days on this screen to go to {day}", timeout=3)
 
     def copy_row(self) -> str:
         """`y`: the text to copy; empty if there is nothing under the cursor."""
@@ -119,6 +131,10 @@ class ModeScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self.console.adopt(self)
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """Work in the background that broke off says so; the screen stays."""
+        self.console.report_broken(event)
 
     def on_screen_resume(self) -> None:
         self.console.screen_shown(self)

@@ -6,6 +6,7 @@ the proposal says it, and provision guards it again when it is applied.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -35,6 +36,8 @@ _DOING: Final = {
     "start": "Starting",
     "reset": "Resetting",
 }
+_COUNT: Final = re.compile(r"^\d+ of \d+: ")
+"""What progress lines begin with: the bar says it already."""
 _CONSEQUENCES: Final = {
     "drain": "Its workers take no new work, finish what is in flight and end. Nothing is lost; a new run takes up the rest.",
     "abort": "Its VMs are deleted whatever they do; the run is drained first, so that nobody replaces them. Files in flight are lost,"
@@ -66,17 +69,23 @@ def question_about(proposal: Proposal, *, typed: bool) -> ConfirmOne | ConfirmMa
         only = things[0]
         cost = f" It costs {money(only.cost_per_day)} a day." if only.cost_per_day else ""
         title = f"{proposal.verb.capitalize()} {'run ' if only.kind == 'run' else ''}{only.name}?"
-        return ConfirmOne(title, f"{only.why}.{cost}\n{text}".strip(), verb=proposal.verb.capitalize())
+        why = only.why if only.kind == "run" else f"It is {_why(only, proposal)}" if only.kind == "vm" else only.why
+        return ConfirmOne(title, f"{why}.{cost}\n{text}".strip(), verb=proposal.verb.capitalize())
     of_run = f" of run {proposal.run}" if proposal.run else ""
     verb = {"abort": "Abort: delete", "cleanup": "Clean up: delete"}.get(proposal.verb, proposal.verb.capitalize())
     kinds = {item.kind for item in things}
     noun = _NOUNS[things[0].kind][0] if len(kinds) == 1 else "thing"
-    return ConfirmMany(f"{verb} {count_items(things)}{of_run}", [_confirm_item(item) for item in things], noun=noun, text=text)
+    return ConfirmMany(f"{verb} {count_items(things)}{of_run}", [_confirm_item(item, proposal) for item in things], noun=noun, text=text)
 
 
-def _confirm_item(item: Item) -> ConfirmItem:
-    why = item.why if item.kind == "vm" else f"{item.kind}: {item.why}"
-    return ConfirmItem(item.name, why, item.age_seconds, item.cost_per_day or None)
+def _confirm_item(item: Item, proposal: Proposal) -> ConfirmItem:
+    why = _why(item, proposal)
+    return ConfirmItem(item.name, why if item.kind == "vm" else f"{item.kind}: {why}", item.age_seconds, item.cost_per_day or None)
+
+
+def _why(item: Item, proposal: Proposal) -> str:
+    """The reason without what is the same for all items and stands above them."""
+    return item.why.removeprefix("named; ").removeprefix(f"run {proposal.run} is aborted; ")
 
 
 def receipt_line(receipt: Receipt) -> str:
@@ -140,8 +149,9 @@ class DeedScreen(ModalScreen[None]):
         Args:
             line: What became of it.
         """
-        self._finished += 1
-        self._show_progress(line)
+        if self.receipt is None:
+            self._finished += 1
+            self._show_progress(_COUNT.sub("", line))
 
     def finish(self, receipt: Receipt) -> None:
         """All items are done: show what could not be."""
@@ -150,7 +160,7 @@ class DeedScreen(ModalScreen[None]):
             return
         self._finished = len(receipt.results)
         self._show_progress("")
-        self.query_one("#deed-title", Static).update(Content(one_line(receipt_line(receipt))))
+        self.query_one("#deed-title", Static).update(Content(one_line(receipt.message)))
         self.query_one(Vertical).set_class(bool(receipt.failed or receipt.warnings), "-failed")
         table = self.query_one(LineTable)
         table.set_rows(receipt.failed)
@@ -159,7 +169,8 @@ class DeedScreen(ModalScreen[None]):
         if receipt.failed:
             table.focus()
         warnings = "".join(f"! {one_line(warning)}\n" for warning in receipt.warnings)
-        self.query_one("#deed-hint", Static).update(Content(f"{warnings}enter closes; the rows stay in Fleet until they are gone"))
+        hint = f"{warnings}audit {receipt.audit_id} · enter closes; what is not done stays in Fleet"
+        self.query_one("#deed-hint", Static).update(Content(hint))
 
     def action_close(self) -> None:
         self.dismiss(None)

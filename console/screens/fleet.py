@@ -19,7 +19,7 @@ from textual.widget import Widget
 
 from console.actions import Mode, bindings_for
 from console.blocking import in_thread
-from console.fleet_view import headline, row_text, run_result, runs_ended, searchable, table_rows, totals_parts
+from console.fleet_view import headline, live_runs, row_text, run_result, runs_ended, searchable, table_rows, totals_parts
 from console.query import EVERYTHING, Query
 from console.screens.base import ModeScreen
 from console.screens.deed import DeedScreen, question_about, receipt_line
@@ -310,9 +310,8 @@ class FleetScreen(ModeScreen):
     @property
     def _run(self) -> str:
         """The run that drain and abort are about: that of the VM under the cursor, else the newest live one."""
-        vm = self._vm_at_cursor
-        live = self.console.live_run
-        return vm.run if vm is not None and vm.managed and vm.run and live else live
+        vm, snapshot = self._vm_at_cursor, self._snapshot
+        return vm.run if vm is not None and snapshot is not None and vm.run in live_runs(snapshot) else self.console.live_run
 
     @property
     def _named(self) -> tuple[str, ...]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from console.actions import HelpRow, Mode, action, help_rows
-from console.widgets.table import Column, LineTable, Toned
-from console.widgets.tones import Tone
+from console.widgets.figures import fit
+
+_KEY_WIDTH = 14
+_LABEL_WIDTH = 15
 
 WIDGET_KEYS: dict[Mode, tuple[HelpRow, ...]] = {
     Mode.PLAN: (
@@ -40,13 +44,13 @@ class HelpScreen(ModalScreen[None]):
     HelpScreen > Vertical {
         width: 110;
         max-width: 96%;
-        height: auto;
-        max-height: 94%;
+        height: 92%;
         padding: 0 1;
         background: $surface;
         border: round $primary;
     }
-    HelpScreen LineTable { height: auto; background: $surface; }
+    HelpScreen VerticalScroll { height: 1fr; scrollbar-size: 1 1; }
+    HelpScreen #help-rows { height: auto; }
     HelpScreen .help--title { height: 1; text-style: bold; }
     HelpScreen .help--hint { height: 1; color: $quiet; }
     """
@@ -73,28 +77,38 @@ class HelpScreen(ModalScreen[None]):
         ]
 
     def compose(self) -> ComposeResult:
-        table: LineTable[tuple[HelpRow, str]] = LineTable(_columns(), lambda pair: f"{pair[0].key} {pair[0].label}")
-        table.set_rows(self._rows)
-        table.styles.height = min(len(self._rows) + 1, max(4, self.app.size.height * 94 // 100 - 4))
         with Vertical():
             yield Static(f"Keys of {self._mode.value.capitalize()}", classes="help--title", markup=False)
-            yield table
+            with VerticalScroll():
+                yield Static(id="help-rows", markup=False)
             yield Static("arrows scroll · esc closes · ctrl+p finds any action by name", classes="help--hint", markup=False)
 
     def on_mount(self) -> None:
-        self.query_one(LineTable).focus()
+        self._fill()
+        self.query_one(VerticalScroll).focus()
+
+    def on_resize(self) -> None:
+        self._fill()
 
     def action_close(self) -> None:
         self.dismiss()
 
-
-def _columns() -> list[Column[tuple[HelpRow, str]]]:
-    return [
-        Column("Key", lambda pair: Toned(pair[0].key, Tone.QUIET if pair[1] else Tone.PLAIN), 12, maximum=22, rank=0),
-        Column("Action", lambda pair: Toned(pair[0].label, Tone.QUIET if pair[1] else Tone.PLAIN), 10, maximum=16, rank=1),
-        Column("", lambda pair: _what(*pair), 20, maximum=120, rank=2),
-    ]
-
-
-def _what(row: HelpRow, off: str) -> Toned:
-    return Toned(f"off: {off}", Tone.WARN) if off else Toned(row.text, Tone.PLAIN)
+    def _fill(self) -> None:
+        """Whole sentences: what is too long goes on in the next line, under its own column."""
+        width = min(112, self.app.size.width * 96 // 100) - 6
+        lead = _KEY_WIDTH + _LABEL_WIDTH
+        lines: list[Content] = []
+        common = False
+        for row, off in self._rows:
+            if row.common and not common:
+                common = True
+                lines += [Content(""), Content.assemble(("Everywhere", "bold"))]
+            text = f"off: {off}" if off else row.text
+            first, *more = textwrap.wrap(text, max(20, width - lead)) or [""]
+            tone = "$state-warn" if off else ""
+            key, label = fit(row.key, _KEY_WIDTH - 2), fit(row.label, _LABEL_WIDTH - 2)
+            lines.append(
+                Content.assemble((f"{key}  ", "$quiet" if off else "bold $accent"), (f"{label}  ", "$quiet" if off else ""), (first, tone))
+            )
+            lines += [Content.assemble(" " * lead, (each, tone)) for each in more]
+        self.query_one("#help-rows", Static).update(Content("\n").join(lines))

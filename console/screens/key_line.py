@@ -8,13 +8,19 @@ from __future__ import annotations
 from typing import Final
 
 from rich.cells import cell_len
+from textual import events
 from textual.content import Content
-from textual.style import Style
 from textual.widget import Widget
 
 from console.actions import Action, Mode, action, actions_for
 
+_WIDE: Final = 120
+"""From this width on the other screens are named."""
 _SCREENS: Final = ("show_plan", "show_fleet", "show_logs", "show_coverage")
+
+
+_Part = tuple[Action | None, Content]
+"""A piece of the line, and what clicking it does."""
 
 
 class KeyLine(Widget):
@@ -45,37 +51,58 @@ class KeyLine(Widget):
         self.screen.bindings_updated_signal.subscribe(self, lambda _screen: self.refresh())
 
     def render(self) -> Content:
-        width = self.size.width
-        tail = self._tail(width)
-        room = width - cell_len(tail.plain)
-        parts: list[Content] = []
+        shown, tail = self._layout()
+        room = self.size.width - sum(cell_len(part.plain) for _, part in (*shown, *tail))
+        return Content.assemble(*(part for _, part in shown), " " * max(0, room), *(part for _, part in tail))
+
+    async def on_click(self, event: events.Click) -> None:
+        """Do what the key under the mouse does."""
+        shown, tail = self._layout()
+        place = 0
+        for each, part in shown:
+            place += cell_len(part.plain)
+            if event.x < place:
+                await self._do(each)
+                return
+        place = self.size.width
+        for each, part in reversed(tail):
+            place -= cell_len(part.plain)
+            if event.x >= place:
+                await self._do(each)
+                return
+
+    async def _do(self, each: Action | None) -> None:
+        if each is not None:
+            await self.app.run_action(each.id, self.screen if each.modes else self.app)
+
+    def _layout(self) -> tuple[list[_Part], list[_Part]]:
+        """This mode's keys, as many as fit, and the common ones that stand at the right."""
+        tail = self._tail(self.size.width)
+        room = self.size.width - sum(cell_len(part.plain) for _, part in tail)
+        shown: list[_Part] = []
         for each in actions_for(self._mode):
             if not (each.footer and each.modes):
                 continue
             part = self._part(each, primary=each.id == self._primary)
             if cell_len(part.plain) > room:
                 break
-            parts.append(part)
+            shown.append((each, part))
             room -= cell_len(part.plain)
-        return Content.assemble(*parts, " " * max(0, room), tail)
+        return shown, tail
 
-    def _tail(self, width: int) -> Content:
+    def _tail(self, width: int) -> list[_Part]:
         """The common keys: the other screens by name where there is room for it, else by their digits."""
-        help_part = self._part(action("help"))
-        if width >= 120:
+        help_key = action("help")
+        if width >= _WIDE:
             others = [action(each) for each in _SCREENS if each != f"show_{self._mode.value}"]
-            return Content.assemble(*(self._part(each) for each in others), self._part(action("filter")), help_part)
-        return Content.assemble((" 1-4", "bold $accent"), (" screens ", "$quiet"), help_part)
+            return [(each, self._part(each)) for each in (*others, action("filter"), help_key)]
+        return [(None, Content.assemble((" 1-4", "bold $accent"), (" screens ", "$quiet"))), (help_key, self._part(help_key))]
 
     def _part(self, each: Action, *, primary: bool = False) -> Content:
         node = self.screen if each.modes else self.app
-        enabled = bool(node.check_action(each.id, ()))
         key = each.key_text.split(" / ")[0]
-        namespace = "screen" if each.modes else "app"
-        if not enabled:
+        if not node.check_action(each.id, ()):
             return Content.assemble((f" {key} {each.label} ", "$rule"))
         if primary:
-            body = Content.assemble((f" {key} {each.label} ", "bold $background on $accent"))
-        else:
-            body = Content.assemble((f" {key}", "bold $accent"), (f" {each.label} ", "$quiet"))
-        return body.stylize(Style.from_meta({"@click": f"{namespace}.{each.id}"}))
+            return Content.assemble((f" {key} {each.label} ", "bold $background on $accent"))
+        return Content.assemble((f" {key}", "bold $accent"), (f" {each.label} ", "$quiet"))

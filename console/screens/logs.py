@@ -137,7 +137,7 @@ class LogsScreen(ModeScreen):
         scope = self._scope
         # The tail before this one may still have had a batch under way.
         wanted = [entry for entry in batch.entries if scope.vm in ("", entry.vm) and scope.run in ("", entry.run)]
-        self._take(lines_of(wanted))
+        self._take(lines_of(wanted, short=bool(scope.run)))
 
     # What the app asks
 
@@ -308,7 +308,7 @@ class LogsScreen(ModeScreen):
             return
         newest = entries[-1].timestamp
         age = format_age((self.console.clock() - newest).total_seconds())
-        self._take(lines_of(entries))
+        self._take(lines_of(entries, short=True))
         self._say(Tone.QUIET, f" · {plural(len(entries), 'line')}, the last {age} ago; the VM is gone", source="log-objects")
 
     def _take(self, lines: Sequence[LogLine]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 from functools import partial
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from msgspec import structs
 from textual import work
@@ -23,7 +23,7 @@ from textual.widgets import Input, Static
 from console.actions import Mode, action, bindings_for
 from console.blocking import in_thread
 from console.opening import last_request
-from console.plan_view import bars_of, facts_of, notices_of, sentence_of
+from console.plan_view import bars_of, facts_of, notices_of, prices_of, sentence_of
 from console.request_fields import Known, Parsed, field_of_error, fields_of, parse_fields
 from console.screens.base import ModeScreen
 from console.screens.request_form import RequestForm
@@ -38,11 +38,15 @@ from engine.errors import EngineError, one_line
 from engine.model import DayRange
 from engine.plan import Plan, Request
 
+if TYPE_CHECKING:
+    from console.state import Feed
+    from provision.fleet import FleetSnapshot
+
 DEBOUNCE_SECONDS: Final = 0.35
 """After the last key: a plan costs a few listings."""
 OLD_AFTER: Final = timedelta(seconds=60)
 """A plan older than this is made again when the screen is shown."""
-PRESETS: Final = ("preset_yesterday", "preset_holes", "preset_tier1", "preset_last")
+PRESETS: Final = {"preset_yesterday": "yesterday", "preset_holes": "all holes", "preset_tier1": "tier1", "preset_last": "repeat last"}
 
 
 class PlanScreen(ModeScreen):
@@ -54,7 +58,10 @@ class PlanScreen(ModeScreen):
     BINDINGS: ClassVar[list[BindingType]] = list(bindings_for(Mode.PLAN))
     CSS_PATH = "plan.tcss"
     AUTO_FOCUS = "#plan-shards"
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-narrow"), (110, "-wide")]
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - Textual's declaration
+        (0, "-narrow"),
+        (110, "-wide"),
+    ]
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,6 +82,7 @@ class PlanScreen(ModeScreen):
             with Vertical(id="plan-left"):
                 yield RequestForm(id="plan-form")
                 yield Static(_presets(), id="plan-presets")
+                yield Static("", id="plan-prices", markup=False)
             with Vertical(id="plan-right"):
                 yield Static("", id="plan-notices", markup=False)
                 yield ShardBars(id="plan-shards")
@@ -104,7 +112,7 @@ class PlanScreen(ModeScreen):
         self._check()
         self._plan_now()
 
-    def show_fleet(self, feed: Any) -> None:
+    def show_fleet(self, feed: Feed[FleetSnapshot]) -> None:  # noqa: ARG002 - it is only the occasion
         """A plan that has waited while other screens were shown is made again."""
         if self._plan is not None and not self._planning and not self._launching and self._shown_again:
             self._shown_again = False
@@ -251,12 +259,12 @@ class PlanScreen(ModeScreen):
             )
             return
         self._launching, self._plan = "", None
+        self.console.run_launched(launched.run)
         if launched.failed:
             why = next(filter(None, launched.messages), "")
             self.notify(
                 f"{plural(len(launched.failed), 'VM')} could not be made: {safe(why)}", title=launched.run, severity="warning", timeout=20
             )
-        self.console.run_launched(launched.run)
 
     def _launch_step(self, line: str) -> None:
         """Called in the launch's thread."""
@@ -357,6 +365,7 @@ class PlanScreen(ModeScreen):
         if repair is None:
             self.notify(f"{coverage.sentence()} in {days}", title="no holes", timeout=8)
         else:
+            self.console.set_request(repair.request, cover=False)
             self.fill_in(repair.request, because=repair.because)
 
     def _basis(self) -> Request | None:
@@ -407,11 +416,13 @@ class PlanScreen(ModeScreen):
         if plan is not None:
             facts.append(facts_of(plan))
         self.query_one("#plan-facts", Static).update(" · ".join(filter(None, facts)))
-        notices = notices_of(plan) if plan is not None else []
+        notices = notices_of(plan, now) if plan is not None else []
         lines = [Content.assemble((f"{GLYPHS[each.tone]} ", f"bold {each.tone.css}"), safe(each.text)) for each in notices]
         box = self.query_one("#plan-notices", Static)
         box.update(Content("\n").join(lines))
         box.display = bool(lines)
+        prices = prices_of(plan) if plan is not None else []
+        self.query_one("#plan-prices", Static).update("\n".join(["Prices", *prices]) if prices else "")
         bars = self.query_one(ShardBars)
         bars.set_shards(bars_of(plan) if plan is not None else (), plan.estimate.lower_bound_seconds if plan is not None else 0.0)
         command = f"$ {self._command(request)}" if request is not None else ""
@@ -420,9 +431,5 @@ class PlanScreen(ModeScreen):
 
 def _presets() -> Content:
     """One line that names the presets and their keys."""
-    parts: list[Any] = ["Presets "]
-    for each in PRESETS:
-        known = action(each)
-        part = Content.assemble((f" {known.key_text}", "bold $accent"), f" {known.label.lower()} ")
-        parts.append(part)
-    return Content.assemble(*parts)
+    parts = [Content.assemble((f" {action(each).key_text}", "bold $accent"), f" {words}") for each, words in PRESETS.items()]
+    return Content.assemble("Presets", *parts)

@@ -216,7 +216,7 @@ class RequestForm(Vertical):
         self._explain()
 
     def _field(self, name: str) -> FieldInput | Choice:
-        return self.query_one(f"#field-{name}", Choice if name == STRATEGY else FieldInput)
+        return self.query_one(f"#field-{name}", Choice) if name == STRATEGY else self.query_one(f"#field-{name}", FieldInput)
 
     def _explain(self) -> None:
         """Under the fields: the whole error, or what could be typed here."""

@@ -5,6 +5,7 @@ Apart because two places show it: a VM's detail, and Fleet by itself when a VM s
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
@@ -90,12 +91,25 @@ class SerialPane(Vertical):
             return
         if text == self.text and text:
             return
-        self.text = text
+        first, self.text = not self.text, text
         lines = text.splitlines()
         self._say(f"{plural(len(lines), 'line')}, read {self._clock().astimezone(UTC):%H:%M:%S} UTC")
-        shown = "\n".join(one_line(line) for line in lines[-_MOST_LINES:])
+        shown = "\n".join(one_line(readable(line)) for line in lines[-_MOST_LINES:])
         self.query_one("#serial-lines", Static).update(Content(shown or "nothing yet"))
-        self.query_one(VerticalScroll).scroll_end(animate=False)
+        if first:
+            # The newest lines stay in view until the person scrolls away from them.
+            self.query_one(VerticalScroll).anchor()
 
     def _say(self, text: str) -> None:
         self.query_one("#serial-title", Static).update(Content(one_line(f"serial output of {self._vm} · {text}")))
+
+
+def readable(line: str) -> str:
+    """A worker's line of JSON as time, severity and message; any other line as it is."""
+    if not line.startswith("{"):
+        return line
+    try:
+        entry = json.loads(line)
+        return f"{str(entry['time'])[11:19]} {str(entry['severity']).lower():<8} {entry['message']}"
+    except (ValueError, KeyError, TypeError):
+        return line

@@ -6,6 +6,7 @@ output is the one thing it asks for itself.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _TWO_COLUMNS: Final = 110
 """Cells from which the facts stand in two columns."""
+_WIDEST: Final = 150
 _RIGHT: Final = ("machine", "worker")
 
 
@@ -97,7 +99,7 @@ class VmScreen(ModalScreen[VmWish | None]):
 
     def on_mount(self) -> None:
         self._show()
-        self._pane.focus_lines()
+        self.query_one("#vm-facts").focus()
         self._pane.show(self._vm.name)
 
     def on_resize(self) -> None:
@@ -141,16 +143,22 @@ class VmScreen(ModalScreen[VmWish | None]):
         right = [group for group in groups if group[0] in _RIGHT] if wide else []
         left = [group for group in groups if group not in right]
         self.query_one(".vm--title", Static).update(Content(one_line(vm_title(self._vm))))
-        self.query_one("#vm-left", Static).update(_facts(left))
-        self.query_one("#vm-right", Static).update(_facts(right))
+        room = min(self.size.width * 96 // 100, _WIDEST) - 6
+        width = room // 2 - 2 if right else room - 2
+        self.query_one("#vm-left", Static).update(_facts(left, width))
+        self.query_one("#vm-right", Static).update(_facts(right, width))
         self.query_one("#vm-right", Static).display = bool(right)
 
 
-def _facts(groups: list[tuple[str, Mapping[str, object]]]) -> Content:
+def _facts(groups: list[tuple[str, Mapping[str, object]]], width: int) -> Content:
+    """Names and values in two columns; what is longer than `width` goes on under its beginning."""
+    names = max((len(name) for _, fields in groups for name in fields), default=0) + 2
     lines: list[Content] = []
     for title, fields in groups:
         if title:
             lines.append(Content.styled(title, "bold $accent"))
-        width = max(map(len, fields), default=0)
-        lines += [Content.assemble((f"{name:<{width}}  ", "$quiet"), one_line(str(value))) for name, value in fields.items()]
+        for name, value in fields.items():
+            first, *more = textwrap.wrap(one_line(str(value)), max(20, width - names), break_on_hyphens=False) or [""]
+            lines.append(Content.assemble((f"{name:<{names}}", "$quiet"), first))
+            lines += [Content(" " * names + line) for line in more]
     return Content("\n").join(lines)

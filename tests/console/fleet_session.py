@@ -87,9 +87,7 @@ class FleetSession:
 
     def apply(self, proposal: Proposal, *, report: Callable[[str], None] = lambda _line: None) -> Receipt:
         self.calls.append((proposal.verb, *(item.name for item in proposal.items)))
-        results = tuple(
-            ItemResult(item, item.name not in self.failing, self.failing.get(item.name, "deleted")) for item in proposal.items
-        )
+        results = tuple(ItemResult(item, item.name not in self.failing, self.failing.get(item.name, "deleted")) for item in proposal.items)
         for number, result in enumerate(results, start=1):
             report(f"{number} of {len(results)}: {result.item.name} {result.message}")
         return Receipt(proposal, results, recorded.NOW, recorded.NOW, "053612-7f3a")

@@ -26,7 +26,9 @@ NOW = datetime(2024, 5, 23, 5, 36, 12, tzinfo=UTC)
 RUN = "r1tp8k5m2x"
 STARTED = NOW - timedelta(hours=2, minutes=10)
 ZONES = ("asia-northeast1-a", "asia-northeast1-b")
-SERIAL = "".join(f"[  {second:9.6f}] systemd[1]: step {second} done\n" for second in range(40)) + "engine[812]: reading the launch record\n"
+SERIAL = "".join(f"[  {second:9.6f}] systemd[1]: step {second} done\n" for second in range(40)) + (
+    '{"severity": "INFO", "time": "2024-05-23T05:36:01.000000Z", "message": "reading the launch record", "event": "start"}\n'
+)
 
 LOCAL = Profile(name="local", kind="local", project="tickdeck-local", endpoints=Endpoints())
 
@@ -157,7 +159,9 @@ def troubled() -> FleetSnapshot:
         vm_name(3): heartbeat(vm_name(3), 3, done=301, age=11),
         vm_name(4): heartbeat(vm_name(4), 4, done=400, state="done", exit_code=0, age=900),
     }
-    view = RunView(RUN, (order(), replacement(2)), beats, claims(6, done=frozenset({4}), minutes_ago=15))
+    held = claims(6, done=frozenset({4}), minutes_ago=15)
+    held[2] = msgspec.structs.replace(held[2], vm=vm_name(2, 2), attempt=2)
+    view = RunView(RUN, (order(), replacement(2)), beats, held)
     vms = [instance(vm_name(shard)) for shard in (0, 1, 3)]
     vms.append(instance(vm_name(2, 2), minutes=4, zone=ZONES[1]))
     vms.append(instance(vm_name(5), status="STAGING", minutes=0.5))
@@ -173,6 +177,17 @@ def preempted() -> FleetSnapshot:
     beats = {vm_name(shard): heartbeat(vm_name(shard), shard, done=100 + shard) for shard in range(3)}
     beats[vm_name(2)] = heartbeat(vm_name(2), 2, done=80, age=300)
     view = RunView(RUN, (order(3),), beats, claims(3))
+    return assess(NOW, LOCAL, [instance(vm_name(shard)) for shard in (0, 1)], [view], events=[PREEMPTED])
+
+
+def taken_over() -> FleetSnapshot:
+    """One VM was preempted, and the first of the others has its shard beside its own."""
+    beats = {vm_name(shard): heartbeat(vm_name(shard), shard, done=100 + shard) for shard in range(3)}
+    beats[vm_name(0)] = heartbeat(vm_name(0), 2, done=450, total=800, shards_total=2, files_resumed=80)
+    beats[vm_name(2)] = heartbeat(vm_name(2), 2, done=80, age=300)
+    held = claims(3, done=frozenset({0}))
+    held[2] = msgspec.structs.replace(held[2], vm=vm_name(0), attempt=2)
+    view = RunView(RUN, (order(3),), beats, held)
     return assess(NOW, LOCAL, [instance(vm_name(shard)) for shard in (0, 1)], [view], events=[PREEMPTED])
 
 
@@ -198,8 +213,12 @@ def booting() -> FleetSnapshot:
     return assess(NOW, LOCAL, vms, [RunView(RUN, (just,), view.heartbeats)])
 
 
-def finished(*, bad: int = 4) -> FleetSnapshot:
-    """All shards done 52 s after the launch; the VMs are powered off and wait to be cleaned up."""
+def finished(*, bad: int = 4, cleaned: bool = False, late: bool = False) -> FleetSnapshot:
+    """All shards done 52 s after the launch; the VMs are powered off and wait to be cleaned up, or are gone.
+
+    Args:
+        late: A replacement came when the others had finished its shard.
+    """
     ended = STARTED + timedelta(seconds=52)
     beats = {
         vm_name(shard): heartbeat(
@@ -217,8 +236,15 @@ def finished(*, bad: int = 4) -> FleetSnapshot:
         shard: Claim(run=RUN, shard=shard, vm=vm_name(shard), attempt=1, state="done", since=ended - timedelta(seconds=shard))
         for shard in range(4)
     }
-    view = RunView(RUN, (order(4),), beats, done)
-    return assess(NOW, LOCAL, [instance(vm_name(shard), status="TERMINATED") for shard in range(4)], [view])
+    orders = (order(4),)
+    if late:
+        beats[vm_name(3, 2)] = heartbeat(vm_name(3, 2), -1, done=0, total=53, state="done", exit_code=0)
+        done[3] = msgspec.structs.replace(done[3], vm=vm_name(1), attempt=2)
+        beats[vm_name(1)] = heartbeat(vm_name(1), 3, done=107, total=107, state="done", exit_code=0, rows=107 * 26_300)
+        orders += (replacement(3),)
+    view = RunView(RUN, orders, beats, done)
+    vms = [] if cleaned else [instance(vm_name(shard), status="TERMINATED") for shard in range(4)]
+    return assess(NOW, LOCAL, vms, [view])
 
 
 def drained() -> FleetSnapshot:

@@ -1,0 +1,195 @@
+"""Coverage in words: the sentence, the line that explains a cell, the list of holes, the symbols of a cell. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from console.widgets.figures import format_age, format_bytes, format_count, plural
+from console.widgets.heatgrid import GLYPHS, WORDS
+from console.widgets.sentence import Phrase
+from console.widgets.tones import Tone
+from engine.catalogue import due
+from engine.coverage import HOLES, CellReport, Coverage, Sureness
+from engine.model import Cell, CellState, File
+from engine.paths import data_object
+from engine.symbol_coverage import SymbolReport
+
+STATE_TONES = {
+    CellState.NOT_EXPECTED: Tone.IDLE,
+    CellState.COMPLETE: Tone.GOOD,
+    CellState.NOT_READY: Tone.QUIET,
+    CellState.RUNNING: Tone.BUSY,
+    CellState.THIN: Tone.WARN,
+    CellState.MISSING: Tone.WARN,
+    CellState.PARTIAL: Tone.BAD,
+    CellState.FAILED: Tone.BAD,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class HoleRow:
+    """One line of the hole list."""
+
+    cell: Cell
+    state: CellState
+    lacking: str
+    reason: str
+
+    @property
+    def key(self) -> str:
+        """Unique among the cells of a coverage."""
+        return str(self.cell)
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolRow:
+    """One line of an opened cell."""
+
+    symbol: str
+    state: CellState
+    outcome: str
+    rows: int
+    source_bytes: int
+    minutes: int
+    run: str
+    reason: str
+
+
+def row_label(venue: str, data_type: str) -> str:
+    """What a row of the heatmap is called."""
+    return f"{venue} {data_type}"
+
+
+def sentence_of(coverage: Coverage) -> tuple[list[Phrase], Tone]:
+    """The whole in one sentence, and its tone."""
+    holes = sum(coverage.counts.get(state, 0) for state in HOLES)
+    thin = coverage.counts.get(CellState.THIN, 0)
+    busy = coverage.counts.get(CellState.RUNNING, 0)
+    tone = Tone.BAD if holes else Tone.BUSY if busy else Tone.WARN if thin else Tone.GOOD
+    first, *others = coverage.sentence().split(", ")
+    share, _, rest = first.partition(" % ")
+    phrases = [Phrase(f"{share} %", strong=True), Phrase(f" {rest}")] if rest else [Phrase(first, strong=True)]
+    for part in others:
+        word_tone = Tone.BAD if "hole" in part else Tone.WARN if "thin" in part else Tone.BUSY if "running" in part else Tone.PLAIN
+        phrases += [Phrase(", "), Phrase(part, word_tone, strong=word_tone is not Tone.PLAIN)]
+    return phrases, tone
+
+
+def facts_of(coverage: Coverage, now: datetime) -> str:
+    """The range, what is not expected, and how old the catalogues are."""
+    parts = [str(coverage.days)]
+    if not_expected := coverage.counts.get(CellState.NOT_EXPECTED, 0):
+        parts.append(f"{plural(not_expected, 'cell')} not expected")
+    if coverage.catalogue_dates:
+        oldest = min(coverage.catalogue_dates.values())
+        parts.append(f"expectations of {format_age((now - oldest).total_seconds())} ago")
+    return " · ".join(parts)
+
+
+def explain(report: CellReport, now: datetime) -> tuple[list[Phrase], str]:
+    """The cell under the cursor: what it is, with the proof; and why, in a second line."""
+    cell, state = report.cell, report.state
+    head = [
+        Phrase(f"{GLYPHS[state]} {cell.venue} {cell.data_type} {cell.day} ", strong=True),
+        Phrase(WORDS[state], STATE_TONES[state], strong=True),
+    ]
+    if state is CellState.NOT_EXPECTED:
+        return [*head, Phrase("  never a gap")], "the venue does not offer this type, or lists no symbol of it that day"
+    if report.beneath is not None:
+        head.append(Phrase(f" ({WORDS[report.beneath]} until it is done)"))
+    head.append(Phrase(f"  {_counts(report)}"))
+    if report.rows:
+        scope = " in the whole cell" if report.of_whole_cell else ""
+        head.append(Phrase(f"  {format_count(report.rows)} rows, {format_bytes(report.source_bytes)}{scope}"))
+        if report.covered_minutes:
+            head.append(Phrase(f", {format_count(report.covered_minutes)} of 1,440 min"))
+    why = list(report.reasons)
+    if state is CellState.NOT_READY:
+        word = "due" if due(cell.day) > now else "was due"
+        why.insert(0, f"the source has not published this day: {word} {due(cell.day):%Y-%m-%d %H:%M} UTC")
+    elif state is CellState.MISSING and not why:
+        why.append("never attempted")
+    elif state is CellState.COMPLETE and report.empty:
+        why.append(f"{plural(report.empty, 'symbol')} without rows that day, as the source says")
+    return head, "; ".join([*why, _proof(report, now)])
+
+
+def _counts(report: CellReport) -> str:
+    parts = [f"{format_count(report.done)} of {format_count(report.expected)} symbols"]
+    parts += [f"{format_count(count)} {word}" for count, word in ((report.bad, "bad"), (report.absent, "absent")) if count]
+    parts += [f"{format_count(count)} {word}" for count, word in ((report.empty, "empty"), (report.waived, "waived")) if count]
+    return ", ".join(parts)
+
+
+def _proof(report: CellReport, now: datetime) -> str:
+    if report.sureness is Sureness.NOTHING:
+        return "no manifest"
+    text = report.sureness.value
+    if report.verified_at is not None and report.sureness is Sureness.VERIFIED:
+        text += f" {format_age((now - report.verified_at).total_seconds())} ago"
+    if report.runs:
+        runs = ", ".join(report.runs[-2:]) + (f" and {len(report.runs) - 2} more" if len(report.runs) > 2 else "")
+        text += f" by {runs}"
+    if report.written is not None:
+        text += f", written {format_age((now - report.written).total_seconds())} ago"
+    return text
+
+
+def hole_rows(coverage: Coverage) -> list[HoleRow]:
+    """All holes, by day and then in the order of the rows."""
+    return [
+        HoleRow(
+            report.cell,
+            report.state,
+            f"{format_count(report.expected - report.done)} of {format_count(report.expected)}",
+            "; ".join(report.reasons) or "never attempted",
+        )
+        for report in coverage.holes()
+    ]
+
+
+def symbol_rows(reports: Iterable[SymbolReport]) -> list[SymbolRow]:
+    """The symbols of a cell, worst first."""
+    order = list(CellState)
+    rows = [
+        SymbolRow(
+            symbol=each.symbol,
+            state=each.state,
+            outcome=each.outcome.value.replace("_", " ") if each.outcome else "",
+            rows=each.entry.rows if each.entry else 0,
+            source_bytes=each.entry.source_bytes if each.entry else 0,
+            minutes=each.entry.covered_minutes if each.entry else 0,
+            run=each.run,
+            reason="; ".join(each.reasons) or ("; ".join(each.entry.flags) if each.entry else ""),
+        )
+        for each in reports
+    ]
+    return sorted(rows, key=lambda row: (-order.index(row.state), row.symbol))
+
+
+def proof_of(cell: Cell, report: SymbolReport, data_bucket: str) -> dict[str, object]:
+    """Everything a manifest says about one file, for the innermost zoom."""
+    record: dict[str, object] = {"state": WORDS[report.state], "symbol": report.symbol, "cell": str(cell)}
+    entry = report.entry
+    if entry is None:
+        return record | {"manifest": "none mentions it"}
+    record |= {"outcome": entry.outcome.value, "why": "; ".join(report.reasons) or None, "run": report.run, "vm": report.vm}
+    if entry.generation:
+        record |= {"object": f"gs://{data_bucket}/{data_object(File(cell, report.symbol))}", "generation": str(entry.generation)}
+        record |= {"crc32c": entry.crc32c, "source fingerprint": entry.fingerprint}
+    record |= {
+        "rows": format_count(entry.rows),
+        "source": format_bytes(entry.source_bytes),
+        "parquet": format_bytes(entry.object_bytes),
+        "covered minutes": entry.covered_minutes,
+        "http status": entry.status or None,
+        "requests": entry.requests,
+        "seconds": round(entry.seconds, 2),
+    }
+    if entry.flags:
+        record["flags"] = list(entry.flags)
+    if entry.dropped_columns:
+        record["dropped columns"] = list(entry.dropped_columns)
+    return record

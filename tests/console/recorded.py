@@ -1,0 +1,249 @@
+"""A recorded world for the Plan and Coverage screens: catalogues and manifests at one fixed moment, and a session that plays them.
+
+Plans and coverage are made by the engine's own planner and judge from what is recorded here, so that no test shows a plan or a state
+that could not be. Every state of a cell is in it, and runs, logs and VMs are those of `recorded_fleet`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+from console.app import ConsoleApp
+from console.session import Launched
+from engine.catalogue import Catalogue, Incident, Listing, due
+from engine.coverage import Coverage, LiveShard, assess
+from engine.errors import UsageError
+from engine.estimate import LOCAL_SPEED, Rate, Rates, Sizes
+from engine.manifest import Entry, Manifest, Record, Summary, merge, metadata_of, summarize
+from engine.model import Cell, DayRange, Outcome
+from engine.paths import ManifestName, manifest_object
+from engine.plan import Plan, Request
+from engine.planner import make_plan
+from engine.store import ObjectInfo
+from engine.universe import resolve_scope
+from tests.console import recorded_fleet
+from tests.console.fleet_session import FleetSession
+
+NOW = recorded_fleet.NOW
+"""05:36 UTC on 2024-05-23: yesterday is published at 06:00."""
+VENUES = ("binance", "binance-futures", "deribit", "okex-swap")
+TYPES = ("trades", "book_snapshot_5", "derivative_ticker", "liquidations", "options_chain")
+DAYS = DayRange(date(2024, 4, 10), date(2024, 5, 22))
+REQUEST = Request(venues=VENUES, data_types=TYPES, start=DAYS.start, end=DAYS.end, shards=4)
+BEGAN = datetime(2020, 1, 1, tzinfo=UTC)
+OTHER_RUN = "r1tp0other"
+"""A run of another console that works on a cell."""
+INCIDENT = datetime(2024, 5, 4, 14, 10, tzinfo=UTC)
+
+_COINS = ("BTC", "ETH", "SOL", "XRP", "DOGE", "ADA")
+_OFFERS = {
+    "binance": ("spot", "{}USDT", ("trades", "book_snapshot_5")),
+    "binance-futures": ("perpetual", "{}USDT", ("trades", "book_snapshot_5", "derivative_ticker", "liquidations")),
+    "deribit": ("perpetual", "{}-PERPETUAL", ("trades", "book_snapshot_5", "derivative_ticker", "liquidations")),
+    "okex-swap": ("perpetual", "{}-USDT-SWAP", ("trades", "book_snapshot_5", "derivative_ticker", "liquidations")),
+}
+IMAGE = f"localhost/tickdeck/engine@sha256:{'0' * 64}"
+RATES = Rates(vm_hour=Rate(0.11, "price table", "2024-05-01"), machine="e2-highmem-8 spot")
+"""For a profile that costs money."""
+
+
+def catalogues() -> dict[str, Catalogue]:
+    """What the four venues offer."""
+    made = {}
+    for venue, (kind, spelling, types) in _OFFERS.items():
+        listings = [Listing(spelling.format(coin), kind, types, BEGAN) for coin in _COINS]
+        if venue == "deribit":
+            listings.append(Listing("OPTIONS", "option", ("options_chain",), BEGAN))
+        if venue == "binance":
+            listings.append(Listing("NEWUSDT", "spot", types, datetime(2024, 5, 20, tzinfo=UTC)))
+        incidents = (Incident(INCIDENT, INCIDENT + timedelta(hours=1), "resolved", "recorder offline"),) if venue == "binance" else ()
+        made[venue] = Catalogue(
+            venue=venue,
+            fetched=NOW - timedelta(minutes=20),
+            published_until=datetime(2024, 5, 22, tzinfo=UTC),
+            listings=tuple(listings),
+            incidents=incidents,
+        )
+    return made
+
+
+class Lake:
+    """Manifests of a state bucket, kept in memory."""
+
+    def __init__(self) -> None:
+        self.catalogues = catalogues()
+        self.held: dict[Cell, list[tuple[Manifest, int]]] = {}
+        self.live: dict[Cell, tuple[LiveShard, ...]] = {}
+
+    def put(self, cell: Cell, entries: Sequence[Entry], *, run: str = "r1tn0first", shard: int = 0) -> None:
+        """Commit what became of some files of a cell."""
+        manifest = Manifest(
+            day=cell.day,
+            data_type=cell.data_type,
+            venue=cell.venue,
+            run=run,
+            shard=shard,
+            attempt=1,
+            vm=f"market-data-shard-{run}-{shard}",
+            written=due(cell.day) + timedelta(minutes=30),
+            open=False,
+            engine_version="0.1.0",
+            catalogue="",
+            entries=tuple(entries),
+        )
+        self.held.setdefault(cell, []).append((manifest, 1000 + sum(map(len, self.held.values()))))
+
+    def fill(self, cell: Cell, **odd: Outcome) -> None:
+        """Commit all symbols of a cell as `ok`, but those in `odd`, by the place of their coin."""
+        entries = []
+        for number, symbol in enumerate(sorted(self.catalogues[cell.venue].expected(cell.data_type, cell.day))):
+            outcome = odd.get(f"n{number}", Outcome.OK)
+            size = 40_000_000 // (number + 1) ** 2
+            rows = size // 40 if outcome is Outcome.OK else 0
+            reason = {Outcome.QUARANTINED: "cut_short", Outcome.FAILED: "timeout"}.get(outcome, "")
+            detail = {Outcome.QUARANTINED: "gzip member 3 is cut short", Outcome.NOT_FOUND: "HTTP 404"}.get(outcome, "")
+            entries.append(
+                Entry(
+                    symbol=symbol,
+                    outcome=outcome,
+                    reason=reason,
+                    detail=detail,
+                    rows=rows,
+                    covered_minutes=1440 if rows else 0,
+                    source_bytes=size if rows else 20,
+                    object_bytes=size // 2 if rows else 0,
+                    generation=1_716_000_000 + number if rows else 0,
+                    crc32c="AAAAAA==" if rows else "",
+                    fingerprint="1:9f2c11aa:160000000" if rows else "",
+                    status=404 if outcome is Outcome.NOT_FOUND else 200,
+                    requests=1,
+                    seconds=1.5,
+                )
+            )
+        self.put(cell, entries)
+
+    def summaries(self) -> list[Summary]:
+        """What a listing shows."""
+        found = []
+        for cell, manifests in self.held.items():
+            for manifest, generation in manifests:
+                name = manifest_object(ManifestName(cell, manifest.run, manifest.shard, 1, 0))
+                found.append(summarize(ObjectInfo(name, 1, generation, "", manifest.written, metadata_of(manifest))))
+        return found
+
+    def open_cell(self, cell: Cell) -> dict[str, Record]:
+        """Read and merge a cell."""
+        return merge(self.held.get(cell, ()))
+
+
+def made_up_lake() -> Lake:
+    """Mostly complete, with every other state somewhere in the last weeks."""
+    lake = Lake()
+    for day in DayRange(DAYS.start - timedelta(days=35), DAYS.end - timedelta(days=1)):
+        for venue in VENUES:
+            for data_type in TYPES:
+                cell = Cell(day, data_type, venue)
+                if lake.catalogues[venue].expected(data_type, day) and not _is_hole(cell):
+                    lake.fill(cell, **_ODD.get((venue, data_type, day), {}))
+    lake.live = {Cell(date(2024, 5, 21), "trades", "okex-swap"): (LiveShard(OTHER_RUN, 0),)}
+    return lake
+
+
+_ODD: dict[tuple[str, str, date], dict[str, Outcome]] = {
+    ("binance-futures", "book_snapshot_5", date(2024, 5, 11)): {"n1": Outcome.QUARANTINED, "n4": Outcome.NOT_FOUND},
+    ("binance-futures", "liquidations", date(2024, 5, 13)): {"n2": Outcome.EMPTY},
+    ("deribit", "derivative_ticker", date(2024, 5, 15)): {f"n{number}": Outcome.FAILED for number in range(6)},
+    ("deribit", "trades", date(2024, 4, 28)): {"n3": Outcome.FAILED},
+}
+
+
+def _is_hole(cell: Cell) -> bool:
+    never = date(2024, 5, 17) <= cell.day <= date(2024, 5, 19) and (cell.venue, cell.data_type) == ("okex-swap", "book_snapshot_5")
+    return never or (cell.day == date(2024, 5, 21) and cell.venue == "okex-swap")
+
+
+class RecordedSession(FleetSession):
+    """The session of the recorded world. Slow on demand: `gate` holds plans back until it is set."""
+
+    def __init__(self, *, live: bool = False, costs: bool = False) -> None:
+        super().__init__(recorded_fleet.healthy() if live else recorded_fleet.nothing(), live=live)
+        self.profile = dataclasses.replace(recorded_fleet.LOCAL, zones=recorded_fleet.ZONES, image=IMAGE)
+        self.lake = made_up_lake()
+        self.costs = costs
+        self.gate = threading.Event()
+        self.gate.set()
+        self.down = ""
+        """Why nothing answers."""
+        self.inventory = SimpleNamespace(open_cell=self.lake.open_cell, catalogues=self._catalogues)
+
+    def _catalogues(self, venues: Sequence[str]) -> dict[str, Catalogue]:
+        for venue in venues:
+            if venue not in self.lake.catalogues:
+                raise UsageError(f"the source knows no venue {venue!r}", hint="did you mean binance?")
+        return {venue: self.lake.catalogues[venue] for venue in venues}
+
+    def plan(self, request: Request) -> Plan:
+        self.calls.append(("plan", f"{request.start}..{request.end}", ",".join(request.venues)))
+        self.gate.wait(10)
+        if self.down:
+            raise UsageError(self.down)
+        return make_plan(
+            request,
+            catalogues=self._catalogues(request.venues),
+            summaries=self.lake.summaries(),
+            open_cell=self.lake.open_cell,
+            sizes=Sizes((), self.lake.summaries()),
+            speed=LOCAL_SPEED,
+            rates=RATES if self.costs else Rates(),
+            default_shards=4,
+            max_shards=self.profile.max_vms,
+            data_bucket=self.profile.data_bucket,
+            state_bucket=self.profile.state,
+            now=self.clock(),
+            live=self.lake.live,
+            allowance_bytes=250_000_000_000 if self.costs else 0,
+        )
+
+    def save(self, plan: Plan) -> str:
+        self.calls.append(("save", plan.id))
+        return f"plans/{plan.id}.json"
+
+    def check(
+        self, days: DayRange, venues: Sequence[str], data_types: Sequence[str], *, symbols: tuple[str, ...] = (), universe: str = ""
+    ) -> Coverage:
+        self.calls.append(("check", str(days)))
+        if self.down:
+            raise UsageError(self.down)
+        offered = self._catalogues(venues)
+        return assess(
+            days,
+            venues,
+            data_types,
+            catalogues=offered,
+            summaries=self.lake.summaries(),
+            open_cell=self.lake.open_cell,
+            now=self.clock(),
+            scope=resolve_scope(symbols, universe, offered),
+            live=self.lake.live,
+        )
+
+    def launch(self, plan: Plan, *, report: Callable[[str], None] = lambda _line: None, **_options: Any) -> Launched:
+        """Its cells are worked on from now on."""
+        self.calls.append(("launch", plan.id))
+        report(f"run {recorded_fleet.RUN}: asking for {len(plan.shards)} VMs")
+        for shard in plan.shards:
+            for work in shard.work:
+                self.lake.live[work.cell] = (LiveShard(recorded_fleet.RUN, shard.index),)
+        self.snapshot = recorded_fleet.booting()
+        names = tuple(recorded_fleet.vm_name(shard.index) for shard in plan.shards)
+        return Launched(recorded_fleet.RUN, recorded_fleet.order(), names, (), ("",))
+
+
+def console_on(session: FleetSession, request: Request | None = REQUEST, **options: Any) -> ConsoleApp:
+    """The console on the recorded world."""
+    return ConsoleApp(lambda _report: session, request, clock=recorded_fleet.clock, **options)  # type: ignore[arg-type, return-value]

@@ -1,0 +1,377 @@
+"""The Fleet screen under a person's hands, on recorded fleets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from textual.containers import VerticalScroll
+from textual.pilot import Pilot
+from textual.widgets import Static
+
+from console.screens.deed import DeedScreen
+from console.screens.fleet import FleetScreen, TotalsLine
+from console.screens.logs import LogsScreen
+from console.screens.serial_pane import SerialPane, readable
+from console.screens.vm import VmScreen
+from console.widgets.confirm import ConfirmMany, ConfirmOne
+from console.widgets.fleet_table import FleetTable
+from console.widgets.prompt import Prompt
+from console.widgets.sentence import Sentence
+from engine.errors import EngineError
+from provision.resources import Address, Disk
+from tests.console import recorded_fleet as recorded
+from tests.console.fleet_session import FleetSession, console_on, in_mode, until
+
+SIZES = [(80, 24), (160, 50)]
+SnapCompare = Callable[..., bool]
+
+
+def table(pilot: Pilot[Any]) -> FleetTable:
+    return fleet(pilot).query_one(FleetTable)
+
+
+def fleet(pilot: Pilot[Any]) -> FleetScreen:
+    screen = pilot.app.screen_stack[0]
+    assert isinstance(screen, FleetScreen)
+    return screen
+
+
+def shows_its_end(pane: SerialPane) -> bool:
+    """Whether the serial output is read, painted and scrolled down."""
+    lines = pane.query_one(VerticalScroll)
+    return bool(pane.text) and 0 < lines.max_scroll_y == lines.scroll_y
+
+
+def told(pilot: Pilot[Any]) -> str:
+    """All notifications, as text."""
+    return "\n".join(f"{each.title}: {each.message}" for each in pilot.app._notifications)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_eye_finds_the_verdict_the_totals_and_the_worst_vm_first(size: tuple[int, int]) -> None:
+    async with console_on(FleetSession(recorded.troubled())).run_test(size=size) as pilot:
+        await in_mode(pilot, "fleet")
+        assert fleet(pilot).query_one(Sentence).text.startswith("× 1 stuck, 1 preempted and replaced, 1 booting, 4 fine")
+        assert fleet(pilot).query_one(TotalsLine).text.strip().startswith("1,070 of 2,000 files (53 %)")
+        assert table(pilot).cursor_key == recorded.vm_name(0)
+        assert table(pilot).has_focus
+
+
+async def test_enter_shows_all_about_a_vm_with_its_serial_output_and_keeps_up_with_it() -> None:
+    session = FleetSession(recorded.troubled())
+    async with console_on(session).run_test(size=(160, 50)) as pilot:
+        await in_mode(pilot, "fleet")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, VmScreen) and bool(pilot.app.screen.query_one(SerialPane).text))
+        screen = pilot.app.screen
+        assert isinstance(screen, VmScreen)
+        assert session.names_of("serial") == [(recorded.vm_name(0),)]
+        assert "reading the launch record" in screen.query_one(SerialPane).text
+        left = str(screen.query_one("#vm-left", Static).render())
+        assert "binance-futures book_snapshot_5 2024-05-01 BTCUSDT" in left
+        assert "read timeout after 60 s" in left
+        session.snapshot = recorded.healthy()
+        pilot.app.look_again()  # type: ignore[attr-defined]
+        await until(pilot, lambda: screen.vm.files_done == 50)
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.screen is fleet(pilot))
+
+
+def test_a_worker_s_line_on_the_serial_port_reads_as_time_severity_and_message() -> None:
+    assert readable(recorded.SERIAL.splitlines()[-1]) == "05:36:01 info     reading the launch record"
+    assert readable('{"half": ') == '{"half": '
+    assert readable("[  1.0] systemd[1]: up") == "[  1.0] systemd[1]: up"
+
+
+async def test_why_the_serial_output_cannot_be_read_stands_in_its_place() -> None:
+    session = FleetSession(recorded.troubled())
+    session.serial_text = ""
+    async with console_on(session).run_test(size=(80, 24)) as pilot:
+        await in_mode(pilot, "fleet")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, VmScreen))
+        title = pilot.app.screen.query_one("#serial-title", Static)
+        await until(pilot, lambda: "there is no VM" in str(title.render()))
+
+
+async def test_the_serial_output_opens_by_itself_for_a_vm_that_is_silent_after_boot() -> None:
+    session = FleetSession(recorded.booting())
+    async with console_on(session).run_test(size=(80, 24)) as pilot:
+        await in_mode(pilot, "fleet")
+        pane = fleet(pilot).query_one(SerialPane)
+        await until(pilot, lambda: "reading the launch record" in pane.text)
+        assert pane.has_class("-open")
+        assert session.names_of("serial")[0] == (recorded.vm_name(4),)
+        await pilot.press("down")
+        await until(pilot, lambda: not pane.has_class("-open"))
+
+
+async def test_draining_asks_with_cancel_as_the_default_and_enter_alone_does_nothing() -> None:
+    session = FleetSession(recorded.troubled())
+    async with console_on(session).run_test(size=(80, 24)) as pilot:
+        await in_mode(pilot, "fleet")
+        await pilot.press("d")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmOne))
+        await pilot.press("enter")
+        await until(pilot, lambda: pilot.app.screen is fleet(pilot))
+        assert session.names_of("drain") == []
+        await pilot.press("d")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmOne))
+        await pilot.press("left", "enter")
+        await until(pilot, lambda: session.names_of("drain") == [(recorded.RUN,)])
+        await until(pilot, lambda: "drain: 1 done" in told(pilot))
+
+
+async def test_aborting_takes_the_typed_number_of_vms_and_another_number_does_nothing() -> None:
+    session = FleetSession(recorded.troubled())
+    async with console_on(session).run_test(size=(160, 50)) as pilot:
+        await in_mode(pilot, "fleet")
+        await pilot.press("a")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmMany))
+        await pilot.press("4", "enter")
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, ConfirmMany)
+        assert session.names_of("abort") == []
+        await pilot.press("backspace", "5", "enter")
+        await until(pilot, lambda: len(session.names_of("abort")) == 1)
+        done = session.names_of("abort")[0]
+        assert done[0] == recorded.RUN
+        assert "legacy-gcs-box" not in done
+        assert len(done) == 6
+        await until(pilot, lambda: "abort: 6 done" in told(pilot))
+        assert pilot.app.screen is fleet(pilot)
+
+
+async def test_deleting_one_vm_asks_once_and_several_marked_ones_ask_for_their_number() -> None:
+    session = FleetSession(recorded.troubled())
+    async with console_on(session).run_test(size=(80, 24)) as pilot:
+        await in_mode(pilot, "fleet")
+        await pilot.press("x")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmOne))
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.screen is fleet(pilot))
+        await pilot.press("space", "space")
+        assert table(pilot).marks == {recorded.vm_name(0), recorded.vm_name(5)}
+        assert "2 marked" in fleet(pilot).query_one(TotalsLine).text
+        await pilot.press("x")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmMany))
+        await pilot.press("2", "enter")
+        await until(pilot, lambda: session.names_of("delete") == [(recorded.vm_name(0), recorded.vm_name(5))])
+
+
+async def test_cleanup_is_three_keys_and_shows_disks_and_addresses_too() -> None:
+    session = FleetSession(recorded.finished())
+    old = recorded.NOW - timedelta(days=2)
+    session.disks = (Disk("orphan-1", recorded.ZONES[0], "77", "READY", 100, "pd-standard", old, recorded.labels()),)
+    session.addresses = (Address("old-ip-1", "asia-northeast1", "78", "RESERVED", "192.0.2.1", old, recorded.labels()),)
+    async with console_on(session).run_test(size=(160, 50)) as pilot:
+        await in_mode(pilot, "fleet")
+        await pilot.press("X")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmMany))
+        title = str(pilot.app.screen.query_one(".confirm--title", Static).render())
+        assert title == "! Clean up: delete 4 VMs, 1 disk, 1 address"
+        await pilot.press("6", "enter")
+        await until(pilot, lambda: len(session.names_of("cleanup")) == 1)
+        assert {"orphan-1", "old-ip-1"} < set(session.names_of("cleanup")[0])
+
+
+async def test_what_could_not_be_done_stays_listed_with_the_reason() -> None:
+    session = FleetSession(recorded.finished())
+    session.failing = {recorded.vm_name(1): "operation is denied by policy"}
+    async with console_on(session).run_test(size=(80, 24)) as pilot:
+        await in_mode(pilot, "fleet")
+        await pilot.press("X")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmMany))
+        await pilot.press("4", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, DeedScreen) and pilot.app.screen.receipt is not None)
+        screen = pilot.app.screen
+        await until(pilot, lambda: "cleanup: 3 done, 1 failed" in str(screen.query_one("#deed-title", Static).render()))
+        assert "053612-7f3a" in str(screen.query_one("#deed-hint", Static).render())
+        failed = [row.item.name for row in screen.query_one("LineTable").rows]  # type: ignore[attr-defined]
+        assert failed == [recorded.vm_name(1)]
+        await pilot.press("enter")
+        await until(pilot, lambda: pilot.app.screen is fleet(pilot))
+
+
+async def test_nothing_to_clean_up_is_said_and_asks_nothing() -> None:
+    async with console_on(FleetSession(recorded.healthy())).run_test(size=(80, 24)) as pilot:
+        await in_mode(pilot, "fleet")
+        await pilot.press("X")
+        await until(pilot, lambda: "there is nothing to do" in told(pilot))
+        assert pilot.app.screen is fleet(pilot)
+
+
+async def test_an_error_of_the_cloud_is_told_with_its_next_step() -> None:
+    session = FleetSession(recorded.healthy())
+
+    def refuse() -> Any:
+        raise EngineError("list disks: quota exceeded", hint="wait a minute")
+
+    session.propose_cleanup = refuse  # type: ignore[method-assign]
+    async with console_on(session).run_test(size=(80, 24)) as pilot:
+        await in_mode(pilot, "fleet")
+        await pilot.press("X")
+        await until(pilot, lambda: "list disks: quota exceeded -> wait a minute" in told(pilot))
+
+
+async def test_a_vm_that_is_not_ours_can_neither_be_marked_nor_deleted() -> None:
+    session = FleetSession(recorded.troubled())
+    async with console_on(session).run_test(size=(80, 24)) as pilot:
+        await in_mode(pilot, "fleet")
+        table(pilot).move_to("legacy-gcs-box")
+        await pilot.pause()
+        assert fleet(pilot).off_reasons["delete_vm"] == "not ours"
+        await pilot.press("x")
+        await pilot.pause()
+        assert pilot.app.screen is fleet(pilot)
+        await pilot.press("space")
+        assert table(pilot).marks == frozenset()
+
+
+async def test_in_read_only_mode_no_key_changes_anything() -> None:
+    session = FleetSession(recorded.troubled())
+    async with console_on(session, read_only=True).run_test(size=(80, 24)) as pilot:
+        await in_mode(pilot, "fleet")
+        await pilot.press("d", "a", "x", "X")
+        await pilot.pause()
+        assert pilot.app.screen is fleet(pilot)
+        assert session.calls == []
+
+
+async def test_without_a_live_run_there_is_nothing_to_drain_or_abort() -> None:
+    async with console_on(FleetSession(recorded.finished())).run_test(size=(80, 24)) as pilot:
+        await in_mode(pilot, "fleet")
+        assert {"drain", "abort_run"} <= fleet(pilot).off_reasons.keys()
+
+
+async def test_the_filter_hides_rows_and_escape_brings_them_back() -> None:
+    async with console_on(FleetSession(recorded.troubled())).run_test(size=(80, 24)) as pilot:
+        await in_mode(pilot, "fleet")
+        everything = len(table(pilot).rows)
+        await pilot.press("slash", *"is:stuck")
+        await until(pilot, lambda: len(table(pilot).rows) == 1)
+        assert fleet(pilot).query_one(Prompt).note == f"1 of {everything}"
+        await pilot.press("enter")
+        assert table(pilot).has_focus
+        assert "/is:stuck  1 of 8" in fleet(pilot).query_one(TotalsLine).text
+        await pilot.press("escape")
+        await until(pilot, lambda: len(table(pilot).rows) == everything)
+
+
+async def test_a_dead_link_keeps_the_rows_says_how_old_they_are_and_turns_writes_off() -> None:
+    session = FleetSession(recorded.troubled())
+    async with console_on(session).run_test(size=(80, 24)) as pilot:
+        await in_mode(pilot, "fleet")
+        rows = table(pilot).rows
+        session.snapshot = EngineError("list the VMs: connection refused")
+        pilot.app.look_again()  # type: ignore[attr-defined]
+        await until(pilot, lambda: fleet(pilot).has_class("-stale"))
+        assert table(pilot).rows == rows
+        assert fleet(pilot).check_action("cleanup", ()) is None
+        session.snapshot = recorded.troubled()
+        pilot.app.look_again()  # type: ignore[attr-defined]
+        await until(pilot, lambda: not fleet(pilot).has_class("-stale"))
+        assert fleet(pilot).check_action("cleanup", ())
+
+
+async def test_a_fleet_that_was_never_seen_says_why() -> None:
+    session = FleetSession(recorded.nothing())
+    session.snapshot = EngineError("list the VMs: connection refused")
+    async with console_on(session).run_test(size=(80, 24)) as pilot:
+        await in_mode(pilot, "fleet")
+        await until(pilot, lambda: "connection refused" in fleet(pilot).query_one(Sentence).text)
+
+
+async def test_a_preempted_vm_is_replaced_without_a_key_and_the_person_is_told() -> None:
+    session = FleetSession(recorded.preempted())
+    async with console_on(session).run_test(size=(80, 24)) as pilot:
+        await in_mode(pilot, "fleet")
+        await until(pilot, lambda: session.names_of("reconcile") == [(recorded.RUN,)])
+        await until(pilot, lambda: f"{recorded.vm_name(2, 2)} asked for" in told(pilot))
+
+
+async def test_the_end_of_a_run_is_told_once_whatever_screen_is_open() -> None:
+    session = FleetSession(recorded.healthy())
+    async with console_on(session).run_test(size=(80, 24)) as pilot:
+        await in_mode(pilot, "fleet")
+        await pilot.press("3")
+        await in_mode(pilot, "logs")
+        session.snapshot = recorded.finished()
+        pilot.app.look_again()  # type: ignore[attr-defined]
+        await until(pilot, lambda: "done in 52 s: 213 files, 5.6 M rows, 4 bad" in told(pilot))
+        await pilot.press("2")
+        await in_mode(pilot, "fleet")
+        assert "done in 52 s" in fleet(pilot).query_one(Sentence).text
+        before = told(pilot).count("done in 52 s")
+        session.snapshot = recorded.finished(bad=5)
+        pilot.app.look_again()  # type: ignore[attr-defined]
+        await until(pilot, lambda: "5 bad" in fleet(pilot).query_one(Sentence).text)
+        assert told(pilot).count("done in 52 s") == before
+
+
+async def test_its_logs_are_one_key_away_and_escape_comes_back() -> None:
+    session = FleetSession(recorded.troubled())
+    async with console_on(session).run_test(size=(80, 24)) as pilot:
+        await in_mode(pilot, "fleet")
+        await pilot.press("L")
+        await until(pilot, lambda: isinstance(pilot.app.screen, LogsScreen))
+        await until(pilot, lambda: ("tail", recorded.RUN, recorded.vm_name(0)) in session.calls)
+        await pilot.press("escape", "escape")
+        await until(pilot, lambda: pilot.app.screen is fleet(pilot))
+
+
+async def test_rows_are_exported_with_a_header_and_copied_as_one_line() -> None:
+    async with console_on(FleetSession(recorded.troubled())).run_test(size=(80, 24)) as pilot:
+        await in_mode(pilot, "fleet")
+        header, first, *_ = fleet(pilot).export_rows().splitlines()
+        assert header.startswith("vm,state,zone,machine,shard,files,total,rate")
+        assert first.startswith(f"{recorded.vm_name(0)},stuck,")
+        assert recorded.vm_name(0) in fleet(pilot).copy_row()
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("troubled", (80, 24)), ("troubled", (160, 50)), ("finished", (80, 24)), ("booting", (80, 24)), ("nothing", (80, 24))],
+    ids=["troubled-80x24", "troubled-160x50", "finished", "booting", "nothing"],
+)
+def test_the_screen_looks_as_it_did(snap_compare: SnapCompare, name: str, size: tuple[int, int]) -> None:
+    async def settle(pilot: Pilot[Any]) -> None:
+        await in_mode(pilot, "fleet")
+        if name == "booting":
+            await until(pilot, lambda: shows_its_end(fleet(pilot).query_one(SerialPane)))
+
+    assert snap_compare(console_on(FleetSession(getattr(recorded, name)())), run_before=settle, terminal_size=size)
+
+
+@pytest.mark.parametrize(
+    ("key", "size"),
+    [("enter", (80, 24)), ("enter", (160, 50)), ("a", (80, 24)), ("a", (160, 50)), ("d", (80, 24)), ("X", (80, 24))],
+    ids=["vm-80x24", "vm-160x50", "abort-80x24", "abort-160x50", "drain", "cleanup"],
+)
+def test_what_opens_over_it_looks_as_it_did(snap_compare: SnapCompare, key: str, size: tuple[int, int]) -> None:
+    async def ask(pilot: Pilot[Any]) -> None:
+        await in_mode(pilot, "fleet")
+        await pilot.press(key)
+        await until(pilot, lambda: len(pilot.app.screen_stack) > 1)
+        if key == "enter":
+            await until(pilot, lambda: shows_its_end(pilot.app.screen.query_one(SerialPane)))
+
+    snapshot = recorded.finished() if key == "X" else recorded.troubled()
+    assert snap_compare(console_on(FleetSession(snapshot)), run_before=ask, terminal_size=size)
+
+
+def test_a_receipt_with_failures_looks_as_it_did(snap_compare: SnapCompare) -> None:
+    session = FleetSession(recorded.finished())
+    session.failing = {recorded.vm_name(1): "operation is denied by policy", recorded.vm_name(2): "it was TERMINATED and is RUNNING now"}
+
+    async def clean(pilot: Pilot[Any]) -> None:
+        await in_mode(pilot, "fleet")
+        await pilot.press("X")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmMany))
+        await pilot.press("4", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, DeedScreen) and pilot.app.screen.receipt is not None)
+
+    assert snap_compare(console_on(session), run_before=clean, terminal_size=(80, 24))
