@@ -18,7 +18,7 @@ from console.widgets.fleet_table import FleetRow
 from console.widgets.sentence import Phrase
 from console.widgets.tones import Tone
 from engine.heartbeat import Heartbeat
-from provision.fleet import FleetSnapshot
+from provision.fleet import FleetSnapshot, without_work
 from provision.runs import Phase, RunView
 from provision.vm_state import FleetVm, VmState
 
@@ -58,19 +58,8 @@ def table_rows(snapshot: FleetSnapshot) -> tuple[FleetRow, ...]:
 
 def taken_over(snapshot: FleetSnapshot) -> frozenset[str]:
     """Dead VMs that nobody replaced because other workers of the run have claimed all of their shards."""
-    bare = _without_work(snapshot)
+    bare = without_work(snapshot.vms, snapshot.runs)
     return frozenset(vm.name for vm in snapshot.vms if vm.name in bare and vm.dead and not vm.replaced_by and vm.state not in _FINE)
-
-
-def _without_work(snapshot: FleetSnapshot) -> frozenset[str]:
-    """VMs of ours all of whose shards were claimed by others, and that hold no claim."""
-    holders = {(view.run, shard): claim.vm for view in snapshot.runs for shard, claim in view.claims.items()}
-    holding = set(holders.values())
-    return frozenset(
-        vm.name
-        for vm in snapshot.vms
-        if vm.managed and vm.shards and vm.name not in holding and all((vm.run, shard) in holders for shard in vm.shards)
-    )
 
 
 def searchable(row: FleetRow) -> dict[str, object]:
@@ -283,7 +272,7 @@ def totals_parts(snapshot: FleetSnapshot) -> list[str]:
 
 def current_vms(snapshot: FleetSnapshot, vms: Iterable[FleetVm]) -> list[FleetVm]:
     """Without those whose work another VM counts as its own now: files are counted once."""
-    bare = _without_work(snapshot)
+    bare = without_work(snapshot.vms, snapshot.runs)
     return [vm for vm in vms if vm.name not in bare]
 
 

@@ -130,7 +130,7 @@ def assess(
         rows += [judge_missing_vm(now, profile, name, view, history.get(name, []), earlier.get(name)) for name in names]
     worst_first = {state: place for place, state in enumerate(VmState)}
     rows.sort(key=lambda row: (bool(row.replaced_by), worst_first[row.state], _natural(row.name)))
-    return FleetSnapshot(now, tuple(rows), tuple(views), _verdict(rows, views, now), _totals(rows, profile))
+    return FleetSnapshot(now, tuple(rows), tuple(views), _verdict(rows, views, now), _totals(rows, views, profile))
 
 
 def _verdict(rows: Sequence[FleetVm], views: Sequence[RunView], now: datetime) -> str:
@@ -159,9 +159,21 @@ def _verdict(rows: Sequence[FleetVm], views: Sequence[RunView], now: datetime) -
     return line
 
 
-def _totals(rows: Sequence[FleetVm], profile: Profile) -> Totals:
+def without_work(rows: Iterable[FleetVm], views: Iterable[RunView]) -> frozenset[str]:
+    """VMs of ours all of whose shards were claimed by others, and that hold no claim: their files are counted elsewhere."""
+    holders = {(view.run, shard): claim.vm for view in views for shard, claim in view.claims.items()}
+    holding = set(holders.values())
+    return frozenset(
+        row.name
+        for row in rows
+        if row.managed and row.shards and row.name not in holding and all((row.run, shard) in holders for shard in row.shards)
+    )
+
+
+def _totals(rows: Sequence[FleetVm], views: Sequence[RunView], profile: Profile) -> Totals:
     ours = [row for row in rows if row.managed]
-    current = [row for row in ours if not row.replaced_by]
+    relieved = without_work(ours, views)
+    current = [row for row in ours if row.name not in relieved]
     return Totals(
         vms=sum(row.exists for row in ours),
         files_done=sum(row.files_done for row in current),
