@@ -7,8 +7,10 @@ PY := $(VENV)/bin/python
 PROJECT := pyproject.toml constraints.txt
 
 # The first Python >= 3.11 that runs; a shim that only names a version is passed over. PYTHON=... overrides.
-FIND_PYTHON = for p in "$(PYTHON)" python3.13 python3.12 python3.11 python3 python; do \
-	  [ -n "$$p" ] && "$$p" -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { found=$$p; break; }; done; \
+# Debian's Python comes without ensurepip: then `venv` imports and yet makes nothing. uv does without both.
+FIND_PYTHON = found=; command -v uv >/dev/null 2>&1 && needs=sys || needs='sys, venv, ensurepip'; \
+	for p in "$(PYTHON)" python3.13 python3.12 python3.11 python3 python; do \
+	  [ -n "$$p" ] && "$$p" -c "import $$needs; sys.exit(sys.version_info < (3, 11))" 2>/dev/null && { found=$$p; break; }; done; \
 	if [ -z "$$found" ]; then echo "Python >= 3.11 with venv is missing. Fix: apt-get install python3.11-venv (or: brew install python@3.12)" >&2; exit 69; fi
 
 # $(call install,extra,size): makes the environment once, and again when $(PROJECT) changes.
@@ -24,7 +26,7 @@ install = set -e; $(FIND_PYTHON); echo "1/3 environment in $(VENV): $(2), once";
 .PHONY: help demo test test-all check bench tour clean
 
 help: ## print this help
-	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /|/' | while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
 
 $(VENV)/.local: $(PROJECT)
 	@$(call install,local,about 250 MB)

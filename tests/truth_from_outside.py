@@ -207,7 +207,7 @@ def main() -> int:
     ]
     counts: dict[str, int] = {}
     rows = 0
-    with multiprocessing.Pool(min(4, os.cpu_count() or 1)) as pool:
+    with multiprocessing.Pool(8) as pool:
         for outcome, found, wrong in pool.imap_unordered(judge, jobs, chunksize=1):
             counts[outcome] = counts.get(outcome, 0) + 1
             rows += found

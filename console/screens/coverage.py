@@ -289,7 +289,6 @@ class CoverageScreen(ModeScreen):
         if report.state is CellState.NOT_EXPECTED:
             self.notify("nothing is expected here", timeout=3)
             return
-        self.notify(f"opening {cell}", timeout=1)
         session, covered = self.session, self._covered
         try:
             symbols = await in_thread(partial(read_cell_symbols, session, report, covered), name="cell")

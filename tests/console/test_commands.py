@@ -31,7 +31,13 @@ def test_a_line_is_understood(line: str, command: Command) -> None:
 
 @pytest.mark.parametrize(
     ("line", "hint"),
-    [("write 9h", "at most 8h"), ("write soon", "write 15m"), ("theme lite", "light"), ("repiar plan", "repair plan"), ("launch", "did you mean")],
+    [
+        ("write 9h", "at most 8h"),
+        ("write soon", "write 15m"),
+        ("theme lite", "light"),
+        ("repiar plan", "repair plan"),
+        ("launch", "did you mean"),
+    ],
 )
 def test_what_is_no_command_here_is_answered_with_the_nearest(line: str, hint: str) -> None:
     with pytest.raises(UsageError) as caught:

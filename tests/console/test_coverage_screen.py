@@ -191,8 +191,11 @@ async def test_enter_shows_what_became_of_each_symbol_and_then_the_proof() -> No
         assert "gzip member 3 is cut short" in rows[0].reason
         await pilot.press("down", "down", "enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, DetailScreen))
-        text = "\n".join(str(node.label) for node in pilot.app.screen.query_one(Tree).root.children)
-        assert "gs://market-data-tick/raw_tick_data/by_date/day-2024-05-11/data_type-book_snapshot_5" in text
+        proof = dict(node.data for node in pilot.app.screen.query_one(Tree).root.children if node.data is not None)
+        assert proof["object"] == (
+            "gs://market-data-tick/raw_tick_data/by_date/day-2024-05-11/data_type-book_snapshot_5/venue-binance-futures/ADAUSDT.parquet"
+        )
+        assert (proof["outcome"], proof["rows"], proof["crc32c"]) == ("ok", "1,000,000", "AAAAAA==")
         await pilot.press("escape", "escape")
         assert isinstance(pilot.app.screen, CoverageScreen)
 
@@ -276,8 +279,5 @@ def test_the_symbols_of_a_cell_look_as_they_did(snap_compare: SnapCompare) -> No
         await covered(pilot)
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, CellScreen))
-        await until(pilot, lambda: not pilot.app._notifications)
 
-    app = console_on(RecordedSession())
-    app.notify = lambda *_args, **_options: None  # type: ignore[method-assign]
-    assert snap_compare(app, run_before=settle, terminal_size=(80, 24))
+    assert snap_compare(console_on(RecordedSession()), run_before=settle, terminal_size=(80, 24))

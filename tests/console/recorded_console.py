@@ -1,0 +1,12 @@
+"""The console on the recorded world in a terminal of its own: `python -m tests.console.recorded_console`, for tests over a pseudo-terminal."""
+
+from __future__ import annotations
+
+import sys
+
+from tests.console.recorded import RecordedSession, console_on
+
+if __name__ == "__main__":
+    app = console_on(RecordedSession(live="live" in sys.argv))
+    app.run()
+    sys.exit(app.return_code or 0)
