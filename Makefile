@@ -11,7 +11,7 @@ PROJECT := pyproject.toml constraints.txt
 FIND_PYTHON = found=; command -v uv >/dev/null 2>&1 && needs=sys || needs='sys, venv, ensurepip'; \
 	for p in "$(PYTHON)" python3.13 python3.12 python3.11 python3 python; do \
 	  [ -n "$$p" ] && "$$p" -c "import $$needs; sys.exit(sys.version_info < (3, 11))" 2>/dev/null && { found=$$p; break; }; done; \
-	if [ -z "$$found" ]; then echo "Python >= 3.11 with venv is missing. Fix: apt-get install python3.11-venv (or: brew install python@3.12)" >&2; exit 69; fi
+	if [ -z "$$found" ]; then echo "Python >= 3.11 with venv is missing. Fix: apt-get install python3 python3-venv (or: brew install python@3.12)" >&2; exit 69; fi
 
 # $(call install,extra,size): makes the environment once, and again when $(PROJECT) changes.
 install = set -e; $(FIND_PYTHON); echo "1/3 environment in $(VENV): $(2), once"; \

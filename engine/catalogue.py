@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from engine.documents import JSON, decode, encode_compact
+from engine.documents import JSON, Moment, decode, encode_compact
 from engine.errors import AlreadyExists, SourceError
 from engine.model import day_start, require_aware
 from engine.paths import (
@@ -40,8 +40,8 @@ class Listing(msgspec.Struct, frozen=True, array_like=True):
     kind: str
     """`spot`, `future`, `perpetual`, `option`, `combo`, `prediction`."""
     data_types: tuple[str, ...]
-    since: datetime
-    until: datetime | None = None
+    since: Moment
+    until: Moment | None = None
     """Exclusive; None while it trades."""
 
     def overlaps(self, day: date) -> bool:
@@ -53,8 +53,8 @@ class Listing(msgspec.Struct, frozen=True, array_like=True):
 class Incident(msgspec.Struct, frozen=True, array_like=True):
     """A time in which the source's own capture had trouble."""
 
-    start: datetime
-    end: datetime
+    start: Moment
+    end: Moment
     status: str
     details: str
 
@@ -69,8 +69,8 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
 
     schema: int = 1
     venue: str
-    fetched: datetime
-    published_until: datetime
+    fetched: Moment
+    published_until: Moment
     """Exclusive: a UTC day is published when it ends at or before this moment."""
     listings: tuple[Listing, ...]
     incidents: tuple[Incident, ...] = ()

@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from engine.documents import JSON, decode, encode, encode_compact
+from engine.documents import JSON, Moment, decode, encode, encode_compact
 from engine.errors import AlreadyExists, GenerationMismatch
 from engine.heartbeat import read_heartbeat
 from engine.paths import claim_object, claim_prefix, parse_claim_object
@@ -35,7 +35,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     vm: str
     attempt: int
     state: State
-    since: datetime
+    since: Moment
     history: tuple[str, ...] = ()
     """Earlier holders, oldest first, as `vm#attempt`."""
 

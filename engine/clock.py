@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
 from engine.errors import UsageError
+from engine.model import require_aware
 
 Clock = Callable[[], datetime]
 """Returns the current moment as an aware datetime in UTC."""
@@ -47,8 +48,13 @@ def _refuse(text: str) -> date:
 
 
 def format_time(moment: datetime) -> str:
-    """RFC 3339 in UTC with microseconds and a Z: `2024-05-01T06:00:00.000000Z`; sorts as text."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    """RFC 3339 in UTC with microseconds and a Z: `2024-05-01T06:00:00.000000Z`; sorts as text.
+
+    Raises:
+        UsageError: if `moment` has no zone.
+    """
+    moment = require_aware(moment)
+    return f"{moment.year:04d}-{moment:%m-%dT%H:%M:%S.%fZ}"  # %Y does not pad years before 1000
 
 
 def parse_time(text: str) -> datetime:

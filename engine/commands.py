@@ -70,6 +70,8 @@ async def work_command(
     state_bucket: str | None,
 ) -> int:
     """`engine work`: who am I, what is my plan, do it."""
+    if shards and not plan:
+        raise UsageError("--shard needs --plan", hint="the plan's id is in the launch record and in tickdeck fleet")
     on_vm = bool(metadata_host()) or not (run and vm)
     zone = instance_id = ""
     if on_vm:
@@ -85,9 +87,7 @@ async def work_command(
     has_machine = on_vm and not os.environ.get("STORAGE_EMULATOR_HOST")
     settings = resolve(flags={"data_bucket": data_bucket, "state_bucket": state_bucket}, on_vm=has_machine)
     places = open_places(settings)
-    if shards:
-        if not plan:
-            raise UsageError("--shard needs --plan", hint="the plan's id is in the launch record and in tickdeck fleet")
+    if shards and plan:
         identity, plan_id = Identity(run, vm, shards), plan
     else:
         identity, plan_id = find_identity(places.state, run, vm)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import TypeVar
+from datetime import datetime
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -17,6 +18,9 @@ from engine.errors import ConfigurationError
 T = TypeVar("T")
 
 JSON = "application/json"
+
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time in a document: one without a zone is refused when it is read."""
 
 
 def encode(document: object) -> bytes:

@@ -12,12 +12,12 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from statistics import median
 
 from engine.errors import UsageError
 from engine.manifest import Record, Summary
-from engine.model import Cell, File, Outcome, day_start
+from engine.model import Cell, File, Outcome, day_start, require_aware
 from engine.plan import Price, Shard
 
 MB = 1_000_000
@@ -290,5 +290,5 @@ def allowance_days(size: int, allowance_bytes: int) -> int:
 
 def allowance_end(size: int, allowance_bytes: int, *, now: datetime) -> datetime:
     """The earliest moment at which the account's daily allowance lets the last of it through, starting now with a full day's."""
-    days = allowance_days(size, allowance_bytes)
-    return now if days <= 1 else day_start(now.astimezone(UTC).date()) + timedelta(days=days - 1)
+    now, days = require_aware(now), allowance_days(size, allowance_bytes)
+    return now if days <= 1 else day_start(now.date()) + timedelta(days=days - 1)

@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 
 from engine.clock import format_time, parse_time
-from engine.documents import JSON, decode, encode
+from engine.documents import JSON, Moment, decode, encode
 from engine.paths import heartbeat_object, heartbeat_prefix, parse_heartbeat_object
 from engine.store import ObjectInfo, Store
 
@@ -21,8 +21,8 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     run: str
     vm: str
     sequence: int
-    written: datetime
-    started: datetime
+    written: Moment
+    started: Moment
     state: str
     """`starting`, `working`, `paused` (the source refuses for a while), `stopping`, `idle`, `done`, `stopped`, `failed`."""
     shard: int = -1

@@ -6,11 +6,10 @@ A worker finds its shards here by its instance name. Nothing is ever read out of
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 
 import msgspec
 
-from engine.documents import decode
+from engine.documents import Moment, decode
 from engine.errors import ConfigurationError
 from engine.paths import RUNS, launch_object, parse_launch_object, run_prefix
 from engine.store import Store
@@ -34,7 +33,7 @@ class LaunchRecord(msgspec.Struct, frozen=True, kw_only=True):
     run: str
     number: int
     plan: str
-    created: datetime
+    created: Moment
     owner: str
     request_id: str
     """Idempotency key of the bulk insert: the same record sent twice makes one fleet."""
@@ -46,7 +45,7 @@ class LaunchRecord(msgspec.Struct, frozen=True, kw_only=True):
     provisioning_model: str
     """`SPOT` or `STANDARD`."""
     max_run_seconds: int
-    expires: datetime
+    expires: Moment
     data_bucket: str
     state_bucket: str
     labels: dict[str, str]

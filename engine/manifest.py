@@ -13,7 +13,7 @@ from datetime import date, datetime
 
 import msgspec
 
-from engine.documents import JSON, decode, encode, hash_symbols
+from engine.documents import JSON, Moment, decode, encode, hash_symbols
 from engine.errors import AlreadyExists
 from engine.model import Cell, Outcome
 from engine.paths import ManifestName, manifest_object, manifest_prefix, parse_manifest_object
@@ -69,7 +69,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     shard: int
     attempt: int
     vm: str
-    written: datetime
+    written: Moment
     open: bool
     """True if the attempt stopped before every file of the cell in this shard had an outcome."""
     engine_version: str

@@ -13,7 +13,7 @@ from typing import NoReturn
 from urllib.parse import quote, unquote
 
 from engine.errors import UsageError
-from engine.model import Cell, DayRange, File, require_symbol, require_venue
+from engine.model import Cell, DayRange, File, require_aware, require_symbol, require_venue
 
 RAW = "raw_tick_data/by_date/"
 INSTRUMENTS = "instrument_availability/by_date/"
@@ -46,7 +46,8 @@ def _refuse(name: str) -> NoReturn:
 
 
 def _stamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    moment = require_aware(moment)
+    return f"{moment.year:04d}{moment:%m%dT%H%M%S.%fZ}"  # %Y does not pad years before 1000
 
 
 def _unstamp(found: re.Match[str]) -> datetime:
@@ -270,7 +271,7 @@ def parse_manifest_object(name: str) -> ManifestName:
 
 def audit_object(moment: datetime, identifier: str) -> str:
     """One mutation."""
-    return f"{AUDIT}{moment.astimezone(UTC).date().isoformat()}/{_stamp(moment)}-{identifier}.json"
+    return f"{AUDIT}{require_aware(moment).date().isoformat()}/{_stamp(moment)}-{identifier}.json"
 
 
 def parse_audit_object(name: str) -> tuple[datetime, str]:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date
 from typing import Literal
 
 import msgspec
 
-from engine.documents import JSON, decode, encode, encode_compact
+from engine.documents import JSON, Moment, decode, encode, encode_compact
 from engine.errors import AlreadyExists, ConfigurationError, UsageError
 from engine.model import Cell, File
 from engine.paths import plan_object
@@ -38,7 +38,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     strategy: Strategy = "balanced"
     shards: int = 0
     """0: as many as the deadline needs, or one per file if there are fewer files than the default fleet."""
-    deadline: datetime | None = None
+    deadline: Moment | None = None
     machine_type: str = ""
     """Empty: the profile's."""
     provisioning_model: str = "SPOT"
@@ -97,7 +97,7 @@ class NotReady(msgspec.Struct, frozen=True):
 
     day: date
     venue: str
-    due: datetime
+    due: Moment
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,7 +130,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     schema: int = 1
     id: str = ""
-    created: datetime
+    created: Moment
     request: Request
     data_bucket: str
     state_bucket: str

@@ -6,6 +6,7 @@ import secrets
 from datetime import UTC, datetime
 
 from engine.errors import UsageError
+from engine.model import require_aware
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base 32: no i, l, o, u."""
@@ -15,8 +16,12 @@ _CHANCE_DIGITS = 2
 
 
 def new_run(now: datetime) -> str:
-    """A run's name: `r`, seven characters for its UTC second, two of chance."""
-    seconds = int(now.timestamp())
+    """A run's name: `r`, seven characters for its UTC second, two of chance.
+
+    Raises:
+        UsageError: if `now` has no zone.
+    """
+    seconds = int(require_aware(now).timestamp())
     digits = ""
     for _ in range(_TIME_DIGITS):
         seconds, digit = divmod(seconds, len(ALPHABET))

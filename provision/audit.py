@@ -10,12 +10,12 @@ from __future__ import annotations
 import secrets
 import socket
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
 import msgspec
 
 from engine.clock import Clock
-from engine.documents import JSON, decode, encode
+from engine.documents import JSON, Moment, decode, encode
 from engine.model import day_start
 from engine.paths import AUDIT, audit_object, parse_audit_object
 from engine.store import Store
@@ -50,7 +50,7 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     """Shared by an intent and its receipt."""
     phase: str
-    when: datetime
+    when: Moment
     verb: str
     """`launch`, `replace`, `drain`, `abort`, `delete`, `cleanup`, `stop`, `start`, `reset`."""
     who: str

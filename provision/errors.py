@@ -59,7 +59,7 @@ def cloud_errors(what: str) -> Iterator[None]:
     except (google.Forbidden, google.Unauthorized) as error:
         if is_rate_limited(error):
             raise CloudUnavailable(f"{what}: {reason_of(error)}", hint="wait a minute, then run again") from error
-        raise NotPermitted(f"{what}: {reason_of(error)}", hint="see the roles in README.md, \"A real project\"") from error
+        raise NotPermitted(f"{what}: {reason_of(error)}", hint='see the roles in README.md, "A real project"') from error
     except GoogleAuthError as error:
         raise NotPermitted(f"{what}: {error}", hint="run: gcloud auth application-default login") from error
     except (google.ServerError, google.TooManyRequests, google.RetryError, requests.RequestException, ConnectionError) as error:

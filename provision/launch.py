@@ -15,6 +15,7 @@ from engine.clock import Clock, utc_now
 from engine.errors import ConfigurationError, UsageError
 from engine.estimate import Rates
 from engine.launch import LaunchedVm
+from engine.model import require_aware
 from engine.plan import Plan, save_plan
 from engine.store import Store
 from provision.clients import ComputeClients
@@ -111,7 +112,7 @@ def preview(
     if len(owned) < vms:
         warnings.append(f"{vms} VMs for {len(owned)} shards: {vms - len(owned)} are not needed")
     single = len(owned) == 1
-    names = [single_name(now.date(), taken)] if single else [shard_name(run, own[0]) for own in owned]
+    names = [single_name(require_aware(now).date(), taken)] if single else [shard_name(run, own[0]) for own in owned]
     order = make_order(
         profile,
         plan,

@@ -9,13 +9,12 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from engine import loopback
-from engine.documents import JSON, decode, encode
+from engine.documents import JSON, Moment, decode, encode
 from engine.errors import AlreadyExists, ConfigurationError, GenerationMismatch
 from engine.launch import LaunchRecord
 from engine.paths import launch_object, launch_operation_object
@@ -73,8 +72,8 @@ class LaunchOperation(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str
     operation: str = ""
     """Name of the operation in the order's region; empty if the request itself was refused."""
-    accepted: datetime
-    ended: datetime | None = None
+    accepted: Moment
+    ended: Moment | None = None
     """When somebody saw it ended."""
     created: dict[str, str] = msgspec.field(default_factory=dict)
     """VM -> zone, of those that were made."""

@@ -15,7 +15,7 @@ from enum import StrEnum
 import msgspec
 
 from engine.claims import Claim, list_claims
-from engine.documents import JSON, decode, encode
+from engine.documents import JSON, Moment, decode, encode
 from engine.errors import AlreadyExists, ConfigurationError, UsageError
 from engine.heartbeat import Heartbeat, list_heartbeats
 from engine.launch import list_runs
@@ -51,7 +51,7 @@ class DrainOrder(msgspec.Struct, frozen=True, kw_only=True):
     verb: str = "drain"
     """`drain` or `abort`."""
     who: str = ""
-    when: datetime | None = None
+    when: Moment | None = None
 
 
 @dataclass(frozen=True, slots=True)

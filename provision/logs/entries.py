@@ -54,9 +54,7 @@ def entry_from_line(line: Mapping[str, object], run: str, vm: str, ids: InsertId
         KeyError, UsageError: if the line has no time, or one that cannot be read.
     """
     moment = parse_time(str(line["time"]))
-    return _entry(
-        moment, str(line.get("severity", "DEFAULT")), {"run": run, "vm": vm}, line, ids.make(moment, line), "log-objects"
-    )
+    return _entry(moment, str(line.get("severity", "DEFAULT")), {"run": run, "vm": vm}, line, ids.make(moment, line), "log-objects")
 
 
 def entry_from_api(raw: Any) -> LogEntry:

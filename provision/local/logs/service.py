@@ -79,9 +79,7 @@ class LoggingService(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc is n
             "ListLogEntries": unary(self._list, self._types.ListLogEntriesRequest),
             "ListLogs": unary(self._list_logs, self._types.ListLogsRequest),
             "DeleteLog": unary(self._delete_log, self._types.DeleteLogRequest),
-            "TailLogEntries": grpc.stream_stream_rpc_method_handler(
-                self._tail, self._types.TailLogEntriesRequest.pb().FromString
-            ),
+            "TailLogEntries": grpc.stream_stream_rpc_method_handler(self._tail, self._types.TailLogEntriesRequest.pb().FromString),
         }
 
     async def _write(self, request: Any, context: Any) -> bytes:

@@ -63,9 +63,7 @@ def instruments(listings: Listings, venue: str) -> list[dict[str, Any]] | None:
 
 def matches_filter(instrument: dict[str, Any], wanted: dict[str, Any]) -> bool:
     """Whether an instrument has all the wanted values; a list means any of them."""
-    return all(
-        instrument.get(key) in value if isinstance(value, list) else instrument.get(key) == value for key, value in wanted.items()
-    )
+    return all(instrument.get(key) in value if isinstance(value, list) else instrument.get(key) == value for key, value in wanted.items())
 
 
 def instant_text(instant: datetime) -> str:

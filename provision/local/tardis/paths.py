@@ -90,9 +90,7 @@ class Clock:
         return np.interp(shares, self.cumulative, self.knots)
 
 
-def event_clock(
-    asset: AssetDay, day: date, window: tuple[datetime, datetime], silent: Iterable[tuple[datetime, datetime]]
-) -> Clock:
+def event_clock(asset: AssetDay, day: date, window: tuple[datetime, datetime], silent: Iterable[tuple[datetime, datetime]]) -> Clock:
     """The clock of one file: busy when the asset is, within `window`, mute in the `silent` stretches."""
     midnight = microseconds(start_of(day))
     start = max(microseconds(window[0]) - midnight, EDGE_MICROSECONDS)

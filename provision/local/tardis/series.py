@@ -44,9 +44,7 @@ class Day:
     """Microseconds since the epoch."""
 
     @classmethod
-    def of(
-        cls, seed: int, listed: Listed, data_type: str, day: date, rows: int, silent: tuple[tuple[datetime, datetime], ...]
-    ) -> Day:
+    def of(cls, seed: int, listed: Listed, data_type: str, day: date, rows: int, silent: tuple[tuple[datetime, datetime], ...]) -> Day:
         """The day of a listed symbol or option.
 
         Raises:
