@@ -58,7 +58,7 @@ class CoverageScreen(ModeScreen):
         yield Sentence(id="coverage-sentence", now=self.console.clock, stale_after_seconds=60)
         yield Static("", id="coverage-facts", markup=False)
         yield Prompt()
-        yield Heatmap(empty="reading manifests …")
+        yield Heatmap(fit=True, empty="reading manifests …")
         yield _hole_table()
         yield Static("", id="coverage-cell", markup=False)
         yield HeatLegend()
@@ -120,9 +120,6 @@ class CoverageScreen(ModeScreen):
         self._rows = labels
         heatmap = self.query_one(Heatmap)
         heatmap.set_grid(tuple(labels), tuple(coverage.days), states)
-        if first and len(coverage.days) * 2 + max(map(len, labels), default=0) < heatmap.size.width:
-            # Room for wide days: a short range need not look lost.
-            heatmap.action_zoom_in()
         if first and any(state in HOLES for row in states for state in row) and heatmap.cursor and heatmap.cursor[2] not in HOLES:
             # A person comes here for the holes: the cursor begins on one.
             heatmap.action_next_hole()

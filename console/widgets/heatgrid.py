@@ -57,7 +57,8 @@ class Zoom:
     """Terminal cells per column."""
 
 
-ZOOMS: Final = (Zoom("weeks", 7, 1), Zoom("days", 1, 1), Zoom("wide days", 1, 2))
+ZOOMS: Final = (Zoom("weeks", 7, 1), Zoom("days", 1, 1), Zoom("wide days", 1, 2), Zoom("named days", 1, 15))
+"""From far to near. The nearest writes the state's word into the cell."""
 
 
 class HeatGrid:
@@ -198,7 +199,7 @@ class HeatGrid:
                 heads.append((x, first or self.days[span.start]))
             if zoom.days == 1:
                 day = self.days[span.start].day
-                if day % 2 == 1 if zoom.cells > 1 else day in (1, 8, 15, 22):
+                if zoom.cells > 2 or (day % 2 == 1 if zoom.cells > 1 else day in (1, 8, 15, 22)):
                     ticks.append((x, str(day)))
         if zoom.days > 1:
             ticks = [(x, str(day.year)) for number, (x, day) in enumerate(heads) if day.month == 1 or number == 0]

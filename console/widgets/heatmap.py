@@ -135,11 +135,20 @@ class Heatmap(ScrollView, can_focus=True):
         def can_replace(self, message: Message) -> bool:
             return isinstance(message, Heatmap.MarksChanged) and message.heatmap is self.heatmap
 
-    def __init__(self, *, empty: str = "no coverage known yet", id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
+    def __init__(
+        self,
+        *,
+        empty: str = "no coverage known yet",
+        fit: bool = False,
+        id: str | None = None,  # noqa: A002
+        classes: str | None = None,
+    ) -> None:
+        """`fit`: begin as near as all days fit into the width, instead of at one cell a day."""
         super().__init__(id=id, classes=classes)
         self._empty = empty
         self._grid = HeatGrid()
         self._zoom = 1
+        self._zoom_chosen = not fit
         self._row = 0
         self._place = 0
         self._anchor: tuple[int, int] | None = None
@@ -156,7 +165,7 @@ class Heatmap(ScrollView, can_focus=True):
 
     @property
     def zoom(self) -> str:
-        """`weeks`, `days` or `wide days`."""
+        """`weeks`, `days`, `wide days` or `named days`."""
         return ZOOMS[self._zoom].name
 
     @property
@@ -368,8 +377,11 @@ class Heatmap(ScrollView, can_focus=True):
             style = self.get_component_rich_style("heatmap--mark")
         if here:
             style = self.get_component_rich_style("heatmap--cursor")
-        if ZOOMS[self._zoom].cells == 1:
+        cells = ZOOMS[self._zoom].cells
+        if cells == 1:
             text = _MARK_GLYPH if marked else glyph
+        elif cells > 2:
+            text = fit(f"{_MARK_GLYPH if marked else glyph} {WORDS[state]}", cells)
         else:
             text = glyph + (_MARK_GLYPH if marked else glyph if glyph in _SOLID else " ")
         self._looks[code] = text, style
@@ -412,13 +424,24 @@ class Heatmap(ScrollView, can_focus=True):
         return max(min(max(longest, 14), self._view.width * 2 // 5), 1) + 1
 
     def _resize(self) -> None:
+        self._fit_zoom()
         zoom = ZOOMS[self._zoom]
         self._looks.clear()
         self.virtual_size = Size(self._label_width + self._grid.columns(zoom) * zoom.cells, _RULER + len(self._grid.rows))
         self.refresh()
 
+    def _fit_zoom(self) -> None:
+        """As near as all days still fit; what a person chose stays."""
+        room = self._view.width - self._label_width
+        if self._zoom_chosen or not self._grid or room <= 0:
+            return
+        days = [number for number, zoom in enumerate(ZOOMS) if zoom.days == 1]
+        fitting = [number for number in days if self._grid.columns(ZOOMS[number]) * ZOOMS[number].cells <= room]
+        self._zoom = max(fitting, default=days[0])
+
     def _set_zoom(self, number: int) -> None:
         number = max(0, min(number, len(ZOOMS) - 1))
+        self._zoom_chosen = True
         if number != self._zoom:
             self._zoom = number
             self._resize()

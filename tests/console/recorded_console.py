@@ -1,4 +1,4 @@
-"""The console on the recorded world in a terminal of its own: `python -m tests.console.recorded_console`, for tests over a pseudo-terminal."""
+"""The console on the recorded world, for tests over a pseudo-terminal: `python -m tests.console.recorded_console`."""
 
 from __future__ import annotations
 

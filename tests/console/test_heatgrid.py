@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from console.widgets.heatgrid import CODES, GLYPHS, HOLES, STATES, ZOOMS, HeatGrid
 from engine.model import CellState
 
-WEEKS, DAYS, WIDE = ZOOMS
+WEEKS, DAYS, WIDE, NAMED = ZOOMS
 FIRST = date(2023, 12, 28)
 
 

@@ -116,7 +116,8 @@ async def test_enter_on_a_wrong_request_says_why_and_starts_nothing() -> None:
 async def test_a_wrong_name_is_answered_beside_its_field_while_it_is_typed() -> None:
     async with plan_screen(RecordedSession(), find_venues=lambda _session: VENUES) as (pilot, screen):
         await until(pilot, lambda: screen.query_one(RequestForm).known.all_venues)
-        await pilot.press("i", *["backspace"] * 60, *"binnance")
+        await type_into(pilot, screen, "venues", "")
+        await pilot.press(*"binnance")
         assert text_of(screen, "#note-venues") == "× did you mean binance?"
         assert "there is no venue 'binnance'" in screen.query_one(RequestForm).hint
         assert "there is no venue 'binnance'" in sentence(screen)

@@ -48,7 +48,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def session(place: Path) -> Session:
     opened = open_session("local", root=place, scenario="tiny")
     assert opened.cloud is not None
-    slow = {"fault": "slow", "bytes_per_second": 12_000, "match": ".csv.gz", "count": 10_000}
+    slow = {"fault": "slow", "bytes_per_second": 3_000, "match": ".csv.gz", "count": 10_000}
     local_cloud.call(opened.cloud, "tardis", "/_tickdeck/faults", slow)
     return opened
 
@@ -70,6 +70,7 @@ def wait_for_share(session: Session, run: str, low: float, high: float) -> str:
             if beat.files_total and low <= beat.files_done / beat.files_total <= high and beat.state == "working":
                 return beat.vm
         time.sleep(0.05)
+        assert session.runs.read(run).unfinished, "the run ended before a VM was seen in the middle of its work"
     raise AssertionError("no VM was seen in the middle of its work")
 
 
