@@ -70,6 +70,8 @@ class PlanScreen(ModeScreen):
         self._problem = ""
         self._planning = False
         self._launching = ""
+        self._launched: tuple[str, Request] | None = None
+        """The last run of this screen, and what it was asked for."""
         self._timer: Timer | None = None
         self._base: Request | None = None
         self._because = ""
@@ -113,11 +115,12 @@ class PlanScreen(ModeScreen):
         self._plan_now()
 
     def show_fleet(self, feed: Feed[FleetSnapshot]) -> None:  # noqa: ARG002 - it is only the occasion
-        """A plan that has waited while other screens were shown is made again."""
-        if self._plan is not None and not self._planning and not self._launching and self._shown_again:
-            self._shown_again = False
-            if self.console.clock() - self._plan.created > OLD_AFTER:
-                self._plan_now()
+        """A plan that was launched, or has waited while other screens were shown, is made again."""
+        if not self._shown_again or self._planning or self._launching:
+            return
+        self._shown_again = False
+        if self._plan is None or self.console.clock() - self._plan.created > OLD_AFTER:
+            self._plan_now()
 
     def on_screen_resume(self) -> None:
         self._shown_again = True
@@ -204,11 +207,17 @@ class PlanScreen(ModeScreen):
         if why:
             self.notify(why, title="not launched", severity="warning", timeout=6)
             return
-        assert self._plan is not None
-        if self._plan.estimate.cost[2] > 0:
-            self._ask_before_paying(self._plan)
+        plan = self._plan
+        assert plan is not None
+        if twin := self._twin(plan.request):
+            text = f"Run {twin} was asked for the same and is still at it. Files are committed once: a second run is mostly waste."
+            self._ask("Launch it a second time?", text, plan)
+        elif plan.estimate.cost[2] > 0:
+            low, expected, high = plan.estimate.cost
+            text = f"It costs {money(expected)} ({money(low)} to {money(high)}) and starts at once. Drain and abort stop it."
+            self._ask(f"Launch {plural(len(plan.shards), 'VM')}?", text, plan)
         else:
-            self._launch(self._plan)
+            self._launch(plan)
 
     def _why_not_launch(self) -> str:
         if self._launching:
@@ -225,17 +234,20 @@ class PlanScreen(ModeScreen):
             return "read-only; arm it with :write 15m" if self.console.read_only else f"no link to {self.link_down}"
         return ""
 
-    def _ask_before_paying(self, plan: Plan) -> None:
-        from console.widgets.confirm import ConfirmOne
+    def _twin(self, request: Request) -> str:
+        """The live run that was asked for the same by this console, or that it opened with; empty if there is none."""
+        run, asked = self._launched or (self.console.start.live_run, self.console.start.request)
+        return run if run and run == self.console.live_run and asked == request else ""
 
-        low, expected, high = plan.estimate.cost
-        text = f"It costs {money(expected)} ({money(low)} to {money(high)}) and starts at once. Drain and abort stop it."
+    def _ask(self, title: str, text: str, plan: Plan) -> None:
+        """Enter alone must not do this."""
+        from console.widgets.confirm import ConfirmOne
 
         def answered(yes: bool | None) -> None:
             if yes:
                 self._launch(plan)
 
-        self.app.push_screen(ConfirmOne(f"Launch {plural(len(plan.shards), 'VM')}?", text, verb="Launch"), answered)
+        self.app.push_screen(ConfirmOne(title, text, verb="Launch"), answered)
 
     @work(group="launch", exit_on_error=False)
     async def _launch(self, plan: Plan) -> None:
@@ -258,7 +270,7 @@ class PlanScreen(ModeScreen):
                 timeout=30,
             )
             return
-        self._launching, self._plan = "", None
+        self._launching, self._plan, self._launched = "", None, (launched.run, plan.request)
         self.console.run_launched(launched.run)
         if launched.failed:
             why = next(filter(None, launched.messages), "")

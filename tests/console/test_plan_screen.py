@@ -24,6 +24,7 @@ from console.widgets.shard_bars import ShardBars
 from engine.errors import StoreError
 from tests.console.fleet_session import until
 from tests.console.recorded import NOW, REQUEST, VENUES, RecordedSession, console_on
+from tests.console.recorded_fleet import RUN
 
 SnapCompare = Callable[..., bool]
 SIZES = [(80, 24), (160, 50)]
@@ -208,6 +209,20 @@ async def test_two_enters_launch_once() -> None:
     async with plan_screen(session) as (pilot, _):
         await pilot.press("enter", "enter")
         await until(pilot, lambda: pilot.app.current_mode == "fleet")
+        assert len(session.names_of("launch")) == 1
+
+
+async def test_coming_back_after_a_launch_plans_what_is_left_and_a_second_launch_of_it_is_asked() -> None:
+    session = RecordedSession()
+    async with plan_screen(session) as (pilot, screen):
+        await pilot.press("enter")
+        await until(pilot, lambda: pilot.app.current_mode == "fleet" and bool(pilot.app.live_run))  # type: ignore[attr-defined]
+        await pilot.press("1")
+        await until(pilot, lambda: f"run {RUN} is working on" in text_of(screen, "#plan-notices"))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmOne))
+        await pilot.press("enter")
+        await planned(pilot)
         assert len(session.names_of("launch")) == 1
 
 

@@ -15,9 +15,9 @@ STEPS = (
     ("start", "", "Downloads"),
     ("launch", "Enter", "of 213 files"),
     ("logs", "3", "lines"),
-    ("coverage", "4", "complete"),
+    ("coverage", "4", "expected cells"),
     ("fleet at the end", "2", "done in"),
-    ("cleanup", "X", "VM"),
+    ("cleanup", "X", "Enter:"),
 )
 """What the step is called, the key that leads to it, and the word that shows it is there."""
 

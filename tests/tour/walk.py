@@ -66,7 +66,7 @@ class Walk:
         await self._until(pilot, lambda: "lines" in text_of(app) and "ok" in text_of(app))
         self._take(app, "logs")
         await pilot.press("4")
-        await self._until(pilot, lambda: "complete" in text_of(app))
+        await self._until(pilot, lambda: "expected cells" in text_of(app))
         self._take(app, "coverage-running")
         await pilot.press("2")
         await self._until(pilot, lambda: "done in" in text_of(app))
