@@ -33,10 +33,12 @@ from console.feeds import (
     Poller,
 )
 from console.opening import source_venues
+from console.places import state_folder, user_folder
 from console.screens.base import ModeScreen
 from console.screens.starting import StartingScreen
 from console.state import Feed
 from console.theme import DEFAULT_THEME, install_themes, theme_names, variable_defaults
+from console.widgets.detail import DetailScreen
 from console.widgets.status_bar import Source, Status, StatusBar
 from engine.clock import Clock, utc_now
 from engine.errors import one_line
@@ -146,7 +148,7 @@ class ConsoleApp(App[object]):
         self.because = ""
         """Where the request that Plan opens with comes from, a few words."""
         self._reconciled: datetime | None = None
-        self._theme_problems = install_themes(self)
+        self._theme_problems = install_themes(self, user_folder("themes"))
         self._wanted_theme = theme
         self.theme = theme or DEFAULT_THEME
         self._fleet = Poller(self._look_at_fleet, lambda feed: self.post_message(FleetUpdated(feed)), self._fleet_seconds, clock=clock)
@@ -394,7 +396,6 @@ class ConsoleApp(App[object]):
     async def copy(self, text: str) -> None:
         """Copy out of this terminal and say how."""
         from console.clipboard import copy_text
-        from console.places import state_folder
 
         try:
             copied = await copy_text(self, text, fallback=state_folder() / "copied.txt")
@@ -402,6 +403,10 @@ class ConsoleApp(App[object]):
             self.notify(f"cannot copy: {error}", severity="error")
         else:
             self.notify(str(copied), timeout=4)
+
+    async def on_detail_screen_copy_requested(self, message: DetailScreen.CopyRequested) -> None:
+        """A detail that is shown wants to be copied."""
+        await self.copy(message.text)
 
     # Screens come and go
 

@@ -8,10 +8,17 @@ from pathlib import Path
 
 import platformdirs
 
+from provision.profile import config_path
+
 
 def state_folder() -> Path:
     """The XDG state place of the console."""
     return Path(platformdirs.user_state_path("tickdeck"))
+
+
+def user_folder(kind: str) -> Path:
+    """Where a person keeps files of their own, beside the configuration: `themes` or `universes`. May not exist."""
+    return config_path().parent / kind
 
 
 def write_export(name: str, text: str, *, now: datetime, folder: Path | None = None) -> Path:

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from console.places import user_folder
 from engine.catalogue import Catalogue
 from engine.clock import Clock, utc_now
 from engine.coverage import Coverage
@@ -142,6 +143,7 @@ class Session:
             max_shards=max(self.profile.max_vms, 1),
             allowance_bytes=self.profile.allowance_bytes_per_day,
             settings=LOCAL_WORKER_SETTINGS if local else {},
+            universe_folder=user_folder("universes"),
             prior_share=STAND_IN_SHARE if self.profile.source == "stand-in" else 1.0,
         )
 
@@ -174,7 +176,16 @@ class Session:
     ) -> Coverage:
         """The state of every cell of the range."""
         self.refresh_catalogues(venues)
-        return check_range(self.inventory, days, venues, data_types, now=self.clock(), symbols=symbols, universe=universe)
+        return check_range(
+            self.inventory,
+            days,
+            venues,
+            data_types,
+            now=self.clock(),
+            symbols=symbols,
+            universe=universe,
+            universe_folder=user_folder("universes"),
+        )
 
     # Fleet
 

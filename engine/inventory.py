@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from engine.catalogue import Catalogue, list_venues, load_catalogue
 from engine.claims import STALE_AFTER, list_claims
@@ -117,6 +118,8 @@ class Means:
     max_shards: int = 1000
     allowance_bytes: int = 0
     settings: Mapping[str, str] | None = None
+    universe_folder: Path | None = None
+    """A folder of the person's own universes."""
     prior_share: float = 1.0
     """Scales the first guesses of file sizes, for a source that is not the real market."""
 
@@ -147,6 +150,7 @@ def plan_request(inventory: Inventory, request: Request, means: Means, *, now: d
         live=inventory.live(now),
         allowance_bytes=means.allowance_bytes,
         settings=means.settings or {},
+        universe_folder=means.universe_folder,
     )
 
 
@@ -159,10 +163,11 @@ def check_range(
     now: datetime,
     symbols: tuple[str, ...] = (),
     universe: str = "",
+    universe_folder: Path | None = None,
 ) -> Coverage:
     """The state of every cell of the range."""
     catalogues = inventory.catalogues(venues)
-    scope = resolve_scope(symbols, universe, catalogues)
+    scope = resolve_scope(symbols, universe, catalogues, folder=universe_folder)
     return assess(
         days,
         tuple(catalogues),

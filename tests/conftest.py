@@ -35,18 +35,14 @@ def storage_server(servers_root: Path) -> Iterator[LocalServer]:
 @pytest.fixture(scope="session")
 def tiny_source(servers_root: Path) -> Iterator[LocalServer]:
     """A source with a few small sound files."""
-    with started(
-        "tardis", servers_root / "tiny" / "tardis", "--scenario", "tiny", environment={"TICKDECK_STAND_IN_KEY": KEY}
-    ) as server:
+    with started("tardis", servers_root / "tiny" / "tardis", "--scenario", "tiny", environment={"TICKDECK_STAND_IN_KEY": KEY}) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def traps_source(servers_root: Path) -> Iterator[LocalServer]:
     """A source with one small file for each trap."""
-    with started(
-        "tardis", servers_root / "traps" / "tardis", "--scenario", "traps", environment={"TICKDECK_STAND_IN_KEY": KEY}
-    ) as server:
+    with started("tardis", servers_root / "traps" / "tardis", "--scenario", "traps", environment={"TICKDECK_STAND_IN_KEY": KEY}) as server:
         yield server
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual.binding import Binding, BindingType
 
@@ -55,26 +55,23 @@ def _bar(row: _Scaled) -> Cell:
     return Gauge(row.shard.seconds / row.longest, "", row.lower_bound / row.longest if row.lower_bound > 0 else None)
 
 
+_FIGURES: Final[tuple[Column[_Scaled], ...]] = (
+    Column("Shard", lambda row: str(row.shard.index), 5, rank=0, right=True),
+    Column("Estimated work  ┃ = ideal", _bar, 12, 30, 120, rank=4),
+    Column("Time", _seconds, 9, rank=1, right=True),
+    Column("Source", lambda row: format_bytes(row.shard.source_bytes), 8, rank=2, right=True),
+    Column("Files", lambda row: format_count(row.shard.files), 7, rank=3, right=True),
+)
+_VM: Final[Column[_Scaled]] = Column("VM", lambda row: Toned(row.shard.vm, Tone.QUIET), 14, 30, 36, rank=5, keep_end=True)
+
+
 class ShardBars(LineTable[_Scaled]):
     """Bars by estimated seconds; `o` changes the order. Message keys are shard numbers as text."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("o", "change_order", "Order", show=False)]
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
-        super().__init__(
-            (
-                Column("Shard", lambda row: str(row.shard.index), 5, rank=0, right=True),
-                Column("Estimated work  ┃ = ideal", _bar, 12, 30, 120, rank=4),
-                Column("Time", _seconds, 9, rank=1, right=True),
-                Column("Source", lambda row: format_bytes(row.shard.source_bytes), 8, rank=2, right=True),
-                Column("Files", lambda row: format_count(row.shard.files), 7, rank=3, right=True),
-                Column("VM", lambda row: Toned(row.shard.vm, Tone.QUIET), 14, 30, 36, rank=5, keep_end=True),
-            ),
-            lambda row: str(row.shard.index),
-            empty="no shards yet",
-            id=id,
-            classes=classes,
-        )
+        super().__init__(_FIGURES, lambda row: str(row.shard.index), empty="no shards yet", id=id, classes=classes)
         self._shards: tuple[ShardBar, ...] = ()
         self._lower_bound = 0.0
         self._order = Order.LONGEST
@@ -90,6 +87,8 @@ class ShardBars(LineTable[_Scaled]):
             lower_bound_seconds: No packing finishes sooner: the mean, or the largest piece. Drawn as a tick.
         """
         self._shards, self._lower_bound = tuple(shards), lower_bound_seconds
+        # Before a launch no VM has a name: the bars take its room.
+        self.set_columns((*_FIGURES, _VM) if any(shard.vm for shard in self._shards) else _FIGURES)
         self._fill()
 
     def action_change_order(self) -> None:

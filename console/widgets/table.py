@@ -248,6 +248,11 @@ class LineTable(ScrollView, Generic[RowT], can_focus=True):
         if gone := self._marks - self._index.keys():
             self._set_marks(self._marks - gone)
 
+    def set_columns(self, columns: Iterable[Column[RowT]]) -> None:
+        """Show other columns of the same rows."""
+        self._columns, self._layout_width = tuple(columns), -1
+        self.refresh()
+
     def set_empty_text(self, text: str) -> None:
         """What to say when there is no row."""
         self._empty = text

@@ -42,9 +42,7 @@ def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
 
 
 def arm(ports: dict[str, int], **order: Any) -> None:
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{ports['control']}{FAULTS_PATH}", method="POST", data=json.dumps(order).encode()
-    )
+    request = urllib.request.Request(f"http://127.0.0.1:{ports['control']}{FAULTS_PATH}", method="POST", data=json.dumps(order).encode())
     urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request).close()
 
 
@@ -244,9 +242,7 @@ def test_an_entry_that_the_api_refuses_does_not_take_its_batch_along(ports: dict
     assert "good" in [entry.json_payload["message"] for entry in stored(ports, "partly")]
 
 
-@pytest.mark.parametrize(
-    "endpoint", ["10.0.0.1:8080", "logging.googleapis.com:443", "127.0.0.1", "127.0.0.1.evil.example:1", "x:y"]
-)
+@pytest.mark.parametrize("endpoint", ["10.0.0.1:8080", "logging.googleapis.com:443", "127.0.0.1", "127.0.0.1.evil.example:1", "x:y"])
 def test_an_endpoint_that_is_not_a_port_of_this_machine_is_refused(endpoint: str) -> None:
     with pytest.raises(ConfigurationError):
         CloudLogWriter(endpoint, "p", labels={})

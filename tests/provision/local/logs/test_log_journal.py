@@ -44,9 +44,7 @@ def ids(store: EntryStore) -> list[int]:
     return [int(record.key.insert_id) for record in store.after(None, 1_000_000)]
 
 
-def test_entries_survive_a_killed_server_and_are_still_known_as_duplicates(
-    tmp_path: Path, start_server: Any, logs_of: Any
-) -> None:
+def test_entries_survive_a_killed_server_and_are_still_known_as_duplicates(tmp_path: Path, start_server: Any, logs_of: Any) -> None:
     first = start_server(tmp_path)
     logs = logs_of(first, "restarted")
     entries = [logs.entry(f"{n:03d}", n, payload={"n": n}) for n in range(250)]

@@ -23,9 +23,7 @@ async def test_every_file_of_the_scenario_answers_as_its_truth_says(start: Any) 
         source = await start(name, root=None)
         listed = await source.json("/_tickdeck/files")
         scenario = load_scenario(name)
-        assert [file["url"] for file in listed] == [
-            file.url for file in scenario_files(scenario, [scenario.first_day, scenario.last_day])
-        ]
+        assert [file["url"] for file in listed] == [file.url for file in scenario_files(scenario, [scenario.first_day, scenario.last_day])]
         for file in listed:
             reply = await source.get(file["url"])
             if file["expect"] == "not_found":
