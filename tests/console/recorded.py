@@ -6,12 +6,17 @@ that could not be. Every state of a cell is in it, and runs, logs and VMs are th
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import cache, cached_property
 from types import SimpleNamespace
 from typing import Any
+
+from textual.pilot import Pilot
+from textual.widgets import Input
 
 from console.app import ConsoleApp
 from console.session import Launched
@@ -127,8 +132,9 @@ class Lake:
             )
         self.put(cell, entries)
 
-    def summaries(self) -> list[Summary]:
-        """What a listing shows."""
+    @cached_property
+    def listed(self) -> list[Summary]:
+        """What a listing shows; the recorded manifests do not change."""
         found = []
         for cell, manifests in self.held.items():
             for manifest, generation in manifests:
@@ -154,6 +160,21 @@ def made_up_lake() -> Lake:
     return lake
 
 
+def recorded_lake() -> Lake:
+    """The made-up lake, made once; what works on it now is the caller's own."""
+    shared = _made_up_once()
+    lake = copy.copy(shared)
+    lake.live = dict(shared.live)
+    return lake
+
+
+@cache
+def _made_up_once() -> Lake:
+    lake = made_up_lake()
+    assert lake.listed
+    return lake
+
+
 _ODD: dict[tuple[str, str, date], dict[str, Outcome]] = {
     ("binance-futures", "book_snapshot_5", date(2024, 5, 11)): {"n1": Outcome.QUARANTINED, "n4": Outcome.NOT_FOUND},
     ("binance-futures", "liquidations", date(2024, 5, 13)): {"n2": Outcome.EMPTY},
@@ -173,7 +194,7 @@ class RecordedSession(FleetSession):
     def __init__(self, *, live: bool = False, costs: bool = False) -> None:
         super().__init__(recorded_fleet.healthy() if live else recorded_fleet.nothing(), live=live)
         self.profile = dataclasses.replace(recorded_fleet.LOCAL, zones=recorded_fleet.ZONES, image=IMAGE)
-        self.lake = made_up_lake()
+        self.lake = recorded_lake()
         self.costs = costs
         self.gate = threading.Event()
         self.gate.set()
@@ -195,9 +216,9 @@ class RecordedSession(FleetSession):
         return make_plan(
             request,
             catalogues=self._catalogues(request.venues),
-            summaries=self.lake.summaries(),
+            summaries=self.lake.listed,
             open_cell=self.lake.open_cell,
-            sizes=Sizes((), self.lake.summaries()),
+            sizes=Sizes((), self.lake.listed),
             speed=LOCAL_SPEED,
             rates=RATES if self.costs else Rates(),
             default_shards=4,
@@ -225,7 +246,7 @@ class RecordedSession(FleetSession):
             venues,
             data_types,
             catalogues=offered,
-            summaries=self.lake.summaries(),
+            summaries=self.lake.listed,
             open_cell=self.lake.open_cell,
             now=self.clock(),
             scope=resolve_scope(symbols, universe, offered),
@@ -247,3 +268,11 @@ class RecordedSession(FleetSession):
 def console_on(session: FleetSession, request: Request | None = REQUEST, **options: Any) -> ConsoleApp:
     """The console on the recorded world."""
     return ConsoleApp(lambda _report: session, request, clock=recorded_fleet.clock, **options)  # type: ignore[arg-type, return-value]
+
+
+async def command(pilot: Pilot[Any], line: str) -> None:
+    """Type a command after `:`."""
+    await pilot.press("colon")
+    pilot.app.screen.query_one(Input).value = line
+    await pilot.press("enter")
+    await pilot.pause()

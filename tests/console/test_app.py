@@ -27,7 +27,7 @@ from console.widgets.status_bar import StatusBar
 from engine.errors import ConfigurationError, StoreError
 from tests.console import recorded_fleet
 from tests.console.fleet_session import until
-from tests.console.recorded import REQUEST, RecordedSession, console_on
+from tests.console.recorded import REQUEST, RecordedSession, command, console_on
 
 
 def said(app: Any) -> str:
@@ -208,7 +208,7 @@ async def test_ctrl_t_takes_the_next_theme() -> None:
 async def test_a_wrong_command_is_answered_and_stays_to_be_mended() -> None:
     async with console_on(RecordedSession()).run_test() as pilot:
         await in_plan(pilot)
-        await pilot.press("colon", *"theme lite", "enter")
+        await command(pilot, "theme lite")
         assert "did you mean light?" in str(pilot.app.screen.query_one("#command-note", Static).visual)
         await pilot.press("escape")
         assert pilot.app.current_mode == "plan"
@@ -223,10 +223,10 @@ async def test_a_protected_profile_is_read_only_until_it_is_armed_and_again_afte
     async with console_on(session).run_test() as pilot:
         await in_plan(pilot)
         assert "READ-ONLY" in pilot.app.screen.query_one(StatusBar).text
-        await pilot.press("colon", *"write 15m", "enter")
+        await command(pilot, "write 15m")
         assert session.armed
         assert "WRITE 15 m" in pilot.app.screen.query_one(StatusBar).text
-        await pilot.press("colon", *"write off", "enter")
+        await command(pilot, "write off")
         assert not session.armed
         assert "READ-ONLY" in pilot.app.screen.query_one(StatusBar).text
 
@@ -235,7 +235,7 @@ async def test_what_was_started_read_only_cannot_be_armed() -> None:
     session = RecordedSession()
     async with console_on(session, read_only=True).run_test() as pilot:
         await in_plan(pilot)
-        await pilot.press("colon", *"write 15m", "enter")
+        await command(pilot, "write 15m")
         assert not session.armed
         assert "cannot be armed" in said(pilot.app)
 
