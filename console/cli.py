@@ -12,7 +12,7 @@ import click
 
 from engine import __version__
 from engine.cli import run_command
-from engine.errors import UsageError
+from engine.errors import ExitCode, UsageError
 
 VERBS = {
     "abort": "console.verbs.fleet:abort_command",
@@ -101,9 +101,21 @@ def command(ctx: click.Context, profile_name: str, read_only: bool) -> Any:
     return run_console(lambda report: open_session(profile_name, report=report), None, read_only=read_only)
 
 
+EXTRAS = {"textual": "console", "rich": "console", "grpc": "console", "google": "console", "numpy": "local"}
+"""Which extra brings a package that may be missing."""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the `tickdeck` command and exit with a documented code."""
-    sys.exit(run_command(command, arguments, program="tickdeck"))
+    try:
+        code = run_command(command, arguments, program="tickdeck")
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        click.echo(f"tickdeck: {error.name} is not installed -> pip install 'tickdeck[{extra}]'", err=True)
+        code = ExitCode.CONFIGURATION
+    sys.exit(code)
 
 
 if __name__ == "__main__":

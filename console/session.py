@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 LOCAL_SHARDS = 4
 """Default fleet of the local profile: what two cores keep busy."""
 
-LOCAL_WORKER_SETTINGS = {"HEARTBEAT_SECONDS": "2", "LOG_FLUSH_SECONDS": "20", "HEAL_SECONDS": "3", "MAX_CONCURRENT": "8"}
+LOCAL_WORKER_SETTINGS = {"HEARTBEAT_SECONDS": "1", "LOG_FLUSH_SECONDS": "20", "HEAL_SECONDS": "3", "MAX_CONCURRENT": "8"}
 """A local run lasts a minute, not hours: its workers speak more often."""
 
 STAND_IN_SHARE = 0.007
@@ -208,7 +208,6 @@ class Session:
         plan: Plan,
         *,
         shards_only: frozenset[int] | None = None,
-        keep: bool = False,
         vms: int = 0,
         report: Callable[[str], None] = lambda _line: None,
     ) -> Launched:
@@ -217,15 +216,12 @@ class Session:
         Args:
             plan: as `plan` made it.
             shards_only: launch only these shards.
-            keep: the VMs stay when their work is done, until their time limit.
             vms: how many; by default one for each shard.
             report: hears of each step.
         """
         from provision.launch import launch, preview
         from provision.resources import list_vms, region_zones, watched_zones
 
-        if keep:
-            raise UsageError("VMs that stay when their work is done are not there yet", hint="leave out --keep")
         shards = sorted(shards_only) if shards_only is not None else None
         self.save(plan)
         self.inventory.remember(plan)

@@ -240,3 +240,19 @@ def test_the_local_cloud_comes_up_is_found_and_goes_down(installed: Installed) -
 def test_the_demo_runs_from_the_wheel(installed: Installed) -> None:
     done = installed.run("tickdeck", "demo", "--headless", "--json", timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_missing_extra_is_named_with_the_line_that_installs_it() -> None:
+    code = (
+        "import sys\n"
+        "class Missing:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] == 'textual': raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        "sys.meta_path.insert(0, Missing())\n"
+        "import console.cli\n"
+        "sys.stdin.isatty = sys.stdout.isatty = lambda: True\n"
+        "console.cli.main([])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 78, done.stderr
+    assert "pip install 'tickdeck[console]'" in done.stderr
