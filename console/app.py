@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual.app import App
 from textual.binding import BindingType
+from textual.driver import Driver
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
@@ -615,7 +616,16 @@ class ConsoleApp(App[object]):
             self.log.error(error)
             self.notify(f"{type(error).__name__}: {one_line(error)}", title=event.worker.name, severity="error", timeout=20)
 
-    # The end
+    # The terminal, and the end
+
+    def get_driver_class(self) -> type[Driver]:
+        """Ours outlives its terminal; systems without one of that kind, and drivers chosen by the environment, keep theirs."""
+        usual = super().get_driver_class()
+        if usual.__name__ != "LinuxDriver":
+            return usual
+        from console.terminal import VanishingTerminal
+
+        return VanishingTerminal
 
     def _heed_signals(self) -> None:
         """A terminal that is gone, or a polite request to stop: leave as `q` does."""

@@ -96,9 +96,14 @@ def command(ctx: click.Context, profile_name: str, read_only: bool) -> Any:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("the console needs a terminal", hint="use a verb; see: tickdeck --help")
     from console.app import run_console
-    from console.session import open_session
 
-    return run_console(lambda report: open_session(profile_name, report=report), None, read_only=read_only)
+    def opener(report: Any) -> Any:
+        # Imported in the thread that opens: the first picture waits for nothing.
+        from console.session import open_session
+
+        return open_session(profile_name, report=report)
+
+    return run_console(opener, None, read_only=read_only)
 
 
 EXTRAS = {"textual": "console", "rich": "console", "grpc": "console", "google": "console", "numpy": "local"}

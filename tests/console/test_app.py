@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -310,18 +311,23 @@ def test_the_first_picture_waits_for_no_cloud_client() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def _in_terminal(*arguments: str) -> tuple[subprocess.Popen[bytes], int]:
-    """The recorded console on a pseudo-terminal, and our end of it."""
+def _in_terminal(*arguments: str, own: bool = True, errors: int | None = None) -> tuple[subprocess.Popen[bytes], int]:
+    """The recorded console on a pseudo-terminal, and our end of it.
+
+    Args:
+        own: It is the controlling terminal: its end is a signal, too.
+        errors: Where standard error goes instead.
+    """
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.console.recorded_console", *arguments],
         stdin=theirs,
         stdout=theirs,
-        stderr=theirs,
+        stderr=theirs if errors is None else errors,
         start_new_session=True,
         env=environment,
-        preexec_fn=_own_terminal,
+        preexec_fn=_own_terminal if own else None,
     )
     os.close(theirs)
     return process, ours
@@ -343,8 +349,9 @@ def _read_until(terminal: int, word: bytes) -> None:
         seen += os.read(terminal, 65_536)
 
 
-def test_a_terminal_that_is_gone_ends_the_console() -> None:
-    process, terminal = _in_terminal()
+@pytest.mark.parametrize("own", [True, False], ids=["with a signal", "without one"])
+def test_a_terminal_that_is_gone_ends_the_console(own: bool) -> None:
+    process, terminal = _in_terminal(own=own)
     try:
         _read_until(terminal, b"Launch")
         os.close(terminal)
@@ -352,6 +359,21 @@ def test_a_terminal_that_is_gone_ends_the_console() -> None:
     finally:
         process.kill()
         process.wait()
+
+
+def test_errors_that_go_to_a_file_do_not_take_the_picture_with_them(tmp_path: Path) -> None:
+    with (tmp_path / "errors").open("wb") as errors:
+        process, terminal = _in_terminal(errors=errors.fileno())
+    try:
+        _read_until(terminal, b"Launch")
+        os.write(terminal, b"q")
+        _read_until(terminal, b"\x1b[?1049l")
+        assert process.wait(30) == 0
+        assert (tmp_path / "errors").read_bytes() == b""
+    finally:
+        process.kill()
+        process.wait()
+        os.close(terminal)
 
 
 def test_q_leaves_the_terminal_as_it_was() -> None:

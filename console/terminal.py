@@ -1,0 +1,80 @@
+"""The terminal the console writes to, as one that may vanish at any moment: an ssh link drops, a window is closed.
+
+Textual's writer is a thread behind a short queue. A write into a terminal that is gone kills that thread, the queue fills, and the
+whole program waits for it for ever, signals included. Here such writes go nowhere, and the console ends as if it had been quit.
+"""
+
+from __future__ import annotations
+
+import select
+import sys
+import threading
+from contextlib import suppress
+from typing import Any, Final, TextIO
+
+from textual.app import App
+from textual.drivers.linux_driver import LinuxDriver
+
+_WATCH_MILLISECONDS: Final = 1000
+
+
+class VanishingFile:
+    """A terminal's output; what cannot be written any more is dropped."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> None:
+        """Write, or drop."""
+        with suppress(OSError, ValueError):
+            self._file.write(text)
+
+    def flush(self) -> None:
+        """Flush, or drop."""
+        with suppress(OSError, ValueError):
+            self._file.flush()
+
+    def fileno(self) -> int:
+        """Of the real file."""
+        return self._file.fileno()
+
+    def isatty(self) -> bool:
+        """Whether it was a terminal."""
+        return self._file.isatty()
+
+
+class VanishingTerminal(LinuxDriver):
+    """Textual's driver for a terminal that may go. Also writes to standard output where the errors go elsewhere (`2> file`)."""
+
+    def __init__(self, app: App[Any], **options: Any) -> None:
+        super().__init__(app, **options)
+        errors, output = sys.__stderr__, sys.__stdout__
+        file = output if errors is None or (output is not None and output.isatty() and not errors.isatty()) else errors
+        assert file is not None, "a driver is only made where there is a terminal"
+        self._file = VanishingFile(file)  # type: ignore[assignment]  # Textual asks it for no more than this
+
+    def start_application_mode(self) -> None:
+        """Take the terminal, and watch that it stays."""
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+        if self.input_tty:
+            threading.Thread(target=self._watch, name="terminal watch", daemon=True).start()
+
+    def _run_input_thread(self) -> None:
+        """Reads keys until the end; a terminal that is gone is the end."""
+        try:
+            self.run_input_thread()
+        except OSError:
+            self._leave()
+
+    def _watch(self) -> None:
+        """A hang-up comes as a signal only from the controlling terminal; from others reads just end, over and over."""
+        poll = select.poll()
+        # Nothing is asked for: a hang-up is told all the same.
+        poll.register(self.fileno, 0)
+        while not self.exit_event.is_set():
+            if any(event & select.POLLHUP for _, event in poll.poll(_WATCH_MILLISECONDS)):
+                self._leave()
+                return
+
+    def _leave(self) -> None:
+        self._app.call_later(self._app.exit, 0)
