@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import secrets
+import sys
 from pathlib import Path
 
 import click
@@ -22,7 +23,7 @@ from engine.errors import EngineError, ExitCode, NotPermitted, UsageError
 from engine.model import Cell, File, Outcome, require_symbol, require_venue
 
 Report = dict[str, object]
-"""JSON-able: what `engine convert --json` prints."""
+"""JSON-able: what `engine convert` prints."""
 
 
 def run(
@@ -157,7 +158,6 @@ def describe(report: Report) -> str:
 @click.option("--symbol", help="Dataset symbol id that every row must have, or a grouped one such as OPTIONS.")
 @click.option("--day", help="UTC day of every local_timestamp: YYYY-MM-DD, yesterday, today, 7d.")
 @click.option("--force", is_flag=True, help="Overwrite DESTINATION.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 @click.pass_context
 def convert_command(
     context: click.Context,
@@ -168,15 +168,14 @@ def convert_command(
     symbol: str | None,
     day: str | None,
     force: bool,
-    as_json: bool,
 ) -> None:
     """Convert SOURCE, a Tardis .csv.gz, into DESTINATION, a Parquet file.
 
+    Prints the outcome as one JSON object; on a terminal, and where something is wrong, also a line for people on stderr.
     Exits with 0 if the file is ok or empty, with 65 if it is quarantined. With --venue, --symbol and --day every row is checked.
     """
     report, code = run(source, destination, data_type, venue, symbol, day, force=force)
-    if as_json:
-        click.echo(json.dumps(report))
-    if not as_json or code:
-        click.echo(describe(report), err=code is not ExitCode.DONE)
+    click.echo(json.dumps(report))
+    if code is not ExitCode.DONE or sys.stderr.isatty():
+        click.echo(describe(report), err=True)
     context.exit(code)

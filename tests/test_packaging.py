@@ -207,7 +207,7 @@ def test_a_file_is_converted(installed: Installed, tmp_path: Path) -> None:
     text = "exchange,symbol,timestamp,local_timestamp,id,side,price,amount\n"
     text += "binance,BTCUSDT,1714521600000000,1714521600000001,1,buy,1.5,2\n"
     source.write_bytes(gzip.compress(text.encode()))
-    done = installed.run("engine", "convert", str(source), str(target), "--data-type", "trades", "--json")
+    done = installed.run("engine", "convert", str(source), str(target), "--data-type", "trades")
     report = json.loads(done.stdout)
     assert (done.returncode, done.stderr, report["outcome"], report["rows"]) == (0, "", "ok", 1)
     assert target.stat().st_size == report["parquet_bytes"]

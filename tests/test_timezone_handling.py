@@ -214,7 +214,7 @@ def _convert(place: str, source: Path, target: Path, day: date) -> dict[str, Any
     """The report of `engine convert` in that time zone, without what names the place and the duration."""
     checked = ["--venue", "binance", "--symbol", "BTCUSDT", "--day", day.isoformat()]
     done = subprocess.run(
-        [sys.executable, "-m", "engine.cli", "convert", str(source), str(target), "--data-type", "trades", "--json", *checked],
+        [sys.executable, "-m", "engine.cli", "convert", str(source), str(target), "--data-type", "trades", *checked],
         env=os.environ | {"TZ": place},
         cwd=ROOT,
         capture_output=True,
