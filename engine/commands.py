@@ -16,12 +16,12 @@ from datetime import date
 import aiohttp
 import click
 
-from engine.catalogue import Catalogue
+from engine.catalogue import save_catalogue
 from engine.clock import format_bytes, format_seconds, monotonic, utc_now
 from engine.datatypes import require_data_type
 from engine.errors import ConfigurationError, ExitCode, UsageError
 from engine.instance import Instance, metadata_host
-from engine.instruments import fetch_catalogues, write_definitions
+from engine.instruments import fetch_catalogue, fetch_catalogues, write_definitions
 from engine.inventory import Inventory, Means, plan_request
 from engine.logbook import Logbook
 from engine.manifest import Entry
@@ -329,8 +329,8 @@ async def instruments_command(
         places = open_places(settings)
         for venue in venues:
             require_venue(venue)
-            body = await source.exchange(venue)
-            catalogue = _keep(places.state, venue, body)
+            catalogue, body = await fetch_catalogue(source, venue)
+            save_catalogue(places.state, catalogue, body)
             line = f"{venue}: {len(catalogue.listings)} symbols, published until {catalogue.published_until:%Y-%m-%d %H:%M} UTC"
             if start is not None:
                 days = DayRange(start, end or start)
@@ -338,11 +338,3 @@ async def instruments_command(
                 line += f"; definitions of {days}: {written} written, {before} there before"
             click.echo(line)
     return ExitCode.DONE
-
-
-def _keep(state: Store, venue: str, body: bytes) -> Catalogue:
-    from engine.catalogue import parse_catalogue, save_catalogue
-
-    catalogue = parse_catalogue(venue, body, fetched=utc_now())
-    save_catalogue(state, catalogue, body)
-    return catalogue

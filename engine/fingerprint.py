@@ -9,8 +9,6 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 
-from engine.errors import UsageError
-
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
@@ -27,15 +25,3 @@ class Fingerprint:
             return f"{self.length}:" + ",".join(f"{crc:08x}.{size:x}" for crc, size in self.members)
         folded = b"".join(crc.to_bytes(4, "little") + size.to_bytes(4, "little") for crc, size in self.members)
         return f"{self.length}:n{len(self.members)}.{zlib.crc32(folded):08x}.{sum(size for _, size in self.members):x}"
-
-
-def length_of(text: str) -> int:
-    """The compressed length out of a printed fingerprint.
-
-    Raises:
-        UsageError: if `text` is none.
-    """
-    head, _, _ = text.partition(":")
-    if not head.isdigit():
-        raise UsageError(f"{text!r} is not a source fingerprint")
-    return int(head)

@@ -169,10 +169,6 @@ class Store:
                 raise GenerationMismatch(f"gs://{self.bucket}/{name} was written by somebody else") from error
         return True
 
-    def require(self) -> None:
-        """Raise unless the bucket exists and can be listed."""
-        next(self.list("", end="\x01"), None)
-
     def _require_bucket(self, error: Exception) -> None:
         if "bucket" in str(error).lower() and "does not exist" in str(error).lower():
             raise error
@@ -247,11 +243,6 @@ def create_bucket(store: Store) -> bool:
         except Conflict:
             return False
     return True
-
-
-def open_store(bucket: str, *, project: str, endpoint: str = "") -> Store:
-    """A bucket with a client of its own; see `open_client`."""
-    return Store(open_client(project=project, endpoint=endpoint), bucket)
 
 
 def require_loopback(endpoint: str) -> str:
