@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -11,76 +10,36 @@ from typing import Any
 import click
 
 from engine import __version__
-from engine.cli import run_command
+from engine.cli import Verb, VerbGroup, run_command
 from engine.errors import ExitCode, UsageError
 
 VERBS = {
-    "abort": "console.verbs.fleet:abort_command",
-    "audit": "console.verbs.audit:audit_command",
-    "check": "console.verbs.check:check_command",
-    "cleanup": "console.verbs.fleet:cleanup_command",
-    "config": "console.verbs.config:config_command",
-    "demo": "console.verbs.demo:demo_command",
-    "deploy": "console.verbs.deploy:deploy_command",
-    "drain": "console.verbs.fleet:drain_command",
-    "fleet": "console.verbs.fleet:fleet_command",
-    "local": "console.verbs.local:local_command",
-    "logs": "console.verbs.logs:logs_command",
-    "plan": "console.verbs.plan:plan_command",
-    "reconcile": "console.verbs.fleet:reconcile_command",
-    "repair": "console.verbs.repair:repair_command",
-}
-"""Where each verb lives. Loaded when it is called: `--help` and `plan` must not wait for a cloud client."""
-
-NOT_YET = {
-    "adopt-resources": "label what the old scripts left behind, so that cleanup sees it",
-    "catalogue": "what changed between two catalogues",
-    "costs": "estimates against what was spent",
-    "doctor": "credentials, quotas, permissions, before they cost money",
-    "iam": "the permissions each part needs",
-    "images": "build, push and list engine images",
-    "run": "another job on a VM that was kept",
-    "waive": "say, with a reason, that the source will never have a file",
+    "abort": Verb("Delete all VMs of a run, in any state.", "console.verbs.fleet:abort_command"),
+    "adopt-resources": Verb("Label what the old scripts left behind, so that cleanup sees it.", ""),
+    "audit": Verb("Who changed what, when, and what came of it.", "console.verbs.audit:audit_command"),
+    "catalogue": Verb("What venues offer, and what changed between two catalogues.", "console.verbs.catalogue:catalogue_command"),
+    "check": Verb("Is the data there? Coverage of a range.", "console.verbs.check:check_command"),
+    "cleanup": Verb("Delete what is provably garbage.", "console.verbs.fleet:cleanup_command"),
+    "config": Verb("Settings and profiles: every value and where it came from.", "console.verbs.config:config_command"),
+    "costs": Verb("Estimates against what was spent.", ""),
+    "demo": Verb("The whole product on this machine.", "console.verbs.demo:demo_command"),
+    "deploy": Verb("Launch a fleet for a request or a saved plan.", "console.verbs.deploy:deploy_command"),
+    "doctor": Verb("Credentials, quotas, permissions, before they cost money.", ""),
+    "drain": Verb("No new work for a run; what is in flight finishes.", "console.verbs.fleet:drain_command"),
+    "fleet": Verb("The VMs of a run, worst first.", "console.verbs.fleet:fleet_command"),
+    "iam": Verb("The permissions each part needs.", ""),
+    "images": Verb("Build, push and list engine images.", ""),
+    "local": Verb("The local cloud: up, down, status, chaos.", "console.verbs.local:local_command"),
+    "logs": Verb("Logs of VMs by name or pattern.", "console.verbs.logs:logs_command"),
+    "plan": Verb("What a request would do. Starts nothing.", "console.verbs.plan:plan_command"),
+    "reconcile": Verb("Replace lost VMs of a run.", "console.verbs.fleet:reconcile_command"),
+    "repair": Verb("Plan and launch what is missing in a range.", "console.verbs.repair:repair_command"),
+    "run": Verb("Another job on a VM that was kept.", ""),
+    "waive": Verb("Say, with a reason, that the source will never have a file.", "console.verbs.waive:waive_command"),
 }
 
 
-class Verbs(click.Group):
-    """A group that imports a verb's module when it is needed."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """All verbs, also those of later versions."""
-        return sorted([*VERBS, *NOT_YET])
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
-        """One verb."""
-        if name in VERBS:
-            module, _, attribute = VERBS[name].partition(":")
-            command = getattr(importlib.import_module(module), attribute)
-            assert isinstance(command, click.Command)
-            return command
-        return _later(name, NOT_YET[name]) if name in NOT_YET else None
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, but an unknown verb names the nearest."""
-        import difflib
-
-        name = args[0]
-        if not name.startswith("-") and name not in VERBS and name not in NOT_YET:
-            near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
-            raise UsageError(f"there is no verb {name!r}", hint=f"did you mean {near[0]}?" if near else "see: tickdeck --help")
-        return super().resolve_command(ctx, args)
-
-
-def _later(name: str, what: str) -> click.Command:
-    @click.command(name, help=f"Not yet: {what}.", context_settings={"ignore_unknown_options": True})
-    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-    def later(arguments: tuple[str, ...]) -> int:  # noqa: ARG001
-        raise UsageError(f"tickdeck {name} is not there yet ({what})", hint="see CHANGELOG.md for what this version has")
-
-    return later
-
-
-@click.group(cls=Verbs, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=VerbGroup, verbs=VERBS, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--profile", "profile_name", envvar="TICKDECK_PROFILE", default="", help="Profile [the active one].")
 @click.option("--read-only", is_flag=True, help="Look, change nothing.")
 @click.version_option(__version__, prog_name="tickdeck")

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Literal
 
 import msgspec
 
@@ -24,6 +25,10 @@ METADATA_VALUE_LIMIT = 3_500
 
 MANY = "*"
 """Stands for a list of ids that does not fit into metadata: open the body."""
+
+
+Origin = Literal["committed", "adopted", "waived"]
+"""What a manifest records: files that a worker committed, objects found in the bucket from before Tickdeck, or what a person said."""
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -42,6 +47,8 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     crc32c: str = ""
     """Of the data object, base64 as the bucket reports it."""
     fingerprint: str = ""
+    object: str = ""
+    """Name of the data object where it is not the one that `engine.paths.data_object` builds (adopted files)."""
     first_us: int | None = None
     """Smallest `local_timestamp`, microseconds since the epoch, UTC."""
     last_us: int | None = None
@@ -73,6 +80,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     open: bool
     """True if the attempt stopped before every file of the cell in this shard had an outcome."""
     engine_version: str
+    origin: Origin = "committed"
     catalogue: str
     """The catalogue object that said what to expect, or "" where symbols were given by hand."""
     entries: tuple[Entry, ...]
@@ -101,6 +109,7 @@ class Summary:
     empty_symbols: tuple[str, ...] | None
     """None if they did not fit: open the body."""
     catalogue: str
+    origin: Origin = "committed"
 
 
 def metadata_of(manifest: Manifest) -> dict[str, str]:
@@ -118,6 +127,7 @@ def metadata_of(manifest: Manifest) -> dict[str, str]:
         "minutes": str(min(minutes, default=0)),
         "empty": empty if len(empty.encode()) <= METADATA_VALUE_LIMIT else MANY,
         "catalogue": manifest.catalogue,
+        "origin": manifest.origin,
     }
 
 
@@ -146,6 +156,7 @@ def summarize(info: ObjectInfo) -> Summary:
         covered_minutes=int(meta.get("minutes", 0)),
         empty_symbols=None if empty == MANY else tuple(filter(None, empty.split(","))),
         catalogue=meta.get("catalogue", ""),
+        origin=msgspec.convert(meta.get("origin", "committed"), Origin),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from typing import NoReturn
 from urllib.parse import quote, unquote
 
@@ -24,6 +24,8 @@ PLANS = "plans/"
 RUNS = "runs/"
 AUDIT = "audit/"
 QUARANTINE = "quarantine/"
+VERIFICATIONS = "verifications/by_date/"
+RAW_FEED = "raw_feed/by_date/"
 
 _DAY = r"day-(?P<day>\d{4}-\d{2}-\d{2})"
 _TYPE = r"data_type-(?P<data_type>[A-Za-z0-9_]+)"
@@ -31,6 +33,7 @@ _VENUE = r"venue-(?P<venue>[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)"
 _SYMBOL = r"(?P<symbol>[^/]+)"
 _RUN = r"(?P<run>[a-z][a-z0-9]*)"
 _NAME = r"[a-z](?:[-a-z0-9]*[a-z0-9])?"
+_COLLECTION = r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?"
 _STAMP = r"(?P<stamp>\d{8}T\d{6}\.\d{6}Z)"
 
 
@@ -112,6 +115,69 @@ def parse_instruments_object(name: str) -> tuple[date, str]:
     """Inverse of `instruments_object`: (day, venue)."""
     found = _match(rf"{INSTRUMENTS}{_DAY}/{_VENUE}/instruments\.parquet", name)
     return _day(found), found["venue"]
+
+
+def raw_feed_prefix(day: date, venue: str, collection: str = "") -> str:
+    """The folder of a venue's raw messages of one UTC day. `collection` keeps sets of channels apart; "" is the usual one."""
+    prefix = f"{RAW_FEED}day-{day.isoformat()}/venue-{require_venue(venue)}/"
+    return f"{prefix}set-{_require_collection(collection)}/" if collection else prefix
+
+
+def raw_feed_object(hour: datetime, venue: str, collection: str = "") -> str:
+    """Raw messages that arrived in one UTC hour, as the source sent them: lines of JSON, gzip.
+
+    Raises:
+        UsageError: if `hour` has no zone, is not the start of an hour, or a name is none.
+    """
+    hour = require_aware(hour)
+    if (hour.minute, hour.second, hour.microsecond) != (0, 0, 0):
+        raise UsageError(f"{hour.isoformat()} is not the start of an hour")
+    return f"{raw_feed_prefix(hour.date(), venue, collection)}{hour.hour:02d}.ndjson.gz"
+
+
+def parse_raw_feed_object(name: str) -> tuple[datetime, str, str]:
+    """Inverse of `raw_feed_object`: (start of the hour, venue, collection)."""
+    found = _match(rf"{RAW_FEED}{_DAY}/{_VENUE}/(?:set-(?P<collection>{_COLLECTION})/)?(?P<hour>[01]\d|2[0-3])\.ndjson\.gz", name)
+    return datetime.combine(_day(found), time(int(found["hour"])), tzinfo=UTC), found["venue"], found["collection"] or ""
+
+
+def _require_collection(collection: str) -> str:
+    if not re.fullmatch(_COLLECTION, collection, re.ASCII):
+        raise UsageError(f"{collection!r} is no name of a set", hint="lower case letters, digits and single dashes, 40 at most")
+    return collection
+
+
+# What the system before Tickdeck left in the data bucket
+
+
+@dataclass(frozen=True, slots=True)
+class OldDataName:
+    """A data object of the old system: named by an instrument key instead of venue and dataset symbol."""
+
+    day: date
+    data_type: str
+    instrument_key: str
+    """`VENUE:TYPE:SYMBOL`, e.g. "BINANCE:SPOT_PAIR:BTC-USDT", verbatim."""
+
+
+def old_data_object(name: OldDataName) -> str:
+    """Where the old system put a file."""
+    return f"{RAW}day-{name.day.isoformat()}/data_type-{name.data_type}/{name.instrument_key}.parquet"
+
+
+def parse_old_data_object(name: str) -> OldDataName:
+    """Inverse of `old_data_object`.
+
+    Raises:
+        UsageError: if `name` is not of that form; objects of ours are not.
+    """
+    found = _match(rf"{RAW}{_DAY}/{_TYPE}/(?P<key>[^/:]+:[^/:]+:[^/]+)\.parquet", name)
+    return OldDataName(_day(found), found["data_type"], found["key"])
+
+
+def day_prefix(day: date) -> str:
+    """The folder of all data objects of one day, of either layout."""
+    return f"{RAW}day-{day.isoformat()}/"
 
 
 # State bucket
@@ -226,6 +292,17 @@ def parse_log_object(name: str) -> tuple[str, str, int, int]:
     return found["run"], found["vm"], int(found["attempt"]), int(found["number"])
 
 
+def allowance_object(run: str, shard: int) -> str:
+    """How many bytes a shard has taken of its share of each UTC day's cap: compare-and-swap by generation."""
+    return f"{RUNS}{run}/allowance/{shard}.json"
+
+
+def parse_allowance_object(name: str) -> tuple[str, int]:
+    """Inverse of `allowance_object`: (run, shard)."""
+    found = _match(rf"{RUNS}{_RUN}/allowance/(?P<shard>0|[1-9]\d*)\.json", name)
+    return found["run"], int(found["shard"])
+
+
 def drain_object(run: str) -> str:
     """Its presence tells the workers of a run to take no new work."""
     return f"{RUNS}{run}/drain.json"
@@ -267,6 +344,21 @@ def parse_manifest_object(name: str) -> ManifestName:
         name,
     )
     return ManifestName(_cell(found), found["run"], int(found["shard"]), int(found["attempt"]), int(found["sequence"] or 0))
+
+
+def verification_object(cell: Cell) -> str:
+    """When a cell's objects were last compared with its manifests, and what was wrong with them. Overwritten each time."""
+    return f"{VERIFICATIONS}day-{cell.day.isoformat()}/data_type-{cell.data_type}/venue-{require_venue(cell.venue)}.json"
+
+
+def parse_verification_object(name: str) -> Cell:
+    """Inverse of `verification_object`."""
+    return _cell(_match(rf"{VERIFICATIONS}{_DAY}/{_TYPE}/{_VENUE}\.json", name))
+
+
+def verification_range(days: DayRange) -> tuple[str, str]:
+    """The first name, inclusive, and the last, exclusive, of a listing that holds all verifications of these days."""
+    return f"{VERIFICATIONS}day-{days.start.isoformat()}/", f"{VERIFICATIONS}day-{days.end.isoformat()}0"
 
 
 def audit_object(moment: datetime, identifier: str) -> str:

@@ -28,6 +28,7 @@ from engine.commit import commit, list_committed, quarantine
 from engine.convert import Conversion, ConvertSettings, Reason, convert
 from engine.datatypes import require_data_type
 from engine.errors import CommitConflict, EngineError, NotPermitted, StoreError
+from engine.fault_points import FaultPoint, reach
 from engine.logbook import Logbook
 from engine.manifest import Entry, Manifest, read_cell, write_manifest
 from engine.model import Cell, File, Outcome
@@ -272,6 +273,7 @@ class Pipeline:
                 cell = _CellWork(item)
                 cells.append(cell)
                 known = await self._known(item.cell)
+                reach(FaultPoint.CELL_LISTED)
                 for file, size in zip(item.files(), item.bytes, strict=True):
                     done = known.get(file.symbol)
                     if done is not None:
@@ -336,9 +338,11 @@ class Pipeline:
                 catalogue=catalogue.object_name if catalogue else "",
                 entries=tuple(cell.entries[symbol] for symbol in sorted(cell.entries)),
             )
+            reach(FaultPoint.MANIFEST_STARTED)
             cell.writing = asyncio.create_task(self._in_thread(self._uploads, write_manifest, self._state, manifest))
         await asyncio.shield(cell.writing)
         cell.closed = True
+        reach(FaultPoint.MANIFEST_WRITTEN)
 
     async def _carry(self, file: File, size: int, cell: _CellWork, attempt: Attempt, counts: Counter[Outcome]) -> None:
         """One file through all stages. Errors of the file become its outcome; errors of the worker are raised."""
@@ -372,6 +376,7 @@ class Pipeline:
         self._on_outcome(file, entry)
         if resumed:
             return
+        reach(FaultPoint.OUTCOME_RECORDED)
         severity = {Outcome.OK: "INFO", Outcome.EMPTY: "INFO", Outcome.NOT_READY: "INFO", Outcome.NOT_FOUND: "WARNING"}
         what = f": {entry.detail}" if entry.detail else f": {entry.rows} rows, {format_bytes(entry.source_bytes)}"
         self._logbook.event(
@@ -414,10 +419,12 @@ class Pipeline:
                         status=fetched.status,
                         requests=requests,
                     )
+                reach(FaultPoint.BODY_RECEIVED)
                 cell.landing.add(_current())
                 with tempfile.TemporaryDirectory(prefix="tickdeck-", dir=self._folder) as folder:
                     sink = Path(folder, "file.parquet") if fetched.length > self._limits.spool_memory_bytes else None
                     conversion = await self._convert(file, spool, sink)
+                    reach(FaultPoint.CONVERTED)
                     if conversion.outcome is Outcome.OK:
                         return await self._commit(file, conversion, sink, fetched, requests)
                 if conversion.outcome is Outcome.EMPTY or conversion.reason not in REFETCH_REASONS or last:
@@ -439,6 +446,7 @@ class Pipeline:
     async def _fetch(self, file: File, spool: Spool) -> Fetched:
         async with self._fetch_slots:
             self.progress.fetching += 1
+            reach(FaultPoint.FETCH_STARTED)
             try:
                 name = str(file)
                 self.progress.partial.pop(name, None)
@@ -468,6 +476,7 @@ class Pipeline:
         def work() -> Entry:
             with self.progress.stage("waiting_to_commit", "committing"):
                 committed = commit(self._data, file, conversion, data)
+                reach(FaultPoint.OBJECT_CREATED)
             return Entry(
                 symbol=file.symbol,
                 outcome=Outcome.OK,
@@ -510,6 +519,7 @@ class Pipeline:
                     detail=conversion.detail,
                 ),
             )
+            reach(FaultPoint.QUARANTINE_WRITTEN)
         return Entry(
             symbol=file.symbol,
             outcome=outcome,

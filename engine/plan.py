@@ -8,13 +8,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from datetime import date
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from engine.documents import JSON, Moment, decode, encode, encode_compact
 from engine.errors import AlreadyExists, ConfigurationError, UsageError
-from engine.model import Cell, File
+from engine.model import Cell, File, Outcome
 from engine.paths import plan_object
 from engine.store import Store
 
@@ -44,6 +44,12 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     provisioning_model: str = "SPOT"
     refetch: bool = False
     """Plan also what manifests already hold."""
+    retry_outcomes: tuple[Outcome, ...] = ()
+    """Of files that have an outcome already: plan only these again. Empty: every one that is not ok, empty or waived."""
+    refetch_adopted: bool = False
+    """Plan also files that were adopted from the system before Tickdeck."""
+    daily_bytes: int = 0
+    """At most so many source bytes a UTC day, over all shards; 0: no cap."""
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +84,8 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     seconds: float
     """Estimated time on its VM, boot not included."""
+    daily_bytes: int = 0
+    """Its share of each UTC day's cap on source bytes; 0: no cap. Whoever works on the shard has the share."""
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,9 +170,25 @@ def seal(plan: Plan) -> Plan:
     """Name the plan by its content: 12 hex digits of the SHA-256 of its canonical JSON without `id` and `created`."""
     # As it will be read back: a whole number in a field of floats must not change the hash.
     plan = msgspec.convert(msgspec.to_builtins(plan), Plan)
-    content = msgspec.to_builtins(plan)
-    del content["id"], content["created"]
+    content = _without_defaults(plan)
+    for field in ("id", "created"):
+        content.pop(field, None)
     return msgspec.structs.replace(plan, id=hashlib.sha256(encode_compact(content)).hexdigest()[:12])
+
+
+def _without_defaults(document: msgspec.Struct) -> dict[str, Any]:
+    """What a struct says beyond its defaults: a field that a later version adds does not rename the plans of earlier ones."""
+    content: dict[str, Any] = {}
+    for field in msgspec.structs.fields(document):
+        value = getattr(document, field.name)
+        if field.default is not msgspec.NODEFAULT and value == field.default:
+            continue
+        if isinstance(value, msgspec.Struct):
+            value = _without_defaults(value)
+        elif isinstance(value, tuple):
+            value = [_without_defaults(item) if isinstance(item, msgspec.Struct) else item for item in value]
+        content[field.name] = value
+    return content
 
 
 def save_plan(store: Store, plan: Plan) -> str:

@@ -15,8 +15,15 @@ _TIME_DIGITS = 7
 _CHANCE_DIGITS = 2
 
 
-def new_run(now: datetime) -> str:
-    """A run's name: `r`, seven characters for its UTC second, two of chance.
+ADOPTION = "a"
+"""First letter of what `engine adopt` writes its manifests as."""
+
+WAIVER = "w"
+"""First letter of what `tickdeck waive` writes its manifests as."""
+
+
+def new_run(now: datetime, letter: str = "r") -> str:
+    """A run's name: `r` (or the letter of something else that writes manifests), seven characters for its UTC second, two of chance.
 
     Raises:
         UsageError: if `now` has no zone.
@@ -26,7 +33,7 @@ def new_run(now: datetime) -> str:
     for _ in range(_TIME_DIGITS):
         seconds, digit = divmod(seconds, len(ALPHABET))
         digits = ALPHABET[digit] + digits
-    return "r" + digits + "".join(secrets.choice(ALPHABET) for _ in range(_CHANCE_DIGITS))
+    return letter + digits + "".join(secrets.choice(ALPHABET) for _ in range(_CHANCE_DIGITS))
 
 
 def run_started(run: str) -> datetime:

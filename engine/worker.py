@@ -23,6 +23,7 @@ from engine.catalogue import Catalogue, load_catalogue_table
 from engine.claims import Held, State, list_claims, release, take
 from engine.clock import Clock, format_seconds, monotonic, utc_now
 from engine.errors import ConfigurationError, EngineError, ExitCode, StoreError
+from engine.fault_points import FaultPoint, reach
 from engine.heartbeat import Heartbeat, list_heartbeats, write_heartbeat
 from engine.launch import find_vm, read_launches
 from engine.logbook import Logbook, LogObjects
@@ -227,6 +228,7 @@ class Worker:
         held = await asyncio.to_thread(take, state, run, shard, vm, now=self._clock(), gone=gone)
         if held is None:
             return False
+        reach(FaultPoint.CLAIM_TAKEN)
         self._shard, self._attempt = shard, held.claim.attempt
         self._state = "working"
         self._logbook.bind(shard=shard, attempt=held.claim.attempt)
@@ -241,7 +243,9 @@ class Worker:
             raise
         counts.update(found)
         finished = sum(found.values()) == work.files
+        reach(FaultPoint.SHARD_FINISHED)
         await self._release(held, "done" if finished else "stopped")
+        reach(FaultPoint.CLAIM_RELEASED)
         self._shards_done += finished
         summary = ", ".join(f"{count} {outcome}" for outcome, count in sorted(found.items()))
         self._logbook.info(
@@ -355,6 +359,7 @@ class Worker:
         self._logbook.info("worker_ended", f"ends with exit code {int(code) if code is not None else '?'}", exit_code=code)
         with contextlib.suppress(EngineError):
             await asyncio.to_thread(self._objects.flush)
+        reach(FaultPoint.LOG_WRITTEN)
         with contextlib.suppress(EngineError):
             heartbeat = self._heartbeat(int(code) if code is not None else int(ExitCode.UNAVAILABLE))
             await asyncio.to_thread(write_heartbeat, self.places.state, heartbeat)

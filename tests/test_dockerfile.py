@@ -163,7 +163,8 @@ def test_the_engine_in_the_image_is_the_installed_one(built: Path) -> None:
 
 
 def test_every_import_of_a_worker_is_there(built: Path) -> None:
-    code = "import engine.commands, engine.cloudlog, google.cloud.storage, google.cloud.logging, pyarrow.parquet, tardis_client"
+    modules = "engine.verbs.work, engine.cloudlog, google.cloud.storage, google.cloud.logging, pyarrow.parquet, tardis_client"
+    code = f"import {modules}"
     done = _inside(built, "python", "-c", code)
     assert done.returncode == 0, done.stderr
 

@@ -96,7 +96,7 @@ def _sources() -> list[Path]:
 
 def test_the_engine_loads_no_screen_and_no_cloud() -> None:
     modules = _modules("engine")
-    assert {"engine.commands", "engine.worker", "engine.pipeline", "engine.cloudlog"} <= set(modules)
+    assert {"engine.verbs.work", "engine.worker", "engine.pipeline", "engine.cloudlog"} <= set(modules)
     assert _loaded_by(["engine", *modules], (*SCREENS, *CLOUD)) == {}
 
 

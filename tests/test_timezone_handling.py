@@ -56,7 +56,7 @@ import dataclasses, io, json, sys, time
 from datetime import UTC, date, datetime, timedelta
 
 from engine import catalogue, conversion, expectation, paths, run
-from engine.cli import Day
+from engine.verbs.options import Day
 from engine.clock import format_time, parse_day, parse_time, utc_now
 from engine.documents import encode
 from engine.heartbeat import Heartbeat, to_metadata

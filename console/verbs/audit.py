@@ -7,8 +7,8 @@ from datetime import date, timedelta
 import click
 
 from console.verbs.options import headless_session, json_option, print_json, print_table, profile_option
-from engine.cli import Day
 from engine.errors import ExitCode
+from engine.verbs.options import Day
 from provision.audit import list_records
 
 

@@ -12,11 +12,11 @@ import click
 import msgspec
 
 from console.session import Session, open_session
-from engine.cli import Day, Words
 from engine.clock import parse_time
 from engine.errors import UsageError
 from engine.model import DayRange
 from engine.plan import STRATEGIES, Request
+from engine.verbs.options import Day, Words
 
 Function = Callable[..., Any]
 

@@ -13,15 +13,15 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from engine.conversion_command import run
 from engine.errors import EngineError, ExitCode, UsageError
+from engine.verbs.convert import run
 from tests.engine.tardis_csv import line, packed, trades, trades_csv
 
 ASKED = ["--data-type", "trades", "--venue", "binance", "--symbol", "BTCUSDT", "--day", "2024-05-01"]
 
 REPORTING = """
 import sys
-from engine.conversion_command import convert_command
+from engine.verbs.convert import convert_command
 from engine.errors import EngineError, one_line
 try:
     convert_command()
@@ -33,7 +33,7 @@ except EngineError as error:
 IN_ONE_PROCESS = f"""
 import sys
 ASKED = {ASKED!r}
-from engine.conversion_command import convert_command
+from engine.verbs.convert import convert_command
 from engine.errors import EngineError
 for name in sys.argv[2:]:
     try:

@@ -14,6 +14,7 @@ from engine.errors import UsageError
 from engine.model import Cell, File, require_symbol, require_venue
 from engine.paths import (
     ManifestName,
+    allowance_object,
     audit_object,
     catalogue_source_object,
     catalogue_table_object,
@@ -29,6 +30,8 @@ from engine.paths import (
     log_prefix,
     manifest_object,
     manifest_prefix,
+    old_data_object,
+    parse_allowance_object,
     parse_audit_object,
     parse_catalogue_table_object,
     parse_claim_object,
@@ -38,11 +41,16 @@ from engine.paths import (
     parse_launch_object,
     parse_log_object,
     parse_manifest_object,
+    parse_old_data_object,
     parse_plan_object,
     parse_quarantine_object,
+    parse_raw_feed_object,
+    parse_verification_object,
     plan_object,
     quarantine_object,
+    raw_feed_object,
     run_prefix,
+    verification_object,
 )
 
 TYPES = ("trades", "book_snapshot_5", "incremental_book_L2", "derivative_ticker", "liquidations", "options_chain", "quotes")
@@ -172,6 +180,19 @@ ROUND_TRIPS: list[tuple[str, Callable[[str], Any], Callable[[Any], str]]] = [
     ("runs/r1/workers/market-data-1.json", parse_heartbeat_object, lambda parsed: heartbeat_object(*parsed)),
     ("runs/r1/logs/market-data-1/2.10.jsonl.gz", parse_log_object, lambda parsed: log_object(*parsed)),
     ("plans/0123456789ab.json", parse_plan_object, plan_object),
+    ("runs/r1/allowance/12.json", parse_allowance_object, lambda parsed: allowance_object(*parsed)),
+    ("verifications/by_date/day-2023-05-23/data_type-trades/venue-binance.json", parse_verification_object, verification_object),
+    ("raw_feed/by_date/day-2023-05-23/venue-binance/07.ndjson.gz", parse_raw_feed_object, lambda parsed: raw_feed_object(*parsed)),
+    (
+        "raw_feed/by_date/day-2023-05-23/venue-binance/set-books/23.ndjson.gz",
+        parse_raw_feed_object,
+        lambda parsed: raw_feed_object(*parsed),
+    ),
+    (
+        "raw_tick_data/by_date/day-2023-05-23/data_type-trades/BINANCE:SPOT_PAIR:BTC-USDT.parquet",
+        parse_old_data_object,
+        old_data_object,
+    ),
 ]
 
 
@@ -224,3 +245,31 @@ def test_symbols_that_are_none_are_never_built_into_a_name(symbol: str) -> None:
 def test_venues_that_are_none_are_never_built_into_a_name(venue: str) -> None:
     with pytest.raises(UsageError):
         cell_prefix(Cell(date(2024, 5, 1), "trades", venue))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "raw_tick_data/by_date/day-2023-05-23/data_type-trades/venue-binance/BTCUSDT.parquet",
+        "raw_tick_data/by_date/day-2023-05-23/data_type-trades/venue-binance/A%3AB%3AC.parquet",
+        "raw_tick_data/by_date/day-2023-05-23/data_type-trades/BTC-USDT.parquet",
+        "raw_tick_data/by_date/day-2023-02-30/data_type-trades/BINANCE:SPOT_PAIR:BTC-USDT.parquet",
+    ],
+)
+def test_our_objects_are_no_objects_of_the_old_system(name: str) -> None:
+    with pytest.raises(UsageError):
+        parse_old_data_object(name)
+
+
+@pytest.mark.parametrize("collection", ["Books", "-a", "a-", "a/b", "a" * 60, "a b"])
+def test_a_set_of_channels_has_a_plain_name(collection: str) -> None:
+    with pytest.raises(UsageError):
+        raw_feed_object(datetime(2024, 5, 1, 7, tzinfo=UTC), "binance", collection)
+
+
+def test_raw_messages_are_kept_by_whole_utc_hours() -> None:
+    tokyo = timezone(timedelta(hours=9))
+    assert raw_feed_object(datetime(2024, 5, 1, 8, tzinfo=tokyo), "binance").endswith("day-2024-04-30/venue-binance/23.ndjson.gz")
+    for moment in (datetime(2024, 5, 1, 7, 30, tzinfo=UTC), datetime(2024, 5, 1, 7, tzinfo=UTC).replace(tzinfo=None)):
+        with pytest.raises(UsageError):
+            raw_feed_object(moment, "binance")

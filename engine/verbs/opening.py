@@ -1,0 +1,35 @@
+"""What the verbs work on, opened as the settings say: the two buckets and the source."""
+
+from __future__ import annotations
+
+from engine.logbook import Logbook
+from engine.settings import Settings
+from engine.source import Source
+from engine.store import Store, open_client
+from engine.throttle import Throttle
+from engine.worker import Places
+
+
+def open_places(settings: Settings, *, data_bucket: str = "", state_bucket: str = "") -> Places:
+    """The two buckets, over one client."""
+    client = open_client(project=settings.text("project"), endpoint=settings.text("storage_endpoint"))
+    data = data_bucket or settings.text("data_bucket")
+    state = state_bucket or settings.text("state_bucket") or f"{data}-state"
+    return Places(data=Store(client, data), state=Store(client, state))
+
+
+def open_source(settings: Settings, logbook: Logbook, *, throttle: Throttle | None = None) -> Source:
+    """The source as the settings say, its retries in the log."""
+
+    def on_retry(url: str, reason: str) -> None:
+        path = url.split("/v1/", 1)[-1]
+        logbook.warning("source_retry", f"{path}: {reason}, trying again", reason=reason)
+
+    return Source(
+        api_url=settings.text("api_url"),
+        datasets_url=settings.text("datasets_url"),
+        api_key=settings.text("api_key"),
+        connections=settings.whole("max_concurrent"),
+        throttle=throttle,
+        on_retry=on_retry,
+    )

@@ -1,0 +1,131 @@
+"""`engine work`: the shards that a launch record gives to this VM. What a VM runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import click
+
+from engine.errors import ConfigurationError, UsageError
+from engine.instance import Instance, metadata_host
+from engine.logbook import Logbook
+from engine.plan import load_plan
+from engine.settings import Settings, resolve
+from engine.verbs.opening import open_places, open_source
+from engine.verbs.options import bucket_options
+from engine.worker import Identity, Worker, describe, find_identity
+
+
+@click.command("work")
+@click.option("--run", envvar="TICKDECK_RUN", help="The run to work for [from the instance's metadata].")
+@click.option("--vm", envvar="TICKDECK_VM", help="This worker's name [the instance's name].")
+@click.option("--shard", "shards", type=int, multiple=True, help="Work on this shard, whatever the launch record says.")
+@click.option("--plan", help="With --shard: the plan [the run's].")
+@bucket_options
+def work_command(**options: Any) -> int:
+    """Work on the shards that a launch record gives to this VM."""
+    return asyncio.run(work(**options))
+
+
+async def work(
+    *,
+    run: str | None,
+    vm: str | None,
+    shards: tuple[int, ...],
+    plan: str | None,
+    data_bucket: str | None,
+    state_bucket: str | None,
+) -> int:
+    """`engine work`: who am I, what is my plan, do it."""
+    if shards and not plan:
+        raise UsageError("--shard needs --plan", hint="the plan's id is in the launch record and in tickdeck fleet")
+    on_vm = bool(metadata_host()) or not (run and vm)
+    zone = instance_id = ""
+    if on_vm:
+        async with aiohttp.ClientSession() as session:
+            instance = Instance(session)
+            vm = vm or await instance.get("instance/name")
+            zone = (await instance.get("instance/zone") or "").rsplit("/", 1)[-1]
+            instance_id = await instance.get("instance/id") or ""
+            run = run or await instance.attribute("td-run")
+    if not run or not vm:
+        raise ConfigurationError("this worker knows neither its run nor its name", hint="give --run and --vm, or start it on a VM")
+    # A VM of the local cloud shares this machine with all others: it gets a laptop's defaults.
+    has_machine = on_vm and not os.environ.get("STORAGE_EMULATOR_HOST")
+    settings = resolve(flags={"data_bucket": data_bucket, "state_bucket": state_bucket}, on_vm=has_machine)
+    places = open_places(settings)
+    if shards and plan:
+        identity, plan_id = Identity(run, vm, shards), plan
+    else:
+        identity, plan_id = find_identity(places.state, run, vm)
+    document = load_plan(places.state, plan_id)
+    settings = resolve(
+        flags={"data_bucket": data_bucket, "state_bucket": state_bucket},
+        on_vm=has_machine,
+        plan=document.settings,
+    )
+    logbook = Logbook(
+        secrets=(settings.text("api_key"),),
+        context={"run": run, "vm": vm, "shard": identity.shards[0] if identity.shards else -1, "attempt": identity.attempt},
+        minimum=settings.text("log_level"),
+    )
+    async with (
+        _cloud_log(settings, logbook, run=run, vm=vm, shards=identity.shards, zone=zone, instance_id=instance_id),
+        open_source(settings, logbook) as source,
+        _preemption(on_vm) as preempted,
+    ):
+        worker = Worker(identity, document, places, source, settings, logbook)
+        worker.install_signals()
+        preempted.append(worker)
+        report = await worker.run()
+        logbook.info("report", describe(report))
+    return report.exit_code
+
+
+@asynccontextmanager
+async def _cloud_log(
+    settings: Settings, logbook: Logbook, *, run: str, vm: str, shards: tuple[int, ...], zone: str, instance_id: str
+) -> AsyncIterator[None]:
+    """Send the logbook's entries to Cloud Logging too, where the settings say so."""
+    endpoint = settings.text("logging_endpoint")
+    if not endpoint and (settings.text("cloud_logging") != "1" or settings.text("storage_endpoint")):
+        yield
+        return
+    from engine.cloudlog import CloudLogWriter, GceInstance
+
+    writer = CloudLogWriter(
+        endpoint or None,
+        settings.text("project"),
+        labels={"run": run, "vm": vm, "shard": ",".join(map(str, shards))},
+        resource=GceInstance(instance_id, zone) if instance_id else None,
+    )
+    logbook.add_sink(writer)
+    try:
+        yield
+    finally:
+        writer.close()
+
+
+@asynccontextmanager
+async def _preemption(on_vm: bool) -> AsyncIterator[list[Worker]]:
+    """Stop the workers in the list when the machine is being preempted."""
+    workers: list[Worker] = []
+
+    async def watch() -> None:
+        async with aiohttp.ClientSession() as session:
+            await Instance(session).wait_for_preemption()
+        for worker in workers:
+            worker.stop("the machine is being preempted")
+
+    task = asyncio.create_task(watch()) if on_vm else None
+    try:
+        yield workers
+    finally:
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
