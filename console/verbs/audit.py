@@ -6,9 +6,10 @@ from datetime import date, timedelta
 
 import click
 
-from console.verbs.options import headless_session, json_option, print_json, print_table, profile_option
+from console.verbs.options import headless_session, json_option, profile_option
 from engine.errors import ExitCode
 from engine.verbs.options import Day
+from engine.verbs.printing import print_json, print_table
 from provision.audit import list_records
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
-from console.verbs.options import headless_session, json_option, print_json, print_table, profile_option, range_options
+from console.verbs.options import headless_session, json_option, profile_option, range_options
 from engine.coverage import Coverage
 from engine.errors import ExitCode
 from engine.model import CellState, DayRange
+from engine.verbs.printing import print_json, print_table
 
 GLYPHS = {
     CellState.COMPLETE: "█",

@@ -6,8 +6,9 @@ import dataclasses
 
 import click
 
-from console.verbs.options import json_option, print_json, print_table, profile_option
+from console.verbs.options import json_option, profile_option
 from engine.errors import ExitCode
+from engine.verbs.printing import print_json, print_table
 from provision.profile import config_path, resolve_profile
 
 

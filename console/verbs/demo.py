@@ -25,11 +25,11 @@ from console.demo import (
 from console.sentences import not_ready_lines, plan_sentence, plural
 from console.session import Session, open_session
 from console.verbs.check import coverage_document, show_coverage
-from console.verbs.options import print_json
 from engine.clock import format_bytes, format_seconds, monotonic
 from engine.coverage import Coverage
 from engine.errors import ConfigurationError, ExitCode, SourceError
 from engine.model import DayRange
+from engine.verbs.printing import print_json
 from provision.fleet import FleetSnapshot
 from provision.local import cloud as local_cloud
 

@@ -8,18 +8,11 @@ import click
 
 from console.confirming import ask_yes
 from console.sentences import plan_sentence, plural
-from console.verbs.options import (
-    headless_session,
-    json_option,
-    make_request,
-    print_json,
-    profile_option,
-    range_options,
-    request_options,
-)
+from console.verbs.options import headless_session, json_option, make_request, profile_option, range_options, request_options
 from console.verbs.plan import show_plan
 from engine.errors import ExitCode, UsageError
 from engine.plan import Plan
+from engine.verbs.printing import print_json
 
 
 @click.group("deploy")

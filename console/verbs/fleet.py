@@ -12,9 +12,10 @@ import click
 from console.confirming import ask_count, ask_yes
 from console.sentences import money, plural
 from console.session import Session
-from console.verbs.options import headless_session, json_option, print_json, print_table, profile_option
+from console.verbs.options import headless_session, json_option, profile_option
 from engine.clock import format_bytes, format_seconds
 from engine.errors import ExitCode, UsageError
+from engine.verbs.printing import print_json, print_table
 from provision.actions import Proposal, Receipt
 from provision.fleet import FleetSnapshot
 

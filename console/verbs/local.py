@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from console.verbs.options import json_option, print_json, print_table
+from console.verbs.options import json_option
 from engine.errors import ConfigurationError, ExitCode
+from engine.verbs.printing import print_json, print_table
 from provision.local import cloud as local_cloud
 from provision.local.cloud import Cloud
 from provision.local.serving import FAULTS_PATH

@@ -10,9 +10,10 @@ from datetime import timedelta
 import click
 
 from console.session import Session
-from console.verbs.options import headless_session, json_option, print_json, profile_option
+from console.verbs.options import headless_session, json_option, profile_option
 from engine.cloudlog import SEVERITIES
 from engine.errors import ExitCode, UsageError
+from engine.verbs.printing import print_json
 from provision.logs import LogEntry, merge
 
 

@@ -7,20 +7,11 @@ from typing import Any
 import click
 
 from console.sentences import not_ready_lines, plan_sentence
-from console.verbs.options import (
-    command_line,
-    headless_session,
-    json_option,
-    make_request,
-    print_json,
-    print_table,
-    profile_option,
-    range_options,
-    request_options,
-)
+from console.verbs.options import command_line, headless_session, json_option, make_request, profile_option, range_options, request_options
 from engine.clock import format_bytes, format_seconds
 from engine.errors import ExitCode
 from engine.plan import Plan
+from engine.verbs.printing import print_json, print_table
 
 
 @click.command("plan")

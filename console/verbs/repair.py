@@ -7,10 +7,11 @@ from typing import Any
 import click
 
 from console.verbs.deploy import launch_options, launch_plan
-from console.verbs.options import headless_session, json_option, make_request, print_json, profile_option, range_options, request_options
+from console.verbs.options import headless_session, json_option, make_request, profile_option, range_options, request_options
 from console.verbs.plan import show_plan
 from engine.errors import ExitCode
 from engine.model import DayRange
+from engine.verbs.printing import print_json
 
 
 @click.command("repair")

@@ -1,0 +1,23 @@
+"""What verbs print on stdout: documents as JSON, and tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+import click
+import msgspec
+
+
+def print_json(document: object) -> None:
+    """A document as JSON, indented; knows dates, dataclasses and the engine's types."""
+    click.echo(json.dumps(msgspec.to_builtins(document, str_keys=True, enc_hook=str), indent=1))
+
+
+def print_table(head: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()) -> None:
+    """Columns as wide as they need to be; `right` lists columns that are figures."""
+    texts = [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(head[i]), *(len(row[i]) for row in texts)) if texts else len(head[i]) for i in range(len(head))]
+    for row in ([*head], *texts):
+        cells = [cell.rjust(width) if i in right else cell.ljust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))]
+        click.echo("  ".join(cells).rstrip())
