@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from provision.fleet import FleetSnapshot
     from provision.logs import Batch, LogEntry, LogQuery
     from provision.runs import RunReader
+    from provision.waivers import WaiverProposal, WaiverReceipt
 
 LOCAL_SHARDS = 4
 """Default fleet of the local profile: what two cores keep busy."""
@@ -186,6 +187,42 @@ class Session:
             universe=universe,
             universe_folder=user_folder("universes"),
         )
+
+    def propose_waivers(
+        self,
+        days: DayRange,
+        venues: Sequence[str],
+        data_types: Sequence[str],
+        *,
+        reason: str,
+        symbols: tuple[str, ...] = (),
+        universe: str = "",
+        outcomes: tuple[str, ...] = (),
+        everything: bool = False,
+        withdraw: bool = False,
+    ) -> WaiverProposal:
+        """Which files would be waived, or whose waivers withdrawn."""
+        from provision.waivers import propose_waivers
+
+        self.refresh_catalogues(venues)
+        return propose_waivers(
+            self.inventory,
+            days,
+            venues,
+            data_types,
+            reason=reason,
+            symbols=symbols,
+            universe=universe,
+            outcomes=outcomes,
+            everything=everything,
+            withdraw=withdraw,
+        )
+
+    def apply_waivers(self, proposal: WaiverProposal) -> WaiverReceipt:
+        """Write what a proposal says. Whoever calls this has asked the person."""
+        from provision.waivers import apply_waivers
+
+        return apply_waivers(proposal, profile=self.profile, state=self.buckets.state, armed=self.armed, clock=self.clock)
 
     # Fleet
 

@@ -219,6 +219,17 @@ def makespan(shards: Iterable[Shard], speed: Speed) -> float:
     return 0.0 if longest is None else speed.boot_seconds + longest
 
 
+def elapsed_under_cap(shard: Shard, *, now: datetime) -> float:
+    """Seconds of work of a shard that starts now and waits for 00:00 UTC whenever its share of the daily cap is used up."""
+    days = allowance_days(shard.bytes, shard.daily_bytes)
+    if days <= 1:
+        return shard.seconds
+    now = require_aware(now)
+    last_day = day_start(now.date()) + timedelta(days=days - 1)
+    rest = (shard.bytes - (days - 1) * shard.daily_bytes) / shard.bytes
+    return max(shard.seconds, (last_day - now).total_seconds() + shard.seconds * rest)
+
+
 @dataclass(frozen=True, slots=True)
 class Rate:
     """A price per unit, in US dollars, with where it comes from."""

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TypeVar
 
-from engine.clock import format_seconds
+import msgspec
+
+from engine.clock import format_bytes, format_seconds
 from engine.errors import UsageError
 from engine.estimate import Speed, lower_bound, makespan
 from engine.model import Cell
@@ -74,6 +76,56 @@ def pack(works: Iterable[Work], shards: int, strategy: Strategy = "balanced", *,
     else:
         raise UsageError(f"there is no strategy {strategy!r}", hint=f"use {', '.join(STRATEGIES)}")
     return tuple(_shard(index, content, speed) for index, content in enumerate(filter(None, bins)))
+
+
+CAP_USED = 0.99
+"""The share of a daily cap that is given out: the rest is for headers, and for transfers that were broken off."""
+
+SIZE_DOUBT = 1.5
+"""A file may be so many times larger than estimated and still fit into its shard's daily share."""
+
+
+def share_cap(shards: Sequence[Shard], daily_bytes: int) -> tuple[Shard, ...]:
+    """Give each shard its share of each UTC day's cap: room for its largest file, and the rest by what it has to fetch.
+
+    The shares add up to less than the cap, so no worker has to ask another.
+
+    Raises:
+        UsageError: if the cap does not hold the largest file of every shard on one day, naming how many shards it holds.
+    """
+    usable = int(daily_bytes * CAP_USED)
+    least = [_room(shard) for shard in shards]
+    if len(shards) == 1 and _largest(shards[0]) <= usable:
+        least = [min(least[0], usable)]
+    if sum(least) > usable:
+        most = most_shards(shards, daily_bytes)
+        largest = format_bytes(max(map(_largest, shards)))
+        raise UsageError(
+            f"a cap of {format_bytes(daily_bytes)} a day, divided among {len(shards)} shards, does not hold their largest files"
+            f" (up to about {largest})",
+            hint=f"ask for at most {most} shard{'s' if most != 1 else ''}, or a larger cap" if most else "ask for a larger cap",
+        )
+    total = sum(shard.bytes for shard in shards)
+    spare = usable - sum(least)
+    return tuple(
+        msgspec.structs.replace(shard, daily_bytes=room + spare * shard.bytes // max(1, total))
+        for shard, room in zip(shards, least, strict=True)
+    )
+
+
+def most_shards(shards: Sequence[Shard], daily_bytes: int) -> int:
+    """How many shards a daily cap allows for this work, whatever files end up together."""
+    usable = int(daily_bytes * CAP_USED)
+    alone = max(map(_largest, shards), default=0) <= usable
+    return max(usable // max(map(_room, shards), default=1), int(alone))
+
+
+def _largest(shard: Shard) -> int:
+    return max((size for work in shard.work for size in work.bytes), default=0)
+
+
+def _room(shard: Shard) -> int:
+    return int(_largest(shard) * SIZE_DOUBT) + 1
 
 
 def shards_for_deadline(works: Iterable[Work], seconds: float, strategy: Strategy = "balanced", *, speed: Speed, max_shards: int) -> int:

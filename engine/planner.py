@@ -27,13 +27,14 @@ from engine.estimate import (
     allowance_end,
     class_a_operations,
     cost_lines,
+    elapsed_under_cap,
     lower_bound,
     makespan,
 )
 from engine.expectation import Expectations, Scope, expect
 from engine.manifest import Summary
 from engine.model import DONE_OUTCOMES, Cell, DayRange, require_aware
-from engine.packing import pack, shards_for_deadline
+from engine.packing import most_shards, pack, shards_for_deadline, share_cap
 from engine.plan import STRATEGIES, Estimate, NotReady, Plan, Request, Shard, Work, seal
 from engine.tally import OpenCell, open_cells, tally_metadata
 from engine.thinness import few
@@ -82,7 +83,7 @@ def make_plan(
         state_bucket: where plans, runs and manifests are.
         now: the moment of planning.
         live: shards that live workers hold, by cell.
-        allowance_bytes: the account's daily transfer allowance, 0 if it has none.
+        allowance_bytes: the account's daily transfer allowance, 0 if it has none; the cap where the request names none.
         settings: worker settings that the plan fixes, by their environment names.
         universe_folder: a folder of the user's own universes.
 
@@ -103,7 +104,11 @@ def make_plan(
     warnings += _overlaps(works, live)
     shards, limits = _split(request, works, speed, default_shards, max_shards, now)
     warnings += limits
-    estimate = _estimate(works, shards, speed, rates, allowance_bytes)
+    daily_bytes = request.daily_bytes or allowance_bytes
+    if daily_bytes and shards:
+        shards, limits = _share(request, works, shards, daily_bytes, speed)
+        warnings += limits
+    estimate = _estimate(works, shards, speed, rates, daily_bytes, now)
     warnings += _over_allowance(estimate, now)
     if not works:
         warnings.insert(0, _nothing(wanted, already_done))
@@ -236,15 +241,32 @@ def _split(
     return shards, warnings
 
 
-def _estimate(works: Sequence[Work], shards: Sequence[Shard], speed: Speed, rates: Rates, allowance_bytes: int) -> Estimate:
+def _share(
+    request: Request, works: Sequence[Work], shards: tuple[Shard, ...], daily_bytes: int, speed: Speed
+) -> tuple[tuple[Shard, ...], list[str]]:
+    """The shards, each with its share of the daily cap; fewer of them where nobody asked for a number and the cap needs it."""
+    if daily_bytes < 0:
+        raise UsageError(f"a cap of {daily_bytes} bytes a day cannot be", hint="give a size such as 500GB")
+    most = most_shards(shards, daily_bytes)
+    if request.shards or not 0 < most < len(shards):
+        return share_cap(shards, daily_bytes), []
+    fewer = pack(works, most, request.strategy, speed=speed)
+    cap = format_bytes(daily_bytes)
+    return share_cap(fewer, daily_bytes), [
+        f"{len(fewer)} of {len(shards)} shards: a cap of {cap} a day does not hold the largest file of more"
+    ]
+
+
+def _estimate(works: Sequence[Work], shards: Sequence[Shard], speed: Speed, rates: Rates, allowance_bytes: int, now: datetime) -> Estimate:
     files = sum(len(work.symbols) for work in works)
-    vm_hours = sum(speed.boot_seconds + shard.seconds for shard in shards) / 3600
+    seconds = [elapsed_under_cap(shard, now=now) for shard in shards]
+    vm_hours = sum(speed.boot_seconds + elapsed for elapsed in seconds) / 3600
     operations = class_a_operations(files=files, manifests=sum(len(shard.work) for shard in shards), shards=len(shards), vm_hours=vm_hours)
     return Estimate(
         files=files,
         bytes=sum(sum(work.bytes) for work in works),
         cells=len(works),
-        makespan_seconds=makespan(shards, speed),
+        makespan_seconds=speed.boot_seconds + max(seconds) if seconds else 0.0,
         lower_bound_seconds=lower_bound((size for work in works for size in work.bytes), max(1, len(shards)), speed),
         vm_hours=vm_hours,
         costs=cost_lines(rates, vm_hours=vm_hours, class_a=operations),

@@ -9,11 +9,12 @@ from datetime import date, timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from engine.errors import UsageError
 from engine.estimate import MB, Speed, lower_bound, makespan
 from engine.model import File
-from engine.packing import pack, shards_for_deadline
+from engine.packing import most_shards, pack, share_cap, shards_for_deadline
 from engine.plan import STRATEGIES, Shard, Strategy, Work
 
 FIRST = date(2024, 5, 1)
@@ -224,3 +225,30 @@ def test_a_shard_count_below_one_and_an_unknown_strategy_are_refused() -> None:
         pack([], 0, speed=VM)
     with pytest.raises(UsageError, match="no strategy"):
         pack([work(0, "trades", "a", {"BTC": 1})], 1, "by-moon", speed=VM)  # type: ignore[arg-type]
+
+
+# shares of a daily cap
+
+
+@settings(max_examples=200, deadline=None)
+@given(works=WORKS, shards=st.integers(1, 12), cap=st.integers(1, 10**11))
+def test_shares_of_a_cap_never_exceed_it_and_hold_the_largest_file(works: list[Work], shards: int, cap: int) -> None:
+    packed = pack(works, shards, speed=VM)
+    try:
+        shared = share_cap(packed, cap)
+    except UsageError:
+        assert most_shards(packed, cap) < len(packed)
+        return
+    assert sum(shard.daily_bytes for shard in shared) <= cap
+    for shard in shared:
+        assert shard.daily_bytes >= max(size for part in shard.work for size in part.bytes)
+    assert tuple(replace(shard, daily_bytes=0) for shard in shared) == packed
+
+
+@settings(max_examples=100, deadline=None)
+@given(works=WORKS.filter(lambda works: any(part.symbols for part in works)), shards=st.integers(2, 12), cap=st.integers(1, 10**11))
+def test_as_many_shards_as_the_cap_is_said_to_hold_can_share_it(works: list[Work], shards: int, cap: int) -> None:
+    most = most_shards(pack(works, shards, speed=VM), cap)
+    if most:
+        fewer = pack(works, min(most, shards), speed=VM)
+        assert sum(shard.daily_bytes for shard in share_cap(fewer, cap)) <= cap

@@ -255,7 +255,10 @@ def test_a_transfer_above_the_daily_allowance_is_warned_about_with_its_days() ->
     sizes = Sizes([(File(cell(0), BTC), 900 * MB), (File(cell(0), ETH), 900 * MB), (File(cell(0), SOL), 900 * MB)])
     made = plan(request(0, 0), sizes=sizes, allowance_bytes=1000 * MB)
     assert made.estimate.allowance_bytes == 1000 * MB
-    assert made.warnings == ("2.7 GB against an allowance of 1.0 GB a UTC day: 3 days, not finished before 2024-08-03T00:00Z",)
+    assert made.warnings == (
+        "1 of 3 shards: a cap of 1.0 GB a day does not hold the largest file of more",
+        "2.7 GB against an allowance of 1.0 GB a UTC day: 3 days, not finished before 2024-08-03T00:00Z",
+    )
     assert plan(request(0, 0), sizes=sizes, allowance_bytes=5000 * MB).warnings == ()
 
 
