@@ -27,13 +27,15 @@ _BACK = re.compile(r"(\d{1,4})d")
 def parse_day(text: str, *, today: date) -> date:
     """Read a day: `2024-05-01`, `today`, `yesterday`, or `7d` for seven days before today (UTC).
 
+    `latest` is the newest day that is over, yesterday: the one that a daily job waits for.
+
     Raises:
         UsageError: naming the text, with the forms that work.
     """
     word = text.strip().lower()
     if word == "today":
         return today
-    if word == "yesterday":
+    if word in ("yesterday", "latest"):
         return today - timedelta(days=1)
     if match := _BACK.fullmatch(word):
         return today - timedelta(days=int(match[1]))
@@ -44,7 +46,7 @@ def parse_day(text: str, *, today: date) -> date:
 
 
 def _refuse(text: str) -> date:
-    raise UsageError(f"{text!r} is not a day", hint="use YYYY-MM-DD, today, yesterday or 7d")
+    raise UsageError(f"{text!r} is not a day", hint="use YYYY-MM-DD, today, yesterday, latest or 7d")
 
 
 def format_time(moment: datetime) -> str:
@@ -70,6 +72,22 @@ def parse_time(text: str) -> datetime:
     if moment.tzinfo is None:
         raise UsageError(f"{text!r} has no time zone", hint="end it with Z")
     return moment.astimezone(UTC)
+
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)B?")
+_POWERS = {"": 0, "k": 1, "M": 2, "G": 3, "T": 4}
+
+
+def parse_bytes(text: str) -> int:
+    """A size as people write it: `500GB`, `1.5 TB`, `64MiB`, `1000000`.
+
+    Raises:
+        UsageError: naming the text.
+    """
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise UsageError(f"{text!r} is not a size", hint="use 500GB, 64MiB or a number of bytes")
+    return int(float(found[1]) * (1024 if found[3] else 1000) ** _POWERS[found[2].replace("K", "k")])
 
 
 def format_seconds(seconds: float) -> str:

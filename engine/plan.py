@@ -50,6 +50,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """Plan also files that were adopted from the system before Tickdeck."""
     daily_bytes: int = 0
     """At most so many source bytes a UTC day, over all shards; 0: no cap."""
+    max_failures: str = ""
+    """A worker stops when more of its files end bad: a number such as `25` or a share such as `5%`; empty: never."""
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from engine.clock import parse_time
 from engine.errors import UsageError
 from engine.model import DayRange
 from engine.plan import STRATEGIES, Request
-from engine.verbs.options import Day, Words
+from engine.verbs.options import Day, Words, read_retries, retry_options
 
 Function = Callable[..., Any]
 
@@ -46,7 +46,6 @@ def range_options(function: Function) -> Function:
 def request_options(function: Function) -> Function:
     """What decides how a request is split and carried out."""
     for option in (
-        click.option("--refetch-empty", "refetch", is_flag=True, help="Ask again for files that were empty."),
         click.option("--on-demand", is_flag=True, help="VMs that cannot be preempted [spot]."),
         click.option("--machine-type", default="", help="Machine type [the profile's]."),
         click.option("--deadline", help="Finish by this time (2024-05-02T06:00Z): then the VM count is the answer."),
@@ -54,7 +53,7 @@ def request_options(function: Function) -> Function:
         click.option("--strategy", type=click.Choice(STRATEGIES), default="balanced", show_default=True, help="How work is split."),
     ):
         function = option(function)
-    return function
+    return retry_options(function)
 
 
 def make_request(
@@ -70,8 +69,8 @@ def make_request(
     deadline: str | None = None,
     machine_type: str = "",
     on_demand: bool = False,
-    refetch: bool = False,
     mode: str = "download",
+    **retries: Any,
 ) -> Request:
     """A request out of options.
 
@@ -95,7 +94,7 @@ def make_request(
         deadline=moment,
         machine_type=machine_type,
         provisioning_model="STANDARD" if on_demand else "SPOT",
-        refetch=refetch,
+        **(read_retries(**retries) if retries else {}),
     )
 
 
@@ -119,6 +118,14 @@ def command_line(request: Request, verb: str = "deploy download") -> str:
         words.append("--on-demand")
     if request.refetch:
         words.append("--refetch-empty")
+    if request.refetch_adopted:
+        words.append("--refetch-adopted")
+    if request.retry_outcomes:
+        words.append(f"--retry-outcomes {','.join(request.retry_outcomes)}")
+    if request.daily_bytes:
+        words.append(f"--daily-bytes {request.daily_bytes}")
+    if request.max_failures:
+        words.append(f"--max-failures {request.max_failures}")
     return " ".join(words)
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from datetime import date
 from typing import Any
 
 import click
 
-from engine.clock import parse_day, utc_now
+from engine.clock import parse_bytes, parse_day, utc_now
 from engine.errors import UsageError, one_line
+from engine.failure_budget import FAIL_FAST, parse_budget
+from engine.model import Outcome
 
 
 class Day(click.ParamType[date]):
@@ -27,6 +30,21 @@ class Day(click.ParamType[date]):
             self.fail(one_line(error), param, ctx)
 
 
+class Bytes(click.ParamType[int]):
+    """A size: `500GB`, `64MiB`."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read the text, or fail with the forms that work."""
+        if isinstance(value, int):
+            return value
+        try:
+            return parse_bytes(str(value))
+        except UsageError as error:
+            self.fail(one_line(error), param, ctx)
+
+
 class Words(click.ParamType[tuple[str, ...]]):
     """Comma-separated words."""
 
@@ -40,6 +58,59 @@ class Words(click.ParamType[tuple[str, ...]]):
         if not words:
             self.fail("is empty", param, ctx)
         return words
+
+
+def retry_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What is asked for again, how much a day, and when to give up; one set of options for both command lines."""
+    for option in (
+        click.option("--fail-fast", is_flag=True, help="Stop at the first file that ends bad."),
+        click.option("--max-failures", envvar="MAX_FAILURES", default="", help="Stop with more bad files: 25, or 5% of a worker's."),
+        click.option("--daily-bytes", envvar="DAILY_BYTES", type=Bytes(), default=0, help="Source bytes a UTC day: 500GB."),
+        click.option("--refetch-adopted", is_flag=True, help="Fetch also what was adopted from the system before."),
+        click.option("--refetch-empty", "refetch", is_flag=True, help="Ask again for files that were empty."),
+        click.option("--retry-outcomes", type=Words(), help="Of files tried before, only these again: failed,not_ready,..."),
+    ):
+        function = option(function)
+    return function
+
+
+def read_retries(
+    *,
+    retry_outcomes: tuple[str, ...] | None,
+    refetch: bool,
+    refetch_adopted: bool,
+    daily_bytes: int,
+    max_failures: str,
+    fail_fast: bool,
+) -> dict[str, Any]:
+    """What `retry_options` gave, as the fields of a request.
+
+    Raises:
+        UsageError: for an outcome that nobody knows, or a budget that cannot be read.
+    """
+    if fail_fast and max_failures:
+        raise UsageError("--fail-fast and --max-failures exclude each other", hint="--fail-fast is --max-failures 0")
+    parse_budget(max_failures)
+    return {
+        "retry_outcomes": tuple(map(require_outcome, retry_outcomes or ())),
+        "refetch": refetch,
+        "refetch_adopted": refetch_adopted,
+        "daily_bytes": daily_bytes,
+        "max_failures": FAIL_FAST if fail_fast else max_failures,
+    }
+
+
+def require_outcome(name: str) -> Outcome:
+    """The outcome of that name.
+
+    Raises:
+        UsageError: naming the nearest known one.
+    """
+    known = [str(outcome) for outcome in Outcome]
+    if name not in known:
+        near = difflib.get_close_matches(name.replace("-", "_").lower(), known, n=1)
+        raise UsageError(f"{name!r} is no outcome", hint=f"did you mean {near[0]}?" if near else f"outcomes are {', '.join(known)}")
+    return Outcome(name)
 
 
 def bucket_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,9 +9,9 @@ import click
 import msgspec
 
 
-def print_json(document: object) -> None:
-    """A document as JSON, indented; knows dates, dataclasses and the engine's types."""
-    click.echo(json.dumps(msgspec.to_builtins(document, str_keys=True, enc_hook=str), indent=1))
+def print_json(document: object, *, one_line: bool = False) -> None:
+    """A document as JSON, indented or on one line; knows dates, dataclasses and the engine's types."""
+    click.echo(json.dumps(msgspec.to_builtins(document, str_keys=True, enc_hook=str), indent=None if one_line else 1))
 
 
 def print_table(head: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()) -> None:
