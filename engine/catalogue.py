@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from engine.datatypes import GROUPED_SYMBOLS
 from engine.documents import JSON, Moment, decode, encode_compact
 from engine.errors import AlreadyExists, SourceError
 from engine.model import day_start, require_aware
@@ -22,9 +23,6 @@ from engine.paths import (
     parse_catalogue_table_object,
 )
 from engine.store import Store
-
-GROUPED_SYMBOLS = frozenset({"SPOT", "FUTURES", "PERPETUALS", "OPTIONS"})
-"""Ids that stand for all symbols of a kind in one file (Tardis docs, "Grouped symbols")."""
 
 GROUPED_BY_DEFAULT = {"options_chain": "OPTIONS"}
 """Where the grouped file is what we expect, and then not the single symbols: everything else would be bought twice."""
@@ -138,17 +136,20 @@ def parse_catalogue(venue: str, body: bytes, *, fetched: datetime) -> Catalogue:
                 )
                 for item in datasets["symbols"]
             ),
-            incidents=tuple(
-                Incident(_moment(item["from"]), _moment(item["to"]), item.get("status", ""), item.get("details", ""))
-                for item in answer.get("incidentReports") or ()
-                if item.get("to")
-            ),
+            incidents=tuple(_incident(item, fetched=fetched) for item in answer.get("incidentReports") or ()),
         )
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise SourceError(
             f"the source's answer about venue {venue} cannot be read: {type(error).__name__} {error}",
             hint="see the verbatim answer in the state bucket under catalogue/",
         ) from error
+
+
+def _incident(item: dict[str, Any], *, fetched: datetime) -> Incident:
+    """An incident report. One without an end still goes on: it lasts until the source was asked, and longer in the next catalogue."""
+    start = _moment(item["from"])
+    end = _moment(item["to"]) if item.get("to") else max(start, require_aware(fetched))
+    return Incident(start, end, item.get("status", ""), item.get("details", ""))
 
 
 def _moment(text: str) -> datetime:
@@ -173,11 +174,14 @@ def save_catalogue(store: Store, catalogue: Catalogue, body: bytes) -> str:
 
 def load_catalogue(store: Store, venue: str) -> Catalogue | None:
     """The newest table of a venue, or None if the venue was never asked for."""
+    found = list_catalogues(store, venue)
+    return load_catalogue_table(store, found[-1][1]) if found else None
+
+
+def list_catalogues(store: Store, venue: str) -> tuple[tuple[datetime, str], ...]:
+    """When the venue was asked about, UTC, and the names of the tables; oldest first."""
     names = [info.name for info in store.list(catalogue_prefix(venue)) if info.name.endswith(".table.json.gz")]
-    if not names:
-        return None
-    newest = max(names, key=lambda name: parse_catalogue_table_object(name)[1])
-    return load_catalogue_table(store, newest)
+    return tuple(sorted((parse_catalogue_table_object(name)[1], name) for name in names))
 
 
 def load_catalogue_table(store: Store, name: str) -> Catalogue | None:

@@ -22,7 +22,7 @@ SCHEMA_VERSION: Final = 1
 """Goes into every object. Raised when a column, a type or a name changes, never for a new data type."""
 
 GROUPED_SYMBOLS: Final = frozenset({"SPOT", "FUTURES", "PERPETUALS", "OPTIONS"})
-"""Dataset ids that stand for many symbols of a venue: their files' symbol column varies."""
+"""Dataset ids that stand for all symbols of a kind (Tardis docs, "Grouped symbols"): their files' symbol column varies."""
 
 
 class Kind(StrEnum):

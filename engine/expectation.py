@@ -13,7 +13,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
-from engine.catalogue import GROUPED_BY_DEFAULT, GROUPED_SYMBOLS, Catalogue, Listing
+from engine.catalogue import GROUPED_BY_DEFAULT, Catalogue, Listing
+from engine.datatypes import GROUPED_SYMBOLS
 from engine.documents import hash_symbols
 from engine.model import DayRange, day_start
 

@@ -15,7 +15,7 @@ import os
 import re
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -68,11 +68,11 @@ def genuine_heads() -> list[tuple[Path, str]]:
     return found
 
 
-def read_independently(text: bytes) -> list[dict[str, Any]]:
-    """The rows of a CSV by the standard library, under the names and types that Parquet should have."""
+def read_independently(text: bytes, *, without: Collection[str] = ()) -> list[dict[str, Any]]:
+    """The rows of a CSV by the standard library, under the names and types that Parquet should have, `without` columns unread."""
     rows = []
     for cells in csv.DictReader(io.StringIO(text.decode("utf-8"), newline="")):
-        rows.append({_renamed(name): _value(name, cell) for name, cell in cells.items()})
+        rows.append({_renamed(name): _value(name, cell) for name, cell in cells.items() if name not in without})
     return rows
 
 

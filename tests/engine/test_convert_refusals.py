@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import os
-import random
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
@@ -13,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from engine.convert import Conversion, ConvertSettings, Reason, convert
+from engine.convert import ConvertSettings, Reason, convert
 from engine.datatypes import DATA_TYPES
-from engine.errors import EngineError, ExitCode, NotPermitted, SourceError, UsageError
+from engine.errors import EngineError, ExitCode, SourceError, UsageError
 from engine.model import Cell, File, Outcome
 from tests.engine.tardis_csv import (
     BTCUSDT,
@@ -32,6 +31,7 @@ from tests.engine.tardis_csv import (
     trades,
     trades_csv,
 )
+from tests.unprivileged import unprivileged
 
 GOOD = trades_csv(200)
 DAY_END = DAY_US + 86_400_000_000
@@ -174,35 +174,6 @@ def test_without_a_file_only_the_type_is_checked() -> None:
     assert done.backward_rows == 1
 
 
-def outcome_of(body: bytes) -> Conversion:
-    done = converted(body, file=BTCUSDT, data_type=replace(TRADES, row_group_rows=64), settings=ConvertSettings(512, 2048))
-    if done.outcome is Outcome.OK:
-        assert parquet_rows(done) == read_independently(GOOD)
-    return done
-
-
-def test_a_flipped_bit_gives_exactly_the_rows_or_no_file() -> None:
-    body = packed(GOOD, cuts=[3_000])
-    chosen = [*range(80), *random.Random(11).sample(range(80, len(body) * 8), 400)]
-    refused = 0
-    for bit in chosen:
-        broken = bytearray(body)
-        broken[bit // 8] ^= 1 << bit % 8
-        done = outcome_of(bytes(broken))
-        assert done.outcome is not Outcome.EMPTY
-        refused += done.outcome is Outcome.QUARANTINED
-    assert refused > 400
-
-
-def test_a_cut_anywhere_gives_no_file_unless_at_a_member_border() -> None:
-    body = packed(GOOD, cuts=[3_000])
-    border = len(packed(GOOD[:3_000]))
-    for length in [*random.Random(12).sample(range(len(body)), 150), 1, 2, 9, 10, 18, len(body) - 1]:
-        if length != border:
-            assert outcome_of(body[:length]).outcome is Outcome.QUARANTINED, length
-    assert converted(body[:border], file=BTCUSDT, expected_bytes=len(body)).outcome is Outcome.QUARANTINED
-
-
 def test_a_file_of_another_type_is_a_mistake_of_the_caller() -> None:
     with pytest.raises(UsageError, match="liquidations"):
         converted(packed(GOOD), file=File(Cell(date(2024, 5, 1), "liquidations", "binance"), "BTCUSDT"))
@@ -246,16 +217,23 @@ def test_a_sink_that_cannot_be_written_is_an_error_with_its_name(
     assert sink.exists() == before
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read and write everything")
 def test_missing_permissions_are_told_apart(tmp_path: Path) -> None:
     source, sealed = tmp_path / "a.csv.gz", tmp_path / "sealed"
     source.write_bytes(packed(GOOD))
     sealed.mkdir(mode=0o500)
-    with pytest.raises(NotPermitted, match="sealed"):
-        convert(source, sealed / "a.parquet", data_type=TRADES, file=BTCUSDT)
+
+    def convert_unprivileged(sink: Path) -> subprocess.CompletedProcess[str]:
+        arguments = unprivileged("-m", "engine.cli", "convert", str(source), str(sink), "--data-type", "trades")
+        return subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
+
+    sink_refused = convert_unprivileged(sealed / "a.parquet")
     source.chmod(0)
-    with pytest.raises(NotPermitted, match="cannot be read"):
-        convert(source, None, data_type=TRADES, file=BTCUSDT)
+    source_refused = convert_unprivileged(tmp_path / "a.parquet")
+    for refused, said in ((sink_refused, "cannot be written"), (source_refused, "cannot be read")):
+        assert refused.returncode == ExitCode.NOT_PERMITTED, refused.stderr
+        assert said in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.csv.gz", "sealed"]
 
 
 def test_a_refused_file_does_not_disturb_the_next() -> None:

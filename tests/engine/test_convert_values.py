@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import pairwise
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from engine.convert import ConvertSettings, Flag
 from engine.datatypes import DATA_TYPES
@@ -24,7 +19,6 @@ from tests.engine.tardis_csv import (
     DAY_US,
     HEADERS,
     TEXTS,
-    TIMES,
     converted,
     day_of,
     genuine_heads,
@@ -48,77 +42,6 @@ def test_genuine_heads_arrive_value_by_value() -> None:
         assert parquet_rows(done) == read_independently(text), path.name
         assert done.rows == text.count(b"\n") - 1
         assert done.csv_bytes == len(text)
-
-
-_decimals = st.one_of(
-    st.floats(allow_nan=False, allow_infinity=False).map(repr),
-    st.floats(1e-12, 1e12).map(lambda value: f"{value:.17g}"),
-    st.integers(-(10**18), 10**18).map(str),
-    st.sampled_from(["1e-8", "1E-08", "-0", "0.1", "0.30000000000000004", "5e-324", "1.7976931348623157e308", "00.50", "123456789012.5"]),
-)
-_words = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0", exclude_categories=["Cs"]), min_size=1, max_size=12)
-_ids = st.one_of(
-    st.integers(0, 10**20).map(str),
-    st.uuids().map(str),
-    st.sampled_from(["", "0x1f", "true", "nan", "NULL", "007", "1e5", " 7 ", 'say "so"', "a,b"]),
-    _words,
-)
-_other_times = st.integers(0, 2**53).map(str)
-_day_times = st.integers(DAY_US, DAY_US + 86_400_000_000 - 1).map(str)
-
-
-def _cell(name: str) -> st.SearchStrategy[str]:
-    fixed: Mapping[str, st.SearchStrategy[str]] = {
-        "exchange": st.just("okex-options"),
-        "symbol": _words,
-        "local_timestamp": _day_times,
-        "timestamp": _other_times,
-        "id": _ids,
-        "side": st.sampled_from(["buy", "sell", "unknown", ""]),
-        "type": st.sampled_from(["put", "call"]),
-        "underlying_index": st.one_of(st.just(""), _words),
-    }
-    if name in fixed:
-        return fixed[name]
-    return st.one_of(st.just(""), _other_times if name in TIMES else _decimals)
-
-
-def _csvs(data_type: str) -> st.SearchStrategy[bytes]:
-    names = HEADERS[data_type].split(",")
-    rows = st.lists(st.tuples(*(_cell(name) for name in names)), min_size=1, max_size=12)
-
-    def write(rows: list[tuple[str, ...]], newline: str, final: bool) -> bytes:
-        text = io.StringIO(newline="")
-        writer = csv.writer(text, lineterminator=newline)
-        writer.writerows([names, *rows])
-        return (text.getvalue() if final else text.getvalue().removesuffix(newline)).encode()
-
-    return st.builds(write, rows, st.sampled_from(["\n", "\r\n"]), st.booleans())
-
-
-@pytest.mark.parametrize("name", ["trades", "book_snapshot_5", "derivative_ticker", "liquidations", "options_chain"])
-@given(data=st.data(), rows=st.integers(1, 5), block=st.integers(1, 3_000), most=st.integers(1, 5_000))
-@settings(max_examples=30, deadline=None)
-def test_any_cells_arrive_value_by_value(name: str, data: st.DataObject, rows: int, block: int, most: int) -> None:
-    text = data.draw(_csvs(name))
-    done = converted(
-        packed(text),
-        data_type=replace(DATA_TYPES[name], row_group_rows=rows),
-        file=File(Cell(DAY, name, "okex-options"), "OPTIONS"),
-        most=most,
-        settings=ConvertSettings(block_bytes=block),
-    )
-    assert done.outcome is Outcome.OK, done.detail
-    expected = read_independently(text)
-    assert parquet_rows(done) == expected
-    assert done.rows == len(expected)
-    assert done.min_local_timestamp_us == min(row["local_timestamp"] for row in expected)
-    assert done.max_timestamp_us == max(row["timestamp"] for row in expected)
-    assert done.covered_minutes == len({row["local_timestamp"] // 60_000_000 for row in expected})
-    steps = [later["local_timestamp"] < row["local_timestamp"] for row, later in pairwise(expected)]
-    assert done.backward_rows == sum(steps)
-    assert done.previous_day_rows == sum(row["timestamp"] < DAY_US for row in expected)
-    assert done.next_day_rows == sum(row["timestamp"] >= DAY_US + 86_400_000_000 for row in expected)
 
 
 def test_a_day_of_trades_arrives_value_by_value_across_many_row_groups() -> None:
