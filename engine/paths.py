@@ -26,10 +26,13 @@ AUDIT = "audit/"
 QUARANTINE = "quarantine/"
 VERIFICATIONS = "verifications/by_date/"
 RAW_FEED = "raw_feed/by_date/"
+PROBES = "probes/"
+OLD_CANDLES = "data/"
 
 _DAY = r"day-(?P<day>\d{4}-\d{2}-\d{2})"
 _TYPE = r"data_type-(?P<data_type>[A-Za-z0-9_]+)"
-_VENUE = r"venue-(?P<venue>[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)"
+_VENUE_ID = r"(?P<venue>[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)"
+_VENUE = rf"venue-{_VENUE_ID}"
 _SYMBOL = r"(?P<symbol>[^/]+)"
 _RUN = r"(?P<run>[a-z][a-z0-9]*)"
 _NAME = r"[a-z](?:[-a-z0-9]*[a-z0-9])?"
@@ -111,6 +114,17 @@ def instruments_source_object(day: date, venue: str) -> str:
     return f"{INSTRUMENTS}day-{day.isoformat()}/venue-{require_venue(venue)}/source.json.gz"
 
 
+def instruments_api_object(day: date, venue: str) -> str:
+    """What the instruments API said, verbatim, gzip; there only where the key opens that API."""
+    return f"{INSTRUMENTS}day-{day.isoformat()}/venue-{require_venue(venue)}/instruments_api.json.gz"
+
+
+def parse_instruments_api_object(name: str) -> tuple[date, str]:
+    """Inverse of `instruments_api_object`: (day, venue)."""
+    found = _match(rf"{INSTRUMENTS}{_DAY}/{_VENUE}/instruments_api\.json\.gz", name)
+    return _day(found), found["venue"]
+
+
 def parse_instruments_object(name: str) -> tuple[date, str]:
     """Inverse of `instruments_object`: (day, venue)."""
     found = _match(rf"{INSTRUMENTS}{_DAY}/{_VENUE}/instruments\.parquet", name)
@@ -178,6 +192,33 @@ def parse_old_data_object(name: str) -> OldDataName:
 def day_prefix(day: date) -> str:
     """The folder of all data objects of one day, of either layout."""
     return f"{RAW}day-{day.isoformat()}/"
+
+
+def data_type_prefix(day: date, data_type: str) -> str:
+    """The folder of all data objects of one day and data type, of either layout."""
+    return f"{day_prefix(day)}data_type-{data_type}/"
+
+
+def data_range(days: DayRange) -> tuple[str, str]:
+    """The first name, inclusive, and the last, exclusive, of a listing that holds all data objects of these days, of either layout."""
+    return day_prefix(days.start), f"{RAW}day-{days.end.isoformat()}0"
+
+
+def old_candle_object(day: date, timeframe: str, venue: str, pair: str) -> str:
+    """Where the old system put the candles of a pair: CSV, in a bucket of their own."""
+    return f"{OLD_CANDLES}{day.isoformat()}/{timeframe}/{require_venue(venue)}/{pair}/{day.isoformat()}-{timeframe}.csv"
+
+
+def parse_old_candle_object(name: str) -> tuple[date, str, str, str]:
+    """Inverse of `old_candle_object`: (day, timeframe, venue, pair)."""
+    folder = rf"(?P<day>\d{{4}}-\d{{2}}-\d{{2}})/(?P<timeframe>[0-9]+[smhd])/{_VENUE_ID}/(?P<pair>[^/]+)/"
+    found = _match(rf"{OLD_CANDLES}{folder}(?P=day)-(?P=timeframe)\.csv", name)
+    return _day(found), found["timeframe"], found["venue"], found["pair"]
+
+
+def old_candle_range(days: DayRange) -> tuple[str, str]:
+    """The first name, inclusive, and the last, exclusive, of a listing that holds the old candles of these days."""
+    return f"{OLD_CANDLES}{days.start.isoformat()}/", f"{OLD_CANDLES}{days.end.isoformat()}0"
 
 
 # State bucket
@@ -373,6 +414,17 @@ def parse_audit_object(name: str) -> tuple[datetime, str]:
     if audit_object(moment, found["identifier"]) != name:
         _refuse(name)
     return moment, found["identifier"]
+
+
+def probe_object(moment: datetime, identifier: str) -> str:
+    """What a look at the state bucket writes and deletes again; one that is left behind may be deleted by hand."""
+    return f"{PROBES}{_stamp(moment)}-{identifier}.json"
+
+
+def parse_probe_object(name: str) -> tuple[datetime, str]:
+    """Inverse of `probe_object`: (moment, identifier)."""
+    found = _match(rf"{PROBES}{_STAMP}-(?P<identifier>[a-z0-9]+)\.json", name)
+    return _unstamp(found), found["identifier"]
 
 
 def quarantine_object(file: File, run: str, attempt: int) -> str:

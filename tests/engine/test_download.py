@@ -211,7 +211,7 @@ def test_instruments_keeps_the_answer_and_writes_definitions_per_day(lake: Lake)
     done = lake.engine("instruments", "--venues", "deribit", "--start", "2024-05-01", "--end", "2024-05-02")
     assert done.returncode == 0, done.stderr
     names = [info.name for info in lake.data.list("instrument_availability/")]
-    assert len(names) == 4
+    assert len(names) == 6
     table = pq.read_table(io.BytesIO(lake.data.get(names[0]).data))  # type: ignore[union-attr]
     assert "BTC-PERPETUAL" in table.column("symbol").to_pylist()
     assert [info.name for info in lake.state.list("catalogue/venue-deribit/")]

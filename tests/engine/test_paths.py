@@ -23,6 +23,7 @@ from engine.paths import (
     data_object,
     heartbeat_object,
     heartbeat_prefix,
+    instruments_api_object,
     instruments_object,
     instruments_source_object,
     launch_object,
@@ -30,6 +31,7 @@ from engine.paths import (
     log_prefix,
     manifest_object,
     manifest_prefix,
+    old_candle_object,
     old_data_object,
     parse_allowance_object,
     parse_audit_object,
@@ -37,16 +39,20 @@ from engine.paths import (
     parse_claim_object,
     parse_data_object,
     parse_heartbeat_object,
+    parse_instruments_api_object,
     parse_instruments_object,
     parse_launch_object,
     parse_log_object,
     parse_manifest_object,
+    parse_old_candle_object,
     parse_old_data_object,
     parse_plan_object,
+    parse_probe_object,
     parse_quarantine_object,
     parse_raw_feed_object,
     parse_verification_object,
     plan_object,
+    probe_object,
     quarantine_object,
     raw_feed_object,
     run_prefix,
@@ -117,6 +123,7 @@ def test_every_other_object_names_what_it_is_about(
     assert parse_heartbeat_object(heartbeat_object(run, vm)) == (run, vm)
     assert parse_log_object(log_object(run, vm, positive, number)) == (run, vm, positive, number)
     assert parse_audit_object(audit_object(moment, run)) == (moment, run)
+    assert parse_probe_object(probe_object(moment, run)) == (moment, run)
     for prefix, name in (
         (run_prefix(run), launch_object(run, positive)),
         (heartbeat_prefix(run), heartbeat_object(run, vm)),
@@ -170,6 +177,11 @@ ROUND_TRIPS: list[tuple[str, Callable[[str], Any], Callable[[Any], str]]] = [
         lambda parsed: instruments_object(*parsed),
     ),
     (
+        "instrument_availability/by_date/day-2023-05-23/venue-binance/instruments_api.json.gz",
+        parse_instruments_api_object,
+        lambda parsed: instruments_api_object(*parsed),
+    ),
+    (
         "catalogue/venue-binance/20240101T000000.000000Z.table.json.gz",
         parse_catalogue_table_object,
         lambda parsed: catalogue_table_object(*parsed),
@@ -192,6 +204,11 @@ ROUND_TRIPS: list[tuple[str, Callable[[str], Any], Callable[[Any], str]]] = [
         "raw_tick_data/by_date/day-2023-05-23/data_type-trades/BINANCE:SPOT_PAIR:BTC-USDT.parquet",
         parse_old_data_object,
         old_data_object,
+    ),
+    (
+        "data/2023-05-23/1m/binance-spot/BTC_USDT/2023-05-23-1m.csv",
+        parse_old_candle_object,
+        lambda parsed: old_candle_object(*parsed),
     ),
 ]
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from provision.local.tardis.columns import COLUMNS
 from provision.local.tardis.listings import Listed, Listings
+from provision.local.tardis.native import channels_of
 from provision.local.tardis.scenario import SymbolSpec, VenueSpec, start_of
-
-_CHANNELS = {
-    "binance": ["trade", "aggTrade", "ticker", "depth", "depthSnapshot", "bookTicker", "recentTrades"],
-    "binance-futures": ["trade", "aggTrade", "ticker", "depth", "depthSnapshot", "markPrice", "bookTicker", "forceOrder"],
-    "deribit": ["book", "deribit_price_index", "markprice.options", "perpetual", "trades", "ticker", "quote"],
-}
 
 
 def exchanges(listings: Listings) -> list[dict[str, Any]]:
@@ -40,7 +35,7 @@ def exchange(listings: Listings, venue: str) -> dict[str, Any] | None:
             }
             for incident in spec.incidents
         ],
-        "channelDetails": [{"name": channel, "description": ""} for channel in _CHANNELS.get(venue, [])],
+        "channelDetails": [{"name": channel.name, "description": ""} for channel in channels_of(venue)],
         "dataCollectionDetails": {"recorderDataCenter": {"host": "GCP", "regions": ["europe-west2"]}},
         "datasets": {
             "formats": ["csv"],
@@ -58,7 +53,8 @@ def instruments(listings: Listings, venue: str) -> list[dict[str, Any]] | None:
     if spec is None:
         return None
     until = listings.exported_until(venue)
-    return [_instrument(spec, entry, until) for entry in listings.venue(venue).values() if not entry.grouped]
+    first_day = listings.scenario.first_day
+    return [_instrument(spec, entry, until, first_day) for entry in listings.venue(venue).values() if not entry.grouped]
 
 
 def matches_filter(instrument: dict[str, Any], wanted: dict[str, Any]) -> bool:
@@ -82,7 +78,7 @@ def _summary(venue: VenueSpec) -> dict[str, Any]:
         "enabled": True,
         "supportsDatasets": True,
         "availableSince": _day_text(venue.since),
-        "availableChannels": _CHANNELS.get(venue.id, ["trades"]),
+        "availableChannels": [channel.name for channel in channels_of(venue.id)],
     }
 
 
@@ -103,7 +99,7 @@ def _lifetime(listed: Listed) -> dict[str, str]:
     return since if listed.until is None else {**since, "availableTo": instant_text(listed.until)}
 
 
-def _instrument(venue: VenueSpec, listed: Listed, until: date) -> dict[str, Any]:
+def _instrument(venue: VenueSpec, listed: Listed, until: date, first_day: date) -> dict[str, Any]:
     common: dict[str, Any] = {
         "id": _native(venue, listed.id),
         "datasetId": listed.id,
@@ -127,27 +123,26 @@ def _instrument(venue: VenueSpec, listed: Listed, until: date) -> dict[str, Any]
             "optionType": contract.right,
             "underlyingIndex": f"{base.lower()}_usd",
             "priceIncrement": 0.0001,
-            "amountIncrement": 0.1,
+            "amountIncrement": _text(0.1),
             "minTradeAmount": 0.1,
             "makerFee": 0.0003,
             "takerFee": 0.0003,
             "inverse": True,
             "contractMultiplier": 1,
         }
-    return common if listed.symbol is None else {**common, **_symbol_fields(listed.symbol)}
+    return common if listed.symbol is None else {**common, **_symbol_fields(listed.symbol, first_day)}
 
 
-def _symbol_fields(symbol: SymbolSpec) -> dict[str, Any]:
+def _symbol_fields(symbol: SymbolSpec, first_day: date) -> dict[str, Any]:
     spec: dict[str, Any] = {
-        "baseCurrency": symbol.base,
+        "baseCurrency": f"1000{symbol.base}" if symbol.id.startswith("1000") else symbol.base,
         "quoteCurrency": symbol.quote,
         "priceIncrement": _number(symbol.tick),
         "amountIncrement": _number(symbol.lot),
-        "minTradeAmount": _number(symbol.lot),
+        "minTradeAmount": _text(symbol.lot),
         "makerFee": 0.0002,
         "takerFee": 0.0005,
-        # Half the increment until the day before: readers must apply it backwards.
-        "changes": [{"until": "2021-06-08T04:30:00.000Z", "priceIncrement": _number(symbol.tick / 2)}],
+        "changes": _changes(symbol, first_day),
     }
     if symbol.type in ("perpetual", "future"):
         spec |= {
@@ -160,6 +155,21 @@ def _symbol_fields(symbol: SymbolSpec) -> dict[str, Any]:
     return spec
 
 
+def _changes(symbol: SymbolSpec, first_day: date) -> list[dict[str, Any]]:
+    """What was otherwise before: one change long ago, one in the middle of the first day, one at the start of the second."""
+    start = start_of(first_day)
+    return [
+        {"until": "2021-06-08T04:30:00.000Z", "priceIncrement": _number(symbol.tick / 2)},
+        {"until": instant_text(start + timedelta(hours=12)), "priceIncrement": _number(symbol.tick * 2)},
+        {"until": instant_text(start + timedelta(days=1)), "minTradeAmount": _text(symbol.lot * 10), "makerFee": 0.0001},
+    ]
+
+
 def _number(value: float) -> int | float:
     exact = Decimal(repr(value))
     return int(exact) if exact == exact.to_integral_value() else value
+
+
+def _text(value: float) -> str:
+    """A number as text, which is how the vendor sends some of them."""
+    return f"{Decimal(repr(value)):f}"

@@ -176,14 +176,6 @@ async def test_the_catalogue_has_the_fields_of_a_genuine_one(start: Any, genuine
         assert set(real) - set(entry) <= {"changes"}
 
 
-async def test_raw_replay_is_refused_by_name(start: Any) -> None:
-    source = await start()
-    reply = await source.get("/v1/data-feeds/binance?from=2024-05-01&offset=0")
-    assert reply.status == 501
-    assert "data-feeds" in json.loads(reply.body)["message"]
-    assert (await source.json("/_tickdeck/requests"))["count"] == 0
-
-
 async def test_instruments_are_found_by_either_name_and_by_filter(start: Any) -> None:
     source = await start()
     for name in ("btcusdt", "BTCUSDT"):
