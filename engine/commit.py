@@ -14,7 +14,7 @@ from pathlib import Path
 from engine import __version__
 from engine.convert import Conversion
 from engine.datatypes import SCHEMA_VERSION
-from engine.errors import AlreadyExists, CommitConflict, StoreError
+from engine.errors import AlreadyExists, CommitConflict
 from engine.manifest import Entry
 from engine.model import Cell, File, Outcome
 from engine.paths import cell_prefix, data_object, parse_data_object, quarantine_object
@@ -53,20 +53,18 @@ def commit(store: Store, file: File, conversion: Conversion, data: bytes | Path)
 
     Raises:
         CommitConflict: if another source file or schema is committed under its name.
-        StoreError: if the bucket stored other bytes than we sent.
+        StoreError: if the bytes are not those that the conversion made, as the bucket sees it.
     """
     name = data_object(file)
     metadata = metadata_of(conversion)
     try:
-        info = store.put(name, data, if_generation=0, metadata=metadata, content_type=PARQUET)
+        info = store.put(name, data, if_generation=0, metadata=metadata, content_type=PARQUET, crc32c=conversion.crc32c)
     except AlreadyExists:
         existing = store.stat(name)
         if existing is None:
             raise
         require_same_source(file, existing, metadata)
         return Committed(existing, already=True)
-    if info.crc32c != conversion.crc32c:
-        raise StoreError(f"gs://{store.bucket}/{name} has checksum {info.crc32c}, sent {conversion.crc32c}")
     return Committed(info, already=False)
 
 
@@ -104,6 +102,12 @@ def entry_of(file: File, info: ObjectInfo) -> Entry | None:
         flags=tuple(filter(None, meta.get("flags", "").split(","))),
         dropped_columns=tuple(filter(None, meta.get("dropped-columns", "").split(","))),
     )
+
+
+def is_there(store: Store, file: File, entry: Entry) -> bool:
+    """Whether the object of an entry still lies where the entry says, unchanged: one request."""
+    info = store.stat(entry.object or data_object(file))
+    return info is not None and info.generation == entry.generation
 
 
 def list_committed(store: Store, cell: Cell) -> dict[str, Entry]:

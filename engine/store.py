@@ -1,18 +1,21 @@
 """A bucket as the engine uses it: create-once, compare-and-swap, listings with metadata; over google-cloud-storage.
 
 All methods block: the pipeline calls them from a bounded pool of threads. Retries are those of the client library (capped,
-jittered, on 408, 429 and 5xx and lost connections) and there is no second layer. Because every write carries a generation
-precondition, a write that was retried after a lost reply shows as `AlreadyExists`; the caller compares.
+jittered, on 408, 429 and 5xx and lost connections), counted here (`Retries`), and there is no second layer. Because every write
+carries a generation precondition, a write that was retried after a lost reply shows as `AlreadyExists`; the caller compares. Every
+write also carries the CRC-32C of its bytes, so the bucket refuses what was damaged on the way.
 """
 
 from __future__ import annotations
 
+import base64
 import io
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -26,14 +29,13 @@ from engine.errors import (
     StoreError,
 )
 
-RETRY_SECONDS = 120.0
-"""How long one call is retried before it counts as failed."""
-
 CALL_TIMEOUT = (10.0, 60.0)
 """Seconds to connect, and seconds of silence, of one HTTP exchange."""
 
 CHUNK_BYTES = 16 << 20
 """One request of a resumable upload."""
+
+_CHECKSUM_STEP = 1 << 20
 
 LISTING_FIELDS = "items(name,size,generation,crc32c,updated,metadata),nextPageToken"
 
@@ -60,11 +62,41 @@ class ObjectData:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How often one request is repeated: with the defaults up to about two minutes, then it counts as failed."""
+
+    tries: int = 16
+    seconds: float = 120.0
+    """No new try after so long, whatever is left of `tries`."""
+    first_delay: float = 0.3
+    """Seconds; full jitter, doubled with each try up to `longest_delay`."""
+    longest_delay: float = 20.0
+
+    def __call__(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """`call` with these retries. The client asks for this once a request, so each chunk of an upload has tries of its own."""
+        from google.cloud.storage.retry import DEFAULT_RETRY
+
+        left = self.tries
+
+        def count(error: Exception) -> None:
+            nonlocal left
+            left -= 1
+            _drain(error)
+            if not left:
+                raise error
+
+        policy = DEFAULT_RETRY.with_timeout(self.seconds).with_delay(initial=self.first_delay, multiplier=2.0, maximum=self.longest_delay)
+        retrying: Callable[..., Any] = policy(call, on_error=count)
+        return retrying
+
+
 class Store:
     """One bucket. Safe to use from several threads."""
 
-    def __init__(self, client: Any, bucket: str) -> None:
+    def __init__(self, client: Any, bucket: str, *, retries: Retries | None = None) -> None:
         self._client = client
+        self._retries = retries or Retries()
         self._bucket = client.bucket(bucket)
         self.bucket = bucket
 
@@ -75,17 +107,52 @@ class Store:
         blob = self._bucket.blob(name)
         with self._errors(name):
             try:
-                data = blob.download_as_bytes(retry=_retry(), timeout=CALL_TIMEOUT, raw_download=True)
+                data = blob.download_as_bytes(retry=self._retries, timeout=CALL_TIMEOUT, raw_download=True)
             except NotFound as error:
                 self._require_bucket(error)
                 return None
         return ObjectData(data, int(blob.generation), dict(blob.metadata or {}))
 
+    def get_range(self, name: str, start: int, end: int, *, generation: int | None = None) -> bytes | None:
+        """The bytes from `start` (from 0) up to `end` (exclusive) of an object; None if there is no such object or generation.
+
+        A range that reaches beyond the object gives what there is of it. The caller knows the size from a listing.
+
+        Raises:
+            ValueError: if the range is empty or begins before the object.
+            StoreError, NotPermitted, ConfigurationError: as named.
+        """
+        from google.api_core.exceptions import NotFound, RequestRangeNotSatisfiable
+
+        if not 0 <= start < end:
+            raise ValueError(f"no range: {start} to {end}")
+        blob = self._bucket.blob(name, generation=generation)
+        with self._errors(name):
+            try:
+                # A part has no checksum of its own, and the client would warn that it cannot compare one.
+                return bytes(
+                    blob.download_as_bytes(
+                        start=start, end=end - 1, retry=self._retries, timeout=CALL_TIMEOUT, raw_download=True, checksum=None
+                    )
+                )
+            except RequestRangeNotSatisfiable:
+                return b""
+            except NotFound as error:
+                self._require_bucket(error)
+                return None
+
     def stat(self, name: str) -> ObjectInfo | None:
         """An object's metadata, or None if there is none."""
+        from google.api_core.exceptions import NotFound
+
+        blob = self._bucket.blob(name)
         with self._errors(name):
-            blob = self._bucket.get_blob(name, retry=_retry(), timeout=CALL_TIMEOUT)
-        return None if blob is None else _info(blob)
+            try:
+                blob.reload(retry=self._retries, timeout=CALL_TIMEOUT)
+            except NotFound as error:
+                self._require_bucket(error)
+                return None
+        return _info(blob)
 
     def put(
         self,
@@ -95,6 +162,7 @@ class Store:
         if_generation: int | None,
         metadata: Mapping[str, str] | None = None,
         content_type: str = "application/octet-stream",
+        crc32c: str = "",
     ) -> ObjectInfo:
         """Write an object.
 
@@ -104,31 +172,56 @@ class Store:
             if_generation: 0 creates only; a generation replaces only that one; None overwrites whatever is there (heartbeats).
             metadata: custom metadata: at most 1 KiB a key, 4 KiB a value, 8 KiB in all.
             content_type: MIME type.
+            crc32c: base64 of the big-endian CRC-32C that the bytes must have, where the caller knows it better than we do by reading
+                `data` once more. The bucket refuses other bytes.
 
         Raises:
             AlreadyExists: `if_generation` is 0 and the name is taken (also by an earlier try whose reply was lost).
             GenerationMismatch: the object is not at that generation any more.
-            StoreError, NotPermitted, ConfigurationError: as named.
+            StoreError, NotPermitted, ConfigurationError: as named; StoreError also if the bucket says that it stored other bytes.
         """
         from google.api_core.exceptions import PreconditionFailed
 
         blob = self._bucket.blob(name, chunk_size=CHUNK_BYTES)
         blob.metadata = dict(metadata or {})
         with self._errors(name), _opened(data) as (stream, size):
+            blob.crc32c = sent = crc32c or _checksum(stream)
             try:
+                self._upload(blob, stream, size, content_type, if_generation)
+            except PreconditionFailed as error:
+                kind = AlreadyExists if if_generation == 0 else GenerationMismatch
+                raise kind(f"gs://{self.bucket}/{name} was written by somebody else") from error
+        if blob.crc32c != sent:
+            raise StoreError(
+                f"gs://{self.bucket}/{name} has checksum {blob.crc32c}, sent {sent}", hint="look at the object, then run again"
+            )
+        return _info(blob)
+
+    def _upload(self, blob: Any, stream: IO[bytes], size: int, content_type: str, if_generation: int | None) -> None:
+        """Send the whole stream; from the start a second time if the bucket kept less of a chunk than it was sent.
+
+        It may do so (Cloud Storage, "Resumable uploads": check the Range header of a 308), and the client cannot go back in the stream.
+        """
+        for last in (False, True):
+            stream.seek(0)
+            try:
+                # The client's own check would delete a large object that does not match, whatever is there by then.
                 blob.upload_from_file(
                     stream,
                     size=size,
                     content_type=content_type,
                     if_generation_match=if_generation,
-                    checksum="crc32c",
+                    checksum=None,
                     timeout=CALL_TIMEOUT,
-                    retry=_retry(),
+                    retry=self._retries,
                 )
-            except PreconditionFailed as error:
-                kind = AlreadyExists if if_generation == 0 else GenerationMismatch
-                raise kind(f"gs://{self.bucket}/{name} was written by somebody else") from error
-        return _info(blob)
+            except ValueError as error:
+                if type(error) is not ValueError:
+                    raise
+                if last:
+                    raise StoreError(f"gs://{self.bucket}/{blob.name}: {_reason(error)}", hint="run again") from error
+            else:
+                return
 
     def list(self, prefix: str, *, start: str = "", end: str = "", glob: str = "") -> Iterator[ObjectInfo]:
         """Objects under `prefix` in name order, one request per thousand; `start` is inclusive, `end` exclusive."""
@@ -140,7 +233,7 @@ class Store:
                 end_offset=end or None,
                 match_glob=glob or None,
                 fields=LISTING_FIELDS,
-                retry=_retry(),
+                retry=self._retries,
                 timeout=CALL_TIMEOUT,
             )
             for blob in blobs:
@@ -150,7 +243,7 @@ class Store:
         """The names directly below `prefix` that end in a slash."""
         with self._errors(prefix):
             blobs = self._client.list_blobs(
-                self._bucket, prefix=prefix, delimiter="/", fields="prefixes,nextPageToken", retry=_retry(), timeout=CALL_TIMEOUT
+                self._bucket, prefix=prefix, delimiter="/", fields="prefixes,nextPageToken", retry=self._retries, timeout=CALL_TIMEOUT
             )
             for _ in blobs:
                 pass
@@ -162,7 +255,7 @@ class Store:
 
         with self._errors(name):
             try:
-                self._bucket.blob(name).delete(if_generation_match=if_generation, retry=_retry(), timeout=CALL_TIMEOUT)
+                self._bucket.blob(name).delete(if_generation_match=if_generation, retry=self._retries, timeout=CALL_TIMEOUT)
             except NotFound:
                 return False
             except PreconditionFailed as error:
@@ -170,33 +263,46 @@ class Store:
         return True
 
     def _require_bucket(self, error: Exception) -> None:
-        if "bucket" in str(error).lower() and "does not exist" in str(error).lower():
+        if _names_bucket(error):
             raise error
 
     @contextmanager
     def _errors(self, name: str) -> Iterator[None]:
         """Turn the client's errors into ours, each with the object and the next step."""
         import requests
+        import urllib3.exceptions
         from google.api_core.exceptions import Forbidden, GoogleAPICallError, NotFound, RetryError, Unauthorized
-        from google.auth.exceptions import GoogleAuthError
+        from google.auth.exceptions import GoogleAuthError, TransportError
+        from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
         where = f"gs://{self.bucket}/{name}"
+        network = "check the network, then run again"
         try:
             yield
         except EngineError:
             raise
         except NotFound as error:
+            if not _names_bucket(error):
+                raise StoreError(f"{where}: {_reason(error)}", hint="run again") from error
             raise ConfigurationError(f"bucket {self.bucket} does not exist", hint="create it, or name another in the profile") from error
         except (Forbidden, Unauthorized) as error:
             raise NotPermitted(f"{where}: {_reason(error)}", hint="let this account create, get and list objects") from error
         except GoogleAuthError as error:
-            raise NotPermitted(f"{where}: {error}", hint="run: gcloud auth application-default login") from error
-        except (RetryError, GoogleAPICallError, requests.RequestException, OSError) as error:
-            if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
-                if isinstance(error, ConnectionError | TimeoutError):
-                    raise StoreError(f"{where}: {error}", hint="check the network, then run again") from error
-                raise
-            raise StoreError(f"{where}: {_reason(error)}", hint="check the network, then run again") from error
+            if error.retryable or isinstance(error, TransportError):
+                raise StoreError(f"{where}: no access token: {_reason(error)}", hint=network) from error
+            raise NotPermitted(f"{where}: {_reason(error)}", hint="run: gcloud auth application-default login") from error
+        except (DataCorruption, InvalidResponse) as error:
+            raise StoreError(f"{where}: {_reason(error)}", hint="run again") from error
+        except (
+            RetryError,
+            GoogleAPICallError,
+            requests.RequestException,
+            urllib3.exceptions.HTTPError,
+            HTTPException,
+            ConnectionError,
+            TimeoutError,
+        ) as error:
+            raise StoreError(f"{where}: {_reason(error)}", hint=network) from error
 
 
 def open_client(*, project: str, endpoint: str = "") -> Any:
@@ -269,10 +375,14 @@ def _opened(data: bytes | Path) -> Iterator[tuple[IO[bytes], int]]:
         yield io.BytesIO(data), len(data)
 
 
-def _retry() -> Any:
-    from google.cloud.storage.retry import DEFAULT_RETRY
+def _checksum(stream: IO[bytes]) -> str:
+    """CRC-32C of what `stream` holds, as the bucket writes it."""
+    import google_crc32c
 
-    return DEFAULT_RETRY.with_timeout(RETRY_SECONDS).with_delay(initial=0.3, multiplier=2.0, maximum=20.0)
+    checksum = google_crc32c.Checksum()
+    while piece := stream.read(_CHECKSUM_STEP):
+        checksum.update(piece)
+    return base64.b64encode(checksum.digest()).decode("ascii")
 
 
 def _info(blob: Any) -> ObjectInfo:
@@ -286,5 +396,40 @@ def _info(blob: Any) -> ObjectInfo:
     )
 
 
+def _drain(error: Exception) -> None:
+    """Read the rest of a refusal, so that its connection can be used again: the client leaves that of a download open."""
+    from requests import RequestException, Response
+
+    response = getattr(error, "response", None)
+    if isinstance(response, Response):
+        with suppress(RequestException):
+            _ = response.content
+
+
+def _names_bucket(error: Exception) -> bool:
+    """Whether a 404 speaks of the bucket, not of an object or an upload in it."""
+    text = str(error).lower()
+    return "bucket" in text and "does not exist" in text
+
+
 def _reason(error: BaseException) -> str:
-    return " ".join(str(getattr(error, "message", "") or error).split())[:300]
+    """What the bucket said, without the request that the client repeats around it."""
+    if isinstance(cause := getattr(error, "cause", None), BaseException):
+        return f"{_reason(cause)} ({getattr(error, 'message', 'tried again in vain')})"
+    if refused := _refused_connection(error):
+        return refused
+    try:
+        said = error.response.json()["error"]["message"]  # type: ignore[attr-defined]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        said = getattr(error, "message", "") or str(error) or type(error).__name__
+    return " ".join(str(said).split())[:300]
+
+
+def _refused_connection(error: BaseException) -> str:
+    """Why there was no connection, out of the three errors that the libraries wrap around it; "" if that is not what happened."""
+    failed = getattr(error.args[0] if error.args else None, "reason", None)
+    system = getattr(failed, "__cause__", None) or getattr(failed, "__context__", None)
+    if not isinstance(system, OSError):
+        return ""
+    place = urlsplit(str(getattr(getattr(error, "request", None), "url", ""))).netloc
+    return f"no connection to {place}: {system.strerror or system}"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from engine.clock import format_time, utc_now
 from engine.logbook import Logbook
 from engine.settings import Settings
 from engine.source import Source
@@ -11,7 +14,12 @@ from engine.worker import Places
 
 
 def open_places(settings: Settings, *, data_bucket: str = "", state_bucket: str = "") -> Places:
-    """The two buckets, over one client."""
+    """The two buckets, over one client.
+
+    Raises:
+        ConfigurationError: if a setting cannot be read: nothing is begun with settings that fail later.
+    """
+    settings.require_readable()
     client = open_client(project=settings.text("project"), endpoint=settings.text("storage_endpoint"))
     data = data_bucket or settings.text("data_bucket")
     state = state_bucket or settings.text("state_bucket") or f"{data}-state"
@@ -25,6 +33,10 @@ def open_source(settings: Settings, logbook: Logbook, *, throttle: Throttle | No
         path = url.split("/v1/", 1)[-1]
         logbook.warning("source_retry", f"{path}: {reason}, trying again", reason=reason)
 
+    def on_pause(reason: str, seconds: float) -> None:
+        until = utc_now() + timedelta(seconds=seconds)
+        logbook.warning("source_paused", f"{reason}; nothing is asked until {until:%H:%M:%S} UTC", reason=reason, until=format_time(until))
+
     return Source(
         api_url=settings.text("api_url"),
         datasets_url=settings.text("datasets_url"),
@@ -32,4 +44,5 @@ def open_source(settings: Settings, logbook: Logbook, *, throttle: Throttle | No
         connections=settings.whole("max_concurrent"),
         throttle=throttle,
         on_retry=on_retry,
+        on_pause=on_pause,
     )

@@ -1,4 +1,4 @@
-"""Commits over the wire: one writer wins, a lost reply converges, another file under the name is a conflict."""
+"""Commits over the wire: of many writers one creates, and a listing says all that a resume needs. Each answer: test_store_cases."""
 
 from __future__ import annotations
 
@@ -7,17 +7,13 @@ import io
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from datetime import date
 from os import environ
-
-import pytest
 
 from engine.commit import commit, entry_of, list_committed
 from engine.conversion import Conversion
 from engine.convert import convert
 from engine.datatypes import require_data_type
-from engine.errors import CommitConflict
 from engine.manifest import read_cell
 from engine.model import Cell, File, Outcome
 from tests.local_servers import Lake
@@ -34,30 +30,16 @@ def converted(price: str) -> Conversion:
     return conversion
 
 
-@pytest.fixture
-def calm(lake: Lake) -> Iterator[Lake]:
-    yield lake
-    lake.storage.disarm()
-
-
 def bytes_of(conversion: Conversion) -> bytes:
     assert conversion.parquet is not None
     return conversion.parquet
 
 
-def test_a_second_writer_of_the_same_file_commits_nothing(calm: Lake) -> None:
-    conversion = converted("60000.5")
-    first = commit(calm.data, FILE, conversion, bytes_of(conversion))
-    second = commit(calm.data, FILE, conversion, bytes_of(conversion))
-    assert (first.already, second.already) == (False, True)
-    assert first.info.generation == second.info.generation
-
-
-def test_of_many_writers_at_once_exactly_one_creates(calm: Lake) -> None:
+def test_of_many_writers_at_once_exactly_one_creates(lake: Lake) -> None:
     conversion = converted("60000.5")
     results: list[bool] = []
     threads = [
-        threading.Thread(target=lambda: results.append(commit(calm.data, FILE, conversion, bytes_of(conversion)).already)) for _ in range(8)
+        threading.Thread(target=lambda: results.append(commit(lake.data, FILE, conversion, bytes_of(conversion)).already)) for _ in range(8)
     ]
     for thread in threads:
         thread.start()
@@ -66,28 +48,10 @@ def test_of_many_writers_at_once_exactly_one_creates(calm: Lake) -> None:
     assert sorted(results) == [False] + [True] * 7
 
 
-def test_a_lost_reply_converges_on_the_object_that_was_made(calm: Lake) -> None:
+def test_a_resume_reads_its_entry_from_the_listing(lake: Lake) -> None:
     conversion = converted("60000.5")
-    calm.storage.post("/_tickdeck/faults", {"fault": "lost_reply", "count": 1, "match": "BTCUSDT.parquet"})
-    committed = commit(calm.data, FILE, conversion, bytes_of(conversion))
-    assert committed.already, "the first try made it, the second found it"
-    assert list(list_committed(calm.data, CELL)) == ["BTCUSDT"]
-
-
-def test_another_source_under_the_name_is_a_conflict_and_stays_out(calm: Lake) -> None:
-    first, other = converted("60000.5"), converted("60000.6")
-    kept = commit(calm.data, FILE, first, bytes_of(first))
-    with pytest.raises(CommitConflict, match="source-fingerprint"):
-        commit(calm.data, FILE, other, bytes_of(other))
-    found = calm.data.stat(kept.info.name)
-    assert found is not None
-    assert found.generation == kept.info.generation
-
-
-def test_a_resume_reads_its_entry_from_the_listing(calm: Lake) -> None:
-    conversion = converted("60000.5")
-    committed = commit(calm.data, FILE, conversion, bytes_of(conversion))
-    entry = list_committed(calm.data, CELL)["BTCUSDT"]
+    committed = commit(lake.data, FILE, conversion, bytes_of(conversion))
+    entry = list_committed(lake.data, CELL)["BTCUSDT"]
     assert entry == entry_of(FILE, committed.info)
     assert (entry.outcome, entry.rows, entry.first_us) == (Outcome.OK, 1, 1714521600100000)
     assert entry.covered_minutes == conversion.covered_minutes == 1

@@ -1,0 +1,483 @@
+"""Every answer the bucket can give: how the call ends, and how many requests it takes.
+
+The first tables run on the local storage server with its fault switches; answers that no honest server gives come from a script.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import itertools
+import json
+import os
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import google.oauth2.credentials
+import google_crc32c
+import pytest
+from google.cloud import storage
+
+from engine.commit import commit, metadata_of
+from engine.conversion import Conversion
+from engine.errors import CommitConflict, ConfigurationError, EngineError, ExitCode, NotPermitted, StoreError
+from engine.fingerprint import Fingerprint
+from engine.model import Cell, File, Outcome
+from engine.paths import data_object
+from engine.store import Retries, Store, create_bucket, open_client
+from tests.engine.scripted_server import CLOSE, RESET, SILENCE, Answer, Request, ScriptedServer, answer, scripted_server
+from tests.local_servers import Lake, LocalServer
+
+FILE = File(Cell(date(2024, 5, 17), "trades", "binance"), "BTCUSDT")
+NAME = data_object(FILE)
+TRIES = 4
+RETRIES = Retries(tries=TRIES, first_delay=0.001, longest_delay=0.01)
+SMALL = random.Random(1).randbytes(1000)
+"""One request (multipart)."""
+LARGE = random.Random(2).randbytes(9 << 20)
+"""A start and three chunks (resumable), with the chunks of these tests."""
+OTHER = b"somebody else's"
+
+
+def crc32c(data: bytes) -> str:
+    return base64.b64encode(google_crc32c.Checksum(data).digest()).decode()
+
+
+def conversion_to(data: bytes, *, crc: int = 7) -> Conversion:
+    """What a conversion says that made `data`; `crc` is the source's."""
+    return Conversion(
+        Outcome.OK,
+        rows=1,
+        fingerprint=Fingerprint(((crc, 200),), 100),
+        source_bytes=100,
+        parquet_bytes=len(data),
+        crc32c=crc32c(data),
+        parquet=data,
+    )
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.store.CHUNK_BYTES", 4 << 20)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Faults armed on the server, what is in the bucket before, and how a commit of `data` ends."""
+
+    name: str
+    data: bytes
+    faults: tuple[dict[str, Any], ...]
+    end: str
+    """`created`, `already`, or the name of an error."""
+    code: int
+    """The exit code of that error."""
+    requests: dict[str, int]
+    before: Callable[[Store], object] | None = None
+
+
+def fault(status: int, operation: str, *, count: int | None = 1, skip: int = 0) -> tuple[dict[str, Any], ...]:
+    """A status instead of the answer to an operation; for ever without a count."""
+    order = {"fault": "status", "status": status, "match": f"{operation} ", "skip": skip, "count": count}
+    return ({key: value for key, value in order.items() if value is not None},)
+
+
+def lost(operation: str, *, skip: int = 0) -> tuple[dict[str, Any], ...]:
+    """Done, and the connection closes without an answer."""
+    return ({"fault": "lost_reply", "match": f"{operation} ", "skip": skip, "count": 1},)
+
+
+def cut(operation: str, *, skip: int = 0) -> tuple[dict[str, Any], ...]:
+    """The connection closes within the body."""
+    return ({"fault": "reset_upload", "after_bytes": 500, "match": f"{operation} ", "skip": skip, "count": 1},)
+
+
+def held(data: bytes = OTHER, **changes: str) -> Callable[[Store], object]:
+    """Somebody committed the same source already, with other metadata as named."""
+
+    def put(store: Store) -> object:
+        metadata = metadata_of(conversion_to(data)) | {key.replace("_", "-"): value for key, value in changes.items()}
+        return store.put(NAME, data, if_generation=0, metadata=metadata)
+
+    return put
+
+
+def foreign(store: Store) -> object:
+    return store.put(NAME, OTHER, if_generation=0)
+
+
+START, CHUNK, GET = "objects.insert", "objects.insert.chunk", "objects.get"
+
+COMMITS = [
+    #    name                                 data   faults                        end             code requests
+    Case("plain", SMALL, (), "created", 0, {START: 1}),
+    Case("408", SMALL, fault(408, START), "created", 0, {START: 2}),
+    Case("429", SMALL, fault(429, START), "created", 0, {START: 2}),
+    Case("500", SMALL, fault(500, START), "created", 0, {START: 2}),
+    Case("503", SMALL, fault(503, START), "created", 0, {START: 2}),
+    Case("504 twice", SMALL, fault(504, START, count=2), "created", 0, {START: 3}),
+    Case("429 for ever", SMALL, fault(429, START, count=None), "StoreError", 69, {START: 4}),
+    Case("503 for ever", SMALL, fault(503, START, count=None), "StoreError", 69, {START: 4}),
+    Case("403", SMALL, fault(403, START, count=None), "NotPermitted", 77, {START: 1}),
+    Case("401", SMALL, fault(401, START, count=None), "NotPermitted", 77, {START: 1}),
+    Case("413", SMALL, fault(413, START, count=None), "StoreError", 69, {START: 1}),
+    Case("cut within the body", SMALL, cut(START), "created", 0, {START: 2}),
+    Case("reply lost after the commit", SMALL, lost(START), "already", 0, {START: 2, GET: 1}),
+    Case("reply lost, then 503", SMALL, lost(START) + fault(503, GET), "already", 0, {START: 2, GET: 2}),
+    Case("412 same source", SMALL, (), "already", 0, {START: 1, GET: 1}, held()),
+    Case("412 same source, 503 on the look at it", SMALL, fault(503, GET), "already", 0, {START: 1, GET: 2}, held()),
+    Case("412 same source, another engine version", SMALL, (), "already", 0, {START: 1, GET: 1}, held(engine_version="0.0.1")),
+    Case("412 another schema version", SMALL, (), "CommitConflict", 65, {START: 1, GET: 1}, held(schema_version="0")),
+    Case("412 another source", SMALL, (), "CommitConflict", 65, {START: 1, GET: 1}, held(source_fingerprint="100:1:2")),
+    Case("412 an object of somebody else", SMALL, (), "CommitConflict", 65, {START: 1, GET: 1}, foreign),
+    Case("412, and it cannot be looked at", SMALL, fault(403, GET, count=None), "NotPermitted", 77, {START: 1, GET: 1}, held()),
+    Case("large", LARGE, (), "created", 0, {START: 1, CHUNK: 3}),
+    Case("large, 408 at the start", LARGE, fault(408, START), "created", 0, {START: 2, CHUNK: 3}),
+    Case("large, 429 at the start", LARGE, fault(429, START), "created", 0, {START: 2, CHUNK: 3}),
+    Case("large, 503 at the start", LARGE, fault(503, START), "created", 0, {START: 2, CHUNK: 3}),
+    Case("large, 503 at the start for ever", LARGE, fault(503, START, count=None), "StoreError", 69, {START: 4}),
+    Case("large, 408 within", LARGE, fault(408, CHUNK, skip=1), "created", 0, {START: 1, CHUNK: 4}),
+    Case("large, 429 within", LARGE, fault(429, CHUNK, skip=1), "created", 0, {START: 1, CHUNK: 4}),
+    Case("large, 503 within", LARGE, fault(503, CHUNK, skip=1), "created", 0, {START: 1, CHUNK: 4}),
+    Case("large, 503 three times at each chunk", LARGE, fault(503, CHUNK, count=3), "created", 0, {START: 1, CHUNK: 6}),
+    Case("large, 503 within for ever", LARGE, fault(503, CHUNK, skip=1, count=None), "StoreError", 69, {START: 1, CHUNK: 5}),
+    Case("large, 408 at the end", LARGE, fault(408, CHUNK, skip=2), "created", 0, {START: 1, CHUNK: 4}),
+    Case("large, 429 at the end", LARGE, fault(429, CHUNK, skip=2), "created", 0, {START: 1, CHUNK: 4}),
+    Case("large, 503 at the end", LARGE, fault(503, CHUNK, skip=2), "created", 0, {START: 1, CHUNK: 4}),
+    Case("large, 403 within", LARGE, fault(403, CHUNK, skip=1, count=None), "NotPermitted", 77, {START: 1, CHUNK: 2}),
+    Case("large, the upload is gone", LARGE, fault(404, CHUNK, skip=1, count=None), "StoreError", 69, {START: 1, CHUNK: 2}),
+    Case("large, reply lost at the start", LARGE, lost(START), "created", 0, {START: 2, CHUNK: 3}),
+    Case("large, reply lost within", LARGE, lost(CHUNK, skip=1), "created", 0, {START: 1, CHUNK: 4}),
+    Case("large, reply lost after the commit", LARGE, lost(CHUNK, skip=2), "created", 0, {START: 1, CHUNK: 4}),
+    Case("large, cut within a chunk", LARGE, cut(CHUNK, skip=1), "created", 0, {START: 1, CHUNK: 4}),
+    Case("large, cut within the last chunk", LARGE, cut(CHUNK, skip=2), "created", 0, {START: 1, CHUNK: 4}),
+    Case("large, 412 same source", LARGE, (), "already", 0, {START: 1, GET: 1}, held()),
+    Case("large, 412 another source", LARGE, (), "CommitConflict", 65, {START: 1, GET: 1}, held(source_fingerprint="100:1:2")),
+]
+
+READS: list[tuple[str, str, Callable[[Store], object]]] = [
+    ("stat", "objects.get", lambda store: store.stat(NAME)),
+    ("get", "objects.get", lambda store: store.get(NAME)),
+    ("list", "objects.list", lambda store: list(store.list("raw_tick_data/"))),
+    ("folders", "objects.list", lambda store: store.list_folders("raw_tick_data/")),
+    ("delete", "objects.delete", lambda store: store.delete(NAME, if_generation=1)),
+]
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def bucket(storage_server: LocalServer) -> Iterator[Store]:
+    client = open_client(project="local", endpoint=storage_server.url)
+    store = Store(client, f"store-cases-{os.getpid()}-{next(_numbers)}", retries=RETRIES)
+    create_bucket(store)
+    yield store
+    storage_server.disarm()
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with scripted_server() as scripted:
+        yield scripted
+
+
+def asked(storage_server: LocalServer) -> dict[str, int]:
+    counts: dict[str, int] = storage_server.get("/_tickdeck/requests")["counts"]
+    return counts
+
+
+def since(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
+    return {operation: count - before.get(operation, 0) for operation, count in after.items() if count != before.get(operation, 0)}
+
+
+def end_of(work: Callable[[], object]) -> tuple[str, int, EngineError | None]:
+    """How a call ends: its answer or the name of its error, and the exit code."""
+    try:
+        return str(work()), 0, None
+    except EngineError as error:
+        return type(error).__name__, error.exit_code, error
+
+
+@pytest.mark.parametrize("case", COMMITS, ids=lambda case: case.name)
+def test_each_answer_to_a_commit_has_its_end_and_its_number_of_requests(case: Case, bucket: Store, storage_server: LocalServer) -> None:
+    if case.before:
+        case.before(bucket)
+    generations = {info.name: info.generation for info in bucket.list("")}
+    for order in case.faults:
+        storage_server.post("/_tickdeck/faults", order)
+    before = asked(storage_server)
+    conversion = conversion_to(case.data)
+    end, code, error = end_of(lambda: "already" if commit(bucket, FILE, conversion, case.data).already else "created")
+    assert (end, code) == (case.end, case.code), error
+    assert since(before, asked(storage_server)) == case.requests
+    storage_server.disarm()
+    found = bucket.get(NAME)
+    now = {info.name: info.generation for info in bucket.list("")}
+    if case.before:
+        assert now == generations, "what was there is there, untouched"
+    elif code:
+        assert now == {}
+    else:
+        assert list(now) == [NAME]
+        assert found is not None
+        assert found.data == case.data
+    if error is not None:
+        assert NAME in str(error) or str(FILE) in str(error)
+        assert error.hint
+        assert len(str(error)) < 500
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize(("name", "operation", "read"), READS, ids=[name for name, _, _ in READS])
+def test_a_read_is_asked_again_after_a_passing_error(
+    name: str, operation: str, read: Callable[[Store], object], status: int, bucket: Store, storage_server: LocalServer
+) -> None:
+    wanted = read(bucket)
+    storage_server.post("/_tickdeck/faults", fault(status, operation)[0])
+    before = asked(storage_server)
+    assert read(bucket) == wanted
+    assert since(before, asked(storage_server)) == {operation: 2}, name
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "requests"),
+    [(503, StoreError, TRIES), (429, StoreError, TRIES), (403, NotPermitted, 1)],
+)
+@pytest.mark.parametrize(("name", "operation", "read"), READS, ids=[name for name, _, _ in READS])
+def test_a_read_that_is_refused_for_ever_ends(
+    name: str,
+    operation: str,
+    read: Callable[[Store], object],
+    status: int,
+    error: type[EngineError],
+    requests: int,
+    bucket: Store,
+    storage_server: LocalServer,
+) -> None:
+    storage_server.post("/_tickdeck/faults", fault(status, operation, count=None)[0])
+    before = asked(storage_server)
+    with pytest.raises(error) as caught:
+        read(bucket)
+    assert type(caught.value) is error, name
+    assert caught.value.hint
+    assert since(before, asked(storage_server)) == {operation: requests}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        *(pytest.param(read, id=name) for name, _, read in READS if name != "delete"),
+        pytest.param(lambda store: commit(store, FILE, conversion_to(SMALL), SMALL), id="small commit"),
+        pytest.param(lambda store: commit(store, FILE, conversion_to(LARGE), LARGE), id="large commit"),
+    ],
+)
+def test_a_bucket_that_is_not_there_is_named(call: Callable[[Store], object], storage_server: LocalServer) -> None:
+    client = open_client(project="local", endpoint=storage_server.url)
+    before = asked(storage_server)
+    with pytest.raises(ConfigurationError, match="no-such-bucket does not exist") as caught:
+        call(Store(client, "no-such-bucket", retries=RETRIES))
+    assert caught.value.exit_code == ExitCode.CONFIGURATION
+    assert sum(since(before, asked(storage_server)).values()) == 1
+
+
+def test_bytes_that_the_conversion_did_not_make_are_refused_by_the_bucket(
+    bucket: Store, storage_server: LocalServer, tmp_path: Path
+) -> None:
+    damaged = tmp_path / "file.parquet"
+    for data, requests in ((SMALL, {START: 1}), (LARGE, {START: 1, CHUNK: 3})):
+        damaged.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+        before = asked(storage_server)
+        with pytest.raises(StoreError):
+            commit(bucket, FILE, conversion_to(data), damaged)
+        assert since(before, asked(storage_server)) == requests
+    assert list(bucket.list("")) == []
+
+
+# What no honest server answers: a script in place of the bucket.
+
+
+def scripted_store(server: ScriptedServer, *, credentials: Any = None) -> Store:
+    client = open_client(project="local", endpoint=server.url)
+    if credentials is not None:
+        client = storage.Client(project="local", credentials=credentials, client_options={"api_endpoint": server.url})
+        client._bucket_metadata_cache = None
+    return Store(client, "bucket", retries=RETRIES)
+
+
+def resource(data: bytes, **changes: object) -> Answer:
+    """What a bucket says of a new object."""
+    shown = {"name": NAME, "bucket": "bucket", "size": str(len(data)), "generation": "5", "crc32c": crc32c(data)}
+    shown |= {"updated": "2024-05-18T06:00:00.000Z"} | changes
+    return answer(200, json.dumps(shown), Content_Type="application/json")
+
+
+def session(server: ScriptedServer) -> Answer:
+    return answer(200, Location=f"{server.url}/upload/session")
+
+
+def kept(count: int) -> Answer:
+    """So many bytes of an upload have come."""
+    return answer(308, **({"Range": f"bytes=0-{count - 1}"} if count else {}))
+
+
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """A script for uploads and how a put of `data` ends."""
+
+    name: str
+    data: bytes
+    start: tuple[Answer, ...]
+    chunks: tuple[Answer, ...]
+    end: str
+    posts: int
+    puts: int
+
+
+FOUR = 4 << 20
+WRONG = resource(OTHER)
+FEWER = kept(FOUR - (1 << 18))
+
+ODD = [
+    Odd("as it should be", SMALL, (resource(SMALL),), (), "ObjectInfo", 1, 0),
+    Odd("another checksum", SMALL, (WRONG,), (), "StoreError", 1, 0),
+    Odd("no checksum", SMALL, (resource(SMALL, crc32c=None),), (), "StoreError", 1, 0),
+    Odd("a web page", SMALL, (answer(200, "<html>Please sign in</html>"),), (), "StoreError", 1, 0),
+    Odd("closed without an answer", SMALL, (CLOSE,), (), "StoreError", 4, 0),
+    Odd("reset, then as it should be", SMALL, (RESET, resource(SMALL)), (), "ObjectInfo", 2, 0),
+    Odd("large, as it should be", LARGE, (), (kept(FOUR), kept(2 * FOUR), resource(LARGE)), "ObjectInfo", 1, 3),
+    Odd("large, another checksum", LARGE, (), (kept(FOUR), kept(2 * FOUR), WRONG), "StoreError", 1, 3),
+    Odd("large, fewer bytes kept than sent", LARGE, (), (FEWER, kept(FOUR), kept(2 * FOUR), resource(LARGE)), "ObjectInfo", 2, 4),
+    Odd("large, for ever fewer bytes kept than sent", LARGE, (), (FEWER,), "StoreError", 2, 2),
+    Odd("large, no bytes kept", LARGE, (), (kept(0),), "StoreError", 1, 1),
+    Odd("large, closed without an answer", LARGE, (), (CLOSE,), "StoreError", 1, 4),
+    Odd("large, the upload is gone", LARGE, (), (answer(410, "gone"),), "StoreError", 1, 1),
+]
+
+
+@pytest.mark.parametrize("case", ODD, ids=lambda case: case.name)
+def test_no_odd_answer_to_an_upload_is_taken_for_a_commit_or_deletes_anything(case: Odd, server: ScriptedServer) -> None:
+    server.play("POST", *(case.start or (session(server),)))
+    server.play("PUT", *(case.chunks or (answer(500),)))
+    store = scripted_store(server)
+    end, _, error = end_of(lambda: type(store.put(NAME, case.data, if_generation=0)).__name__)
+    assert end == case.end
+    assert error is None or NAME in str(error)
+    assert (len(server.asked("POST")), len(server.asked("PUT"))) == (case.posts, case.puts)
+    assert len(server.requests) == case.posts + case.puts, "nothing else was asked, least of all a delete"
+
+
+def test_a_credential_that_ran_out_is_not_permitted_and_not_asked_again(server: ScriptedServer) -> None:
+    server.play("GET", answer(401, '{"error":{"code":401,"message":"Invalid Credentials"}}', Content_Type="application/json"))
+    store = scripted_store(server, credentials=google.oauth2.credentials.Credentials("ran-out"))
+    with pytest.raises(NotPermitted) as caught:
+        store.stat(NAME)
+    assert "gcloud auth" in caught.value.hint
+    assert "ran-out" not in str(caught.value)
+    assert len(server.requests) == 1
+
+
+def test_nobody_listening_is_unavailable_after_the_tries() -> None:
+    store = Store(open_client(project="local", endpoint="http://127.0.0.1:9"), "bucket", retries=RETRIES)
+    for call in (lambda: store.stat(NAME), lambda: list(store.list("")), lambda: store.put(NAME, SMALL, if_generation=0)):
+        with pytest.raises(StoreError) as caught:
+            call()
+        assert caught.value.exit_code == ExitCode.UNAVAILABLE
+        assert "network" in caught.value.hint
+
+
+def test_silence_is_unavailable_after_the_tries(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.store.CALL_TIMEOUT", (1.0, 0.05))
+    server.play("GET", SILENCE)
+    with pytest.raises(StoreError):
+        scripted_store(server).stat(NAME)
+    assert len(server.requests) == TRIES
+
+
+def test_of_two_writers_of_a_large_file_the_one_that_ends_first_wins(
+    bucket: Store, server: ScriptedServer, storage_server: LocalServer
+) -> None:
+    """The other one is refused only at its last chunk, and finds what is there."""
+    first = conversion_to(LARGE)
+    winner = commit
+
+    def pass_on(request: Request) -> Answer:
+        return forwarded(storage_server, request)
+
+    def commit_before(request: Request) -> Answer:
+        winner(bucket, FILE, first, LARGE)
+        return pass_on(request)
+
+    server.play("PUT", pass_on, pass_on, commit_before)
+    server.play("", pass_on)
+    late = Store(open_client(project="local", endpoint=server.url), bucket.bucket, retries=RETRIES)
+    assert commit(late, FILE, first, LARGE).already
+    assert [request.method for request in server.requests] == ["POST", "PUT", "PUT", "PUT", "GET"]
+
+
+def test_of_two_writers_of_different_sources_the_late_one_is_a_conflict(
+    bucket: Store, server: ScriptedServer, storage_server: LocalServer
+) -> None:
+    def commit_before(request: Request) -> Answer:
+        commit(bucket, FILE, conversion_to(SMALL, crc=8), SMALL)
+        return forwarded(storage_server, request)
+
+    server.play("POST", commit_before)
+    server.play("GET", lambda request: forwarded(storage_server, request))
+    late = Store(open_client(project="local", endpoint=server.url), bucket.bucket, retries=RETRIES)
+    with pytest.raises(CommitConflict, match="source-fingerprint"):
+        commit(late, FILE, replace(conversion_to(OTHER), rows=2), OTHER)
+    found = bucket.get(NAME)
+    assert found is not None
+    assert found.data == SMALL
+    assert [request.method for request in server.requests] == ["POST", "GET"]
+
+
+def forwarded(storage_server: LocalServer, request: Request) -> Answer:
+    """What the real storage server answers."""
+    connection = http.client.HTTPConnection(urlsplit(storage_server.url).netloc, timeout=10)
+    connection.request(request.method, request.target, request.body, dict(request.headers))
+    said = connection.getresponse()
+    body = said.read()
+    names = ("Content-Type", "Location", "Range")
+    headers = {name.replace("-", "_"): said.headers[name] for name in names if name in said.headers}
+    connection.close()
+    return answer(said.status, body, **headers)
+
+
+# The same through `engine download`: what becomes of the file, its siblings, and the process.
+
+DOWNLOAD = ("download", "--venues", "binance", "--data-types", "trades", "--start", "2024-05-01", "--json")
+
+
+@pytest.fixture
+def calm(lake: Lake) -> Iterator[Lake]:
+    yield lake
+    lake.storage.disarm()
+
+
+def test_a_download_outlives_lost_replies_and_a_busy_bucket_and_commits_each_file_once(calm: Lake) -> None:
+    calm.storage.post("/_tickdeck/faults", {"fault": "lost_reply", "count": 2, "match": ".parquet", "method": "POST"})
+    calm.storage.post("/_tickdeck/faults", {"fault": "status", "status": 503, "count": 2, "match": ".parquet", "method": "POST"})
+    before = asked(calm.storage)
+    done = calm.engine(*DOWNLOAD)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout.splitlines()[-1])
+    names = [info.name for info in calm.data.list("raw_tick_data/")]
+    assert report["outcomes"] == {"ok": len(names)}
+    assert len(names) == len(set(names)) == report["files"]
+    assert since(before, asked(calm.storage))["objects.insert"] >= len(names) + 4
+
+
+def test_a_bucket_that_refuses_us_is_exit_77_with_the_next_step(calm: Lake) -> None:
+    calm.storage.post("/_tickdeck/faults", {"fault": "status", "status": 403, "match": ".parquet", "method": "POST"})
+    done = calm.engine(*DOWNLOAD)
+    assert done.returncode == ExitCode.NOT_PERMITTED, done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert "does not have storage access" in last
+    assert "-> let this account create, get and list objects" in last
+    assert list(calm.data.list("")) == []
