@@ -7,8 +7,8 @@ import hashlib
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import asdict, dataclass
-from datetime import date, timedelta
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from aiohttp import web
 
 from provision.local.faults import Fault, add_fault_routes
 from provision.local.serving import add_health
-from provision.local.tardis import catalogue
+from provision.local.tardis import catalogue, feeds
 from provision.local.tardis.access import key_state, refusal
 from provision.local.tardis.cache import FileCache
 from provision.local.tardis.columns import COLUMNS
@@ -103,7 +103,7 @@ def create_app(
     app.router.add_get("/v1/instruments/{venue}", _api(source, _instruments))
     app.router.add_get("/v1/instruments/{venue}/{symbol}", _api(source, _instruments))
     app.router.add_get("/v1/api-key-info", _api(source, _key_info))
-    app.router.add_get("/v1/data-feeds/{venue}", _api(source, _no_replay))
+    app.router.add_get("/v1/data-feeds/{venue}", partial(_feed, source))
     app.router.add_get("/v1/{path:.+}", partial(_dataset, source))
     app.cleanup_ctx.append(partial(_lifetime, source, pregenerate))
     return app
@@ -148,8 +148,8 @@ async def _files(source: Source, _request: web.Request) -> web.Response:
     return web.json_response(rows)
 
 
-def _take_fault(source: Source, request: web.Request) -> Fault | None:
-    method, target = request.method, unquote(request.path)
+def _take_fault(source: Source, request: web.Request, target: str = "") -> Fault | None:
+    method, target = request.method, target or unquote(request.path)
     if source.api_key is None or "Authorization" in request.headers:
         fault = source.faults.take(*KEY_FAULTS, method=method, target=target)
         if fault is not None:
@@ -232,8 +232,16 @@ def _key_info(source: Source, request: web.Request) -> Body:
     )
 
 
-def _no_replay(_source: Source, _request: web.Request) -> Body:
-    return json_error(501, "raw replay (/v1/data-feeds) is not part of the stand-in: it has the CSV datasets only")
+async def _feed(source: Source, request: web.Request) -> web.StreamResponse:
+    """One slice of raw messages. Logged and struck by faults with its query, which says the minute."""
+    entry = replace(_entry(request), path=request.path_qs)
+    try:
+        fault = _take_fault(source, request, unquote(request.path_qs))
+        venue, now = request.match_info["venue"], datetime.now(UTC)
+        body = await asyncio.to_thread(feeds.answer, source.listings, venue, request.query, request.headers, source.api_key, now)
+        return await deliver(request, body, fault, entry, pace=source.scenario.bytes_per_second)
+    finally:
+        source.log.add(entry)
 
 
 async def _dataset(source: Source, request: web.Request) -> web.StreamResponse:
