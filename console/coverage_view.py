@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from console.widgets.figures import format_age, format_bytes, format_count, plural
-from console.widgets.heatgrid import GLYPHS, WORDS
+from console.widgets.heatgrid import ADOPTED_GLYPH, GLYPHS, WORDS
 from console.widgets.sentence import Phrase
 from console.widgets.tones import Tone
 from engine.catalogue import due
@@ -78,21 +78,24 @@ def sentence_of(coverage: Coverage) -> tuple[list[Phrase], Tone]:
 
 
 def facts_of(coverage: Coverage, now: datetime) -> str:
-    """The range, what is not expected, and how old the catalogues are."""
+    """The range, what is not expected, how old the catalogues are, and what is from before Tickdeck."""
     parts = [str(coverage.days)]
     if not_expected := coverage.counts.get(CellState.NOT_EXPECTED, 0):
         parts.append(f"{plural(not_expected, 'cell')} not expected")
     if coverage.catalogue_dates:
         oldest = min(coverage.catalogue_dates.values())
         parts.append(f"expectations of {format_age((now - oldest).total_seconds())} ago")
+    if adopted := sum(report.is_complete_by_adoption for report in coverage.reports.values()):
+        parts.append(f"{plural(adopted, 'cell')} adopted")
     return " · ".join(parts)
 
 
 def explain(report: CellReport, now: datetime) -> tuple[list[Phrase], str]:
     """The cell under the cursor: what it is, with the proof; and why, in a second line."""
     cell, state = report.cell, report.state
+    glyph = ADOPTED_GLYPH if report.is_complete_by_adoption else GLYPHS[state]
     head = [
-        Phrase(f"{GLYPHS[state]} {cell.venue} {cell.data_type} {cell.day} ", strong=True),
+        Phrase(f"{glyph} {cell.venue} {cell.data_type} {cell.day} ", strong=True),
         Phrase(WORDS[state], STATE_TONES[state], strong=True),
     ]
     if state is CellState.NOT_EXPECTED:
@@ -102,7 +105,8 @@ def explain(report: CellReport, now: datetime) -> tuple[list[Phrase], str]:
     head.append(Phrase(f"  {_counts(report)}"))
     if report.rows:
         scope = " in the whole cell" if report.of_whole_cell else ""
-        head.append(Phrase(f"  {format_count(report.rows)} rows, {format_bytes(report.source_bytes)}{scope}"))
+        size = f", {format_bytes(report.source_bytes)}" if report.source_bytes else ""
+        head.append(Phrase(f"  {format_count(report.rows)} rows{size}{scope}"))
         if report.covered_minutes:
             head.append(Phrase(f", {format_count(report.covered_minutes)} of 1,440 min"))
     why = list(report.reasons)
@@ -177,7 +181,8 @@ def proof_of(cell: Cell, report: SymbolReport, data_bucket: str) -> dict[str, ob
         return record | {"manifest": "none mentions it"}
     record |= {"outcome": entry.outcome.value, "why": "; ".join(report.reasons) or None, "run": report.run, "vm": report.vm}
     if entry.generation:
-        record |= {"object": f"gs://{data_bucket}/{data_object(File(cell, report.symbol))}", "generation": str(entry.generation)}
+        name = entry.object or data_object(File(cell, report.symbol))
+        record |= {"object": f"gs://{data_bucket}/{name}", "generation": str(entry.generation)}
         record |= {"crc32c": entry.crc32c, "source fingerprint": entry.fingerprint}
     record |= {
         "rows": format_count(entry.rows),

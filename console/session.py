@@ -33,6 +33,8 @@ from provision.local.cloud import Cloud, Report
 from provision.profile import REAL_HOSTS, Endpoints, Profile, resolve_profile, with_endpoints
 
 if TYPE_CHECKING:
+    from engine.validation import CellResult, Validation
+    from engine.verification import Depth
     from provision.actions import Proposal, Receipt
     from provision.clients import ComputeClients
     from provision.fleet import FleetSnapshot
@@ -223,6 +225,43 @@ class Session:
         from provision.waivers import apply_waivers
 
         return apply_waivers(proposal, profile=self.profile, state=self.buckets.state, armed=self.armed, clock=self.clock)
+
+    def verify(
+        self,
+        days: DayRange,
+        venues: Sequence[str],
+        data_types: Sequence[str],
+        *,
+        symbols: tuple[str, ...] = (),
+        universe: str = "",
+        depth: Depth | None = None,
+        sample: int = 0,
+        on_cell: Callable[[CellResult], None] = lambda _result: None,
+    ) -> Validation:
+        """Compare the objects of the range with its manifests, by listings unless told otherwise; what is found is kept."""
+        from engine.universe import resolve_scope
+        from engine.validation import Question, validate
+        from engine.verification import Depth
+
+        catalogues = self.refresh_catalogues(venues)
+        question = Question(
+            days=days,
+            venues=tuple(venues),
+            data_types=tuple(data_types),
+            scope=resolve_scope(symbols, universe, catalogues, folder=user_folder("universes")),
+            depth=depth or Depth.LISTING,
+            sample=sample,
+        )
+        data, state = self.buckets.data, self.buckets.state
+        if question.depth is not Depth.SOURCE:
+            return validate(data, state, question, on_cell=on_cell, clock=self.clock)
+        import asyncio
+
+        from engine.source import Source
+        from engine.source_comparison import validate_with_source
+
+        source = Source(api_url=self.profile.tardis_api, datasets_url=self.profile.tardis_datasets, api_key=self.api_key)
+        return asyncio.run(validate_with_source(source, data, state, question, on_cell=on_cell, clock=self.clock))
 
     # Fleet
 

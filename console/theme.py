@@ -42,6 +42,7 @@ VARIABLES: Final[Mapping[str, str]] = {
     "bar-done": "the filled part of a bar",
     "bar-rest": "the empty part of a bar",
     "heat-complete": "heatmap: all there",
+    "heat-adopted": "heatmap: all there, from before Tickdeck",
     "heat-thin": "heatmap: all there, suspiciously little",
     "heat-partial": "heatmap: some symbols lack",
     "heat-failed": "heatmap: attempted, nothing came",

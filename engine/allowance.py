@@ -24,6 +24,9 @@ from engine.store import Store
 STEPS = 64
 """Into how many pieces a share is drawn at most, beside large files: each is one small write."""
 
+LEAST_BYTES = 1 << 20
+"""Reserved for every request at least: what a source may have sent of a body before a refusal to read it arrives."""
+
 LOOK_SECONDS = 5.0
 """How often a waiting worker looks at the clock: a machine that slept must not oversleep midnight by as much."""
 
@@ -60,6 +63,7 @@ class Allowance:
         """`share`: source bytes that the shard may receive on any UTC day; positive."""
         self._store, self._run, self._shard, self._clock = store, run, shard, clock
         self.share = share
+        self.least = min(LEAST_BYTES, share // STEPS)
         self._day: date | None = None
         self._drawn = 0
         """Bytes of this day that are written down as taken and not given to a transfer yet."""

@@ -64,11 +64,14 @@ def list_claims(store: Store, run: str) -> dict[int, Held]:
     return held
 
 
-def take(store: Store, run: str, shard: int, vm: str, *, now: datetime, gone: frozenset[str] = frozenset()) -> Held | None:
+def take(
+    store: Store, run: str, shard: int, vm: str, *, now: datetime, gone: frozenset[str] = frozenset(), again: bool = False
+) -> Held | None:
     """Claim a shard for `vm`: if it is free, was given back, was ours before a restart, or its holder is gone or silent.
 
     Args:
         gone: VMs that are known to be gone (the launch record of a replacement names them).
+        again: take it also if it is done: a run that goes on by hand has planned anew what is missing.
 
     Returns:
         The claim we hold, or None if the shard is done or another live worker has it.
@@ -78,7 +81,7 @@ def take(store: Store, run: str, shard: int, vm: str, *, now: datetime, gone: fr
         claim = Claim(run=run, shard=shard, vm=vm, attempt=1, state="working", since=now)
         return _swap(store, claim, generation=0)
     old = held.claim
-    if old.state == "done":
+    if old.state == "done" and not again:
         return None
     if old.state == "working" and old.vm != vm and old.vm not in gone and not _is_silent(store, run, old, now):
         return None

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
+import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from engine import __version__
 from engine.errors import EngineError, ExitCode, UsageError, one_line
-from engine.loopback import guard_from_environment
+from engine.loopback import VARIABLE, OutsideConnectionError, guard_from_environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,20 @@ VERBS = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the `engine` command and exit with a documented code."""
-    sys.exit(run_command(command, arguments, program="engine"))
+    signal.signal(signal.SIGTERM, _stop_early)
+    code = run_command(command, arguments, program="engine")
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        # A thread that still waits for the bucket must not hold back the end. Nothing says that its file is done.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _stop_early(_signum: int, _frame: object) -> NoReturn:
+    """SIGTERM before a worker hears it, or where there is none: nothing is half-written, whatever was going on."""
+    os.write(2, b"engine: stopped by SIGTERM -> run the same command again, it goes on where it stopped\n")
+    raise SystemExit(ExitCode.TEMPORARY)
 
 
 def run_command(group: click.Command, arguments: Sequence[str] | None, *, program: str) -> int:
@@ -122,7 +138,22 @@ def run_command(group: click.Command, arguments: Sequence[str] | None, *, progra
         return error.exit_code
     except BrokenPipeError:
         return ExitCode.DONE
+    except OSError as error:
+        code, step = _what_to_do(error)
+        click.echo(f"{program}: {' '.join(str(error).split())} -> {step}", err=True)
+        return code
     return result if isinstance(result, int) else ExitCode.DONE
+
+
+def _what_to_do(error: OSError) -> tuple[ExitCode, str]:
+    """What the system refused, wherever it was met: the exit code and the next step."""
+    if isinstance(error, OutsideConnectionError):
+        return ExitCode.CONFIGURATION, f"unset {VARIABLE}, or use another profile"
+    if isinstance(error, PermissionError):
+        return ExitCode.NOT_PERMITTED, "let this user read and write there"
+    if isinstance(error, ConnectionError | TimeoutError):
+        return ExitCode.UNAVAILABLE, "check the network, then run again"
+    return ExitCode.UNAVAILABLE, "see that it is there, and that its disk has room"
 
 
 @click.group(cls=VerbGroup, verbs=VERBS, context_settings={"help_option_names": ["-h", "--help"]})

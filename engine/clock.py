@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import re
 import time
 from collections.abc import Callable
@@ -39,14 +40,19 @@ def parse_day(text: str, *, today: date) -> date:
         return today - timedelta(days=1)
     if match := _BACK.fullmatch(word):
         return today - timedelta(days=int(match[1]))
-    try:
-        return date.fromisoformat(word) if re.fullmatch(r"\d{4}-\d{2}-\d{2}", word) else _refuse(text)
-    except ValueError:
-        return _refuse(text)
-
-
-def _refuse(text: str) -> date:
+    if re.fullmatch(r"\d{4}-\d{2}-\d{2}", word, re.ASCII):
+        try:
+            return date.fromisoformat(word)
+        except ValueError as error:
+            raise UsageError(f"{text!r} is not a day", hint=_why_not(word, error)) from None
     raise UsageError(f"{text!r} is not a day", hint="use YYYY-MM-DD, today, yesterday, latest or 7d")
+
+
+def _why_not(word: str, error: ValueError) -> str:
+    year, month = int(word[:4]), int(word[5:7])
+    if year and 1 <= month <= 12:
+        return f"{word[:7]} has {calendar.monthrange(year, month)[1]} days"
+    return str(error)
 
 
 def format_time(moment: datetime) -> str:

@@ -7,18 +7,25 @@ else is a conflict, reported and left alone. So a worker needs no delete permiss
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 from engine import __version__
 from engine.convert import Conversion
 from engine.datatypes import SCHEMA_VERSION
-from engine.errors import AlreadyExists, CommitConflict
+from engine.errors import AlreadyExists, CommitConflict, UsageError
 from engine.manifest import Entry
 from engine.model import Cell, File, Outcome
 from engine.paths import cell_prefix, data_object, parse_data_object, quarantine_object
 from engine.store import ObjectInfo, Store
+
+CHECKSUM = "crc32c"
+"""Key of the checksum that was committed, beside the one that the bucket reports of what it holds now."""
+
+NAMES_LIMIT = 2000
+"""Bytes of the dropped columns' names in an object's metadata."""
 
 PARQUET = "application/vnd.apache.parquet"
 
@@ -39,12 +46,13 @@ def metadata_of(conversion: Conversion) -> dict[str, str]:
         "source-length": str(conversion.source_bytes),
         "schema-version": str(SCHEMA_VERSION),
         "engine-version": __version__,
+        CHECKSUM: conversion.crc32c,
         "rows": str(conversion.rows),
         "first-us": "" if conversion.min_local_timestamp_us is None else str(conversion.min_local_timestamp_us),
         "last-us": "" if conversion.max_local_timestamp_us is None else str(conversion.max_local_timestamp_us),
         "minutes": str(conversion.covered_minutes),
         "flags": ",".join(conversion.flags),
-        "dropped-columns": ",".join(conversion.dropped_columns)[:2000],
+        "dropped-columns": _names(conversion.dropped_columns),
     }
 
 
@@ -69,7 +77,13 @@ def commit(store: Store, file: File, conversion: Conversion, data: bytes | Path)
 
 
 def require_same_source(file: File, existing: ObjectInfo, wanted: Mapping[str, str]) -> None:
-    """Raise CommitConflict unless `existing` came from the same source bytes under the same schema."""
+    """Raise CommitConflict unless `existing` came from the same source bytes under the same schema, and still holds what was written."""
+    if is_altered(existing):
+        raise CommitConflict(
+            f"{file}: the object in the bucket is not the one that was committed: its checksum is {existing.crc32c},"
+            f" committed was {existing.metadata[CHECKSUM]}",
+            hint="nothing was overwritten; compare with engine validate, then delete it by hand and repair",
+        )
     for key in ("source-fingerprint", "schema-version"):
         found = existing.metadata.get(key, "missing")
         if found != wanted[key]:
@@ -79,13 +93,24 @@ def require_same_source(file: File, existing: ObjectInfo, wanted: Mapping[str, s
             )
 
 
+def is_altered(info: ObjectInfo) -> bool:
+    """Whether other bytes stand under the metadata of a commit: somebody overwrote or rewrote the object and kept what it says."""
+    return info.metadata.get(CHECKSUM, info.crc32c) != info.crc32c
+
+
+def _names(columns: Sequence[str]) -> str:
+    """Names for metadata, escaped, as many as fit; the manifest has them all."""
+    text = ",".join(quote(column, safe="") for column in columns)
+    return text if len(text) <= NAMES_LIMIT else text[:NAMES_LIMIT].rpartition(",")[0]
+
+
 def entry_of(file: File, info: ObjectInfo) -> Entry | None:
     """The manifest entry of a committed object out of its metadata, or None if it is not one of ours.
 
     This is how a resume learns what is done without fetching anything.
     """
     meta = info.metadata
-    if "source-fingerprint" not in meta or meta.get("schema-version") != str(SCHEMA_VERSION):
+    if "source-fingerprint" not in meta or meta.get("schema-version") != str(SCHEMA_VERSION) or is_altered(info):
         return None
     return Entry(
         symbol=file.symbol,
@@ -100,7 +125,7 @@ def entry_of(file: File, info: ObjectInfo) -> Entry | None:
         last_us=int(meta["last-us"]) if meta.get("last-us") else None,
         covered_minutes=int(meta.get("minutes", 0)),
         flags=tuple(filter(None, meta.get("flags", "").split(","))),
-        dropped_columns=tuple(filter(None, meta.get("dropped-columns", "").split(","))),
+        dropped_columns=tuple(map(unquote, filter(None, meta.get("dropped-columns", "").split(",")))),
     )
 
 
@@ -114,7 +139,10 @@ def list_committed(store: Store, cell: Cell) -> dict[str, Entry]:
     """Entries of all files of a cell that are in the bucket, by symbol: one listing."""
     entries = {}
     for info in store.list(cell_prefix(cell)):
-        file = parse_data_object(info.name)
+        try:
+            file = parse_data_object(info.name)
+        except UsageError:
+            continue  # somebody else's object in our folder
         entry = entry_of(file, info)
         if entry is not None:
             entries[file.symbol] = entry

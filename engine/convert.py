@@ -23,7 +23,7 @@ from engine.conversion import ConvertSettings as ConvertSettings
 from engine.conversion import Flag as Flag
 from engine.conversion import Reason as Reason
 from engine.datatypes import SCHEMA_VERSION, DataType
-from engine.errors import EngineError, NotPermitted, SourceError, UsageError
+from engine.errors import NotPermitted, SourceError, StoreError, UsageError
 from engine.gzip_members import GzipError, GzipMembers
 from engine.model import File, Outcome
 
@@ -63,7 +63,7 @@ def convert(
         UsageError: if `file` is of another data type, or the source path does not exist.
         NotPermitted: if the source may not be read, or the sink not be written.
         SourceError: if the source cannot be read to its end.
-        EngineError: if the sink cannot be written, e.g. because the disk is full. No sink file is left then either.
+        StoreError: if the sink cannot be written, e.g. because the disk is full. No sink file is left then either.
     """
     if file is not None and file.cell.data_type != data_type.name:
         raise UsageError(f"{file} is not of type {data_type.name}")
@@ -230,11 +230,11 @@ def _reading(name: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise UsageError(f"{name} does not exist") from None
+        raise UsageError(f"{name} does not exist", hint="name a .csv.gz file that is there") from None
     except IsADirectoryError:
         raise UsageError(f"{name} is a folder", hint="give a .csv.gz file") from None
     except PermissionError as error:
-        raise NotPermitted(f"{name} cannot be read: {error.strerror}") from error
+        raise NotPermitted(f"{name} cannot be read: {error.strerror}", hint="let this user read it") from error
     except OSError as error:
         raise SourceError(f"{name} cannot be read: {error}", hint="fetch it again") from error
 
@@ -244,6 +244,6 @@ def _writing(sink: Path | None) -> Iterator[None]:
     try:
         yield
     except PermissionError as error:
-        raise NotPermitted(f"{sink} cannot be written: {error.strerror}") from error
+        raise NotPermitted(f"{sink} cannot be written: {error.strerror}", hint="let this user write there") from error
     except OSError as error:
-        raise EngineError(f"{sink or 'memory'} cannot be written: {error}", hint="free or choose another disk") from error
+        raise StoreError(f"{sink or 'memory'} cannot be written: {error}", hint="free or choose another disk") from error

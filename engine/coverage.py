@@ -15,13 +15,14 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from engine.catalogue import Catalogue
-from engine.errors import UsageError
+from engine.errors import ConfigurationError, UsageError
 from engine.expectation import Expectations, Scope, expect
-from engine.manifest import Summary
+from engine.manifest import Record, Summary
 from engine.model import Cell, CellState, DayRange, Outcome, require_aware
 from engine.plan import Shard
 from engine.tally import OpenCell, Tally, open_cells, state_of, tally_metadata, tally_records
 from engine.thinness import DayFigures, few, judge
+from engine.verification import FOUND_WORDS, Depth, Finding, Kind, Verification, identify_manifests
 
 HOLES = frozenset({CellState.MISSING, CellState.PARTIAL, CellState.FAILED})
 """States that a repair plan fills."""
@@ -29,8 +30,10 @@ HOLES = frozenset({CellState.MISSING, CellState.PARTIAL, CellState.FAILED})
 NOT_DUE = frozenset({CellState.NOT_EXPECTED, CellState.NOT_READY})
 """States that no one could have done anything about yet."""
 
-ADOPTION_RUN = "adopt"
-"""How the names of runs begin whose manifests describe objects found in the bucket from before Tickdeck."""
+_OF_MANIFESTS = frozenset({Kind.MANIFEST, Kind.SOURCE_CHANGED})
+"""Findings that turn no file back: they stand as long as no manifest comes."""
+
+_NO_PROOFS: Mapping[Depth, datetime] = MappingProxyType({})
 
 CONTEXT_BEFORE = timedelta(days=35)
 CONTEXT_AFTER = timedelta(days=7)
@@ -42,11 +45,11 @@ class Sureness(StrEnum):
     NOTHING = "nothing"
     """No manifest."""
     ADOPTED = "adopted"
-    """Found in the bucket from before Tickdeck."""
+    """All that proves it was found in the bucket from before Tickdeck, verified since or not."""
     COMMITTED = "committed"
     """A manifest says so."""
     VERIFIED = "verified"
-    """The objects were listed and compared with the manifest."""
+    """All objects were compared with the manifests, and were right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,11 @@ class CellReport:
     """Why it is not simply complete; for people, most telling first."""
     sureness: Sureness = Sureness.NOTHING
     verified_at: datetime | None = None
-    """When its objects were last compared with its manifests."""
+    """When its objects were last compared with its manifests, also where that proves nothing any more."""
+    proofs: Mapping[Depth, datetime] = field(default_factory=dict)
+    """Depth -> when all its objects were last found right at it. Empty if something is wrong, or was recorded since."""
+    findings: tuple[Finding, ...] = ()
+    """What a verification found wrong, and still stands."""
     manifests: int = 0
     written: datetime | None = None
     """When its newest manifest was written."""
@@ -94,6 +101,16 @@ class CellReport:
     """For `running`: what the cell is as long as the live worker has not finished it."""
     of_whole_cell: bool = False
     """True if rows, bytes and minutes are those of the whole cell although only some symbols were asked for."""
+
+    @property
+    def is_complete_by_adoption(self) -> bool:
+        """Whether it is complete, and all that proves it was found in the bucket from before Tickdeck."""
+        return self.state is CellState.COMPLETE and self.sureness is Sureness.ADOPTED
+
+    @property
+    def verified_depth(self) -> Depth | None:
+        """The deepest at which all its objects were found right; None if that is not known."""
+        return next((depth for depth in reversed(Depth) if depth in self.proofs), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +150,10 @@ class Coverage:
     def row(self, venue: str, data_type: str) -> list[CellState]:
         """The states of one heatmap row, day by day."""
         return [self.report(Cell(day, data_type, venue)).state for day in self.days]
+
+    def adopted_row(self, venue: str, data_type: str) -> list[bool]:
+        """Day by day, whether the cell is complete by what was adopted alone: maps shade it apart."""
+        return [self.report(Cell(day, data_type, venue)).is_complete_by_adoption for day in self.days]
 
     def holes(self) -> list[CellReport]:
         """Missing, partial and failed cells: by day, then in the order of the rows."""
@@ -188,7 +209,7 @@ def assess(
     now: datetime,
     scope: Scope | None = None,
     live: Mapping[Cell, Collection[LiveShard]] = MappingProxyType({}),
-    verified: Mapping[Cell, datetime] = MappingProxyType({}),
+    verified: Mapping[Cell, Verification] = MappingProxyType({}),
 ) -> Coverage:
     """The state of every cell in days x venues x data types.
 
@@ -198,12 +219,13 @@ def assess(
         data_types: Tardis data types.
         catalogues: venue -> what it offers.
         summaries: manifests from listings, in any order; those of `context_of(days)` make thinness known at the edges.
-        open_cell: reads a cell whose metadata does not prove its state; called from several threads.
+        open_cell: reads a cell whose metadata does not prove its state; called from several threads. A cell of which it raises
+            ConfigurationError (a manifest cannot be read) counts as failed.
         now: the moment of the answer.
         scope: symbols asked for by venue; None for all that are expected. A venue that is not in it is asked for nothing.
         live: shards that live workers hold, by cell. They hide holes of a cell until that shard's manifest is closed; they
             never hide a state that needs nothing.
-        verified: when a cell's objects were last compared with its manifests.
+        verified: what the last comparison of a cell's objects with its manifests found. What is wrong turns the cell back.
 
     Raises:
         UsageError: if a venue has no catalogue.
@@ -222,10 +244,15 @@ def assess(
             expectations[venue, data_type] = found
     to_open: list[Cell] = []
     for row in rows:
-        _tally_row(row, days, expectations[row], listed[row], judged, to_open)
-    for cell, records in open_cells(to_open, open_cell).items():
+        _tally_row(row, days, expectations[row], listed[row], verified, judged, to_open)
+    for cell, opened in open_cells(to_open, lambda cell: _Opened.of(cell, open_cell)).items():
         expected = expectations[cell.venue, cell.data_type].at(cell.day)
-        judged[cell] = _Judged(tally_records(expected, records), listed[cell.venue, cell.data_type][cell.day])
+        held = listed[cell.venue, cell.data_type][cell.day]
+        if opened.trouble:
+            judged[cell] = _Judged(Tally(len(expected.symbols), {}, attempted=True), held, opened.trouble)
+        else:
+            findings = verified[cell].findings if cell in verified else ()
+            judged[cell] = _Judged(tally_records(expected, opened.records, findings), held)
     reports: dict[Cell, CellReport] = {}
     for row in rows:
         thin = _thin_days(row, catalogues[row[0]], expectations[row], judged)
@@ -264,6 +291,22 @@ def require_catalogue(catalogues: Mapping[str, Catalogue], venue: str) -> Catalo
 class _Judged:
     tally: Tally
     summaries: Sequence[Summary]
+    trouble: str = ""
+    """Why its manifests could not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    records: Mapping[str, Record]
+    trouble: str = ""
+
+    @classmethod
+    def of(cls, cell: Cell, open_cell: OpenCell) -> _Opened:
+        """One manifest that cannot be read must not hide all other cells."""
+        try:
+            return cls(open_cell(cell))
+        except ConfigurationError as error:
+            return cls({}, str(error))
 
 
 def _tally_row(
@@ -271,10 +314,14 @@ def _tally_row(
     days: DayRange,
     expectations: Expectations,
     listed: Mapping[date, list[Summary]],
+    verified: Mapping[Cell, Verification],
     judged: dict[Cell, _Judged],
     to_open: list[Cell],
 ) -> None:
-    """Count what metadata proves; name what has to be opened. Days of the context are never opened, they only help to judge."""
+    """Count what metadata proves; name what has to be opened, damaged cells among them.
+
+    Days of the context are never opened, they only help to judge.
+    """
     for day in {*days, *listed}:
         if day not in expectations.days:
             continue
@@ -282,7 +329,8 @@ def _tally_row(
         if not expected.symbols:
             continue
         cell = Cell(day, row[1], row[0])
-        tally = tally_metadata(expected, listed.get(day, ()))
+        found = verified.get(cell)
+        tally = tally_metadata(expected, listed.get(day, ())) if found is None or not found.damaged or day not in listed else None
         if tally is not None:
             judged[cell] = _Judged(tally, listed.get(day, ()))
         elif day in days:
@@ -343,7 +391,7 @@ def _report(
     published: bool,
     thin: tuple[str, ...],
     live: Collection[LiveShard],
-    verified: datetime | None,
+    verified: Verification | None,
 ) -> CellReport:
     tally, summaries = judged.tally, judged.summaries
     state = state_of(tally, published=published)
@@ -353,12 +401,17 @@ def _report(
         if thin:
             state, reasons = CellState.THIN, thin
     else:
-        reasons = _reasons(tally)
+        reasons = (judged.trouble,) if judged.trouble else _reasons(tally)
         closed = {(summary.name.run, summary.name.shard) for summary in summaries if not summary.open}
         working = sorted({holder.run for holder in live if (holder.run, holder.shard) not in closed})
         if working:
             state, beneath = CellState.RUNNING, state
             reasons = (f"run {', '.join(working)} is working on it", *reasons)
+    findings = tally.wrong
+    proofs: Mapping[Depth, datetime] = _NO_PROOFS
+    if verified is not None and verified.manifests == identify_manifests([summary.generation for summary in summaries]):
+        proofs = _NO_PROOFS if verified.damaged else verified.proofs
+        findings += tuple(finding for finding in verified.findings if finding.kind in _OF_MANIFESTS and finding not in findings)
     return CellReport(
         cell=cell,
         state=state,
@@ -372,8 +425,10 @@ def _report(
         source_bytes=tally.source_bytes,
         covered_minutes=tally.covered_minutes,
         reasons=reasons,
-        sureness=_sureness(summaries, verified),
-        verified_at=verified,
+        sureness=_sureness(summaries, proofs),
+        verified_at=max(proofs.values()) if proofs else None if verified is None else verified.at,
+        proofs=proofs,
+        findings=findings,
         manifests=len(summaries),
         written=max((summary.written for summary in summaries), default=None),
         runs=(summaries[0].name.run,) if len(summaries) == 1 else tuple(sorted({summary.name.run for summary in summaries})),
@@ -382,26 +437,34 @@ def _report(
     )
 
 
-def _sureness(summaries: Sequence[Summary], verified: datetime | None) -> Sureness:
+def _sureness(summaries: Sequence[Summary], proofs: Mapping[Depth, datetime]) -> Sureness:
     if not summaries:
         return Sureness.NOTHING
-    if verified is not None and verified >= max(summary.written for summary in summaries):
-        return Sureness.VERIFIED
-    if all(summary.name.run.startswith(ADOPTION_RUN) for summary in summaries):
-        return Sureness.ADOPTED
-    return Sureness.COMMITTED
+    if any(summary.origin == "adopted" for summary in summaries):
+        proving = [summary for summary in summaries if summary.counts.get(Outcome.OK) or summary.counts.get(Outcome.EMPTY)]
+        if proving and all(summary.origin == "adopted" for summary in proving):
+            return Sureness.ADOPTED
+    return Sureness.VERIFIED if proofs else Sureness.COMMITTED
 
 
 def _reasons(tally: Tally) -> tuple[str, ...]:
     if not tally.attempted:
         return ()
     texts = []
+    wrong: dict[Kind, list[str]] = {}
+    for finding in tally.wrong:
+        wrong.setdefault(finding.kind, []).append(finding.symbol)
+    for kind, symbols in wrong.items():
+        texts.append(f"{len(symbols):,} {FOUND_WORDS[kind]}: {few(symbols)}")
+    told = {finding.symbol for finding in tally.wrong}
     for outcome in (Outcome.QUARANTINED, Outcome.FAILED, Outcome.NOT_ENTITLED, Outcome.NOT_FOUND):
-        if count := tally.counts.get(outcome, 0):
-            names = (tally.bad_symbols or {}).get(outcome, ())
-            texts.append(f"{count:,} {outcome.replace('_', ' ')}" + (f": {few(names)}" if names else ""))
-    if tally.absent:
-        texts.append(f"{tally.absent:,} in no manifest" + (f": {few(tally.absent_symbols)}" if tally.absent_symbols else ""))
+        names = (tally.bad_symbols or {}).get(outcome, ())
+        others = [name for name in names if name not in told]
+        if count := tally.counts.get(outcome, 0) - (len(names) - len(others)):
+            texts.append(f"{count:,} {outcome.replace('_', ' ')}" + (f": {few(others)}" if others else ""))
+    absent = [symbol for symbol in tally.absent_symbols if symbol not in told]
+    if count := tally.absent - (len(tally.absent_symbols) - len(absent)):
+        texts.append(f"{count:,} in no manifest" + (f": {few(absent)}" if absent else ""))
     if count := tally.counts.get(Outcome.NOT_READY, 0):
         texts.append(f"{count:,} not published when it was tried")
     return tuple(texts)

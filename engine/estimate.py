@@ -105,7 +105,7 @@ class Sizes:
 
     Args:
         files: sizes of single files, from opened manifests (`file_sizes`).
-        summaries: manifests from listings; closed ones teach the mean of their cell.
+        summaries: manifests from listings; closed ones teach the mean of their cell, but for adopted ones: nobody fetched those.
         prior_share: scales all priors, for a source whose files are not those of the real market.
     """
 
@@ -117,7 +117,7 @@ class Sizes:
         totals: dict[tuple[str, str], dict[int, tuple[int, int]]] = defaultdict(dict)
         for summary in summaries:
             fetched = summary.counts.get(Outcome.OK, 0)
-            if fetched and not summary.open:
+            if fetched and summary.source_bytes and not summary.open:
                 cell = summary.name.cell
                 days = totals[cell.venue, cell.data_type]
                 count, size = days.get(cell.day.toordinal(), (0, 0))

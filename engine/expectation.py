@@ -122,6 +122,16 @@ def expect(
     }
 
 
+def of_kinds(found: Expectations, kinds: Collection[str]) -> Expectations:
+    """The same, reduced to symbols of some kinds (`spot`, `perpetual`, ...), as a scope reduces it to some symbols."""
+    reduced: dict[int, Expected] = {}
+    for expected in found.by_day:
+        if id(expected) not in reduced:  # one object along a whole stretch of days
+            symbols = tuple(symbol for symbol in expected.symbols if found.kinds.get(symbol) in kinds)
+            reduced[id(expected)] = Expected(symbols, expected.whole, expected.churn, expected._digests)
+    return Expectations(found.days, tuple(reduced[id(expected)] for expected in found.by_day), found.partial, found.kinds)
+
+
 def _utc(moment: datetime) -> datetime:
     return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
 

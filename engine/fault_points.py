@@ -2,7 +2,8 @@
 
 `kill -9` at any of them, or at any other instant, loses at most the files in flight. To prove it, `TICKDECK_KILL_AT=object_created:3`
 ends the process with SIGKILL when it reaches that point for the third time; `object_created:3:TERM` sends it SIGTERM instead and goes
-on. Honoured only against storage on this machine: a variable left behind can stop no real worker.
+on. Several, separated by commas, strike independently: `fetch_started:2:TERM,open_manifest_written` kills a worker that was stopping.
+Honoured only against storage on this machine: a variable left behind can stop no real worker.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import signal
 import threading
 from collections import Counter
+from dataclasses import dataclass
 from enum import StrEnum
 
 from engine.errors import ConfigurationError
@@ -41,12 +43,25 @@ class FaultPoint(StrEnum):
     """All files of a cell have an outcome; its manifest is about to be written."""
     MANIFEST_WRITTEN = "manifest_written"
     """The manifest is in the bucket; the worker goes on to the next cell."""
+    STOP_HEARD = "stop_heard"
+    """The worker was told to stop; what is being converted or committed has not landed."""
+    OPEN_MANIFEST_WRITTEN = "open_manifest_written"
+    """A stopped worker has written down what it knows of a cell; the claim still says that it works."""
     SHARD_FINISHED = "shard_finished"
     """Every manifest is written; the claim still says that we work on it."""
     CLAIM_RELEASED = "claim_released"
     """The claim says that the shard is done."""
     LOG_WRITTEN = "log_written"
     """The last log object is written; the last heartbeat is not."""
+    GOODBYE_SAID = "goodbye_said"
+    """The last heartbeat is written; the process has not ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    point: FaultPoint
+    times: int
+    signum: signal.Signals
 
 
 _lock = threading.Lock()
@@ -59,24 +74,22 @@ def reach(point: FaultPoint) -> None:
     Raises:
         ConfigurationError: if the variable names no such point.
     """
-    wish = os.environ.get(VARIABLE)
-    if not wish or not os.environ.get("STORAGE_EMULATOR_HOST"):
-        return
-    name, times, signum = _parse(wish)
-    if name is not point:
+    wishes = os.environ.get(VARIABLE)
+    if not wishes or not os.environ.get("STORAGE_EMULATOR_HOST"):
         return
     with _lock:
         _reached[point] += 1
-        if _reached[point] != times:
-            return
-    os.kill(os.getpid(), signum)
+        times = _reached[point]
+    for wish in map(_parse, wishes.split(",")):
+        if (wish.point, wish.times) == (point, times):
+            os.kill(os.getpid(), wish.signum)
 
 
-def _parse(wish: str) -> tuple[FaultPoint, int, signal.Signals]:
+def _parse(wish: str) -> _Wish:
     name, _, rest = wish.partition(":")
     times, _, word = rest.partition(":")
     try:
-        return FaultPoint(name), int(times or 1), signal.Signals[f"SIG{word or 'KILL'}"]
+        return _Wish(FaultPoint(name), int(times or 1), signal.Signals[f"SIG{word or 'KILL'}"])
     except (ValueError, KeyError):
         known = ", ".join(FaultPoint)
         raise ConfigurationError(

@@ -15,18 +15,20 @@ from pathlib import Path
 from engine.catalogue import Catalogue, list_venues, load_catalogue
 from engine.claims import STALE_AFTER, list_claims
 from engine.coverage import Coverage, LiveShard, assess, context_of, live_cells
+from engine.datatypes import require_data_type
 from engine.errors import UsageError
 from engine.estimate import LOCAL_SPEED, Rates, Sizes, Speed, file_sizes
 from engine.heartbeat import list_heartbeats
 from engine.launch import list_runs, read_launches
 from engine.manifest import Record, Summary, list_summaries, read_cell
 from engine.model import Cell, DayRange, File
-from engine.paths import manifest_range
+from engine.paths import manifest_range, verification_range
 from engine.plan import Plan, Request, load_plan
 from engine.planner import make_plan
 from engine.run import run_started
 from engine.store import Store
 from engine.universe import nearest, resolve_scope
+from engine.verification import Finding, Verification, list_verifications, read_verification
 
 LIVE_WITHIN = timedelta(days=7)
 """A run that started earlier cannot hold a shard: VMs do not live so long."""
@@ -71,9 +73,23 @@ class Inventory:
         start, end = manifest_range(days)
         return list_summaries(self.state, start=start, end=end)
 
+    def verifications(self, days: DayRange) -> dict[Cell, Verification]:
+        """What the last comparisons of objects with manifests found on these days, from listings; long ranges in parallel by month."""
+        pieces = [verification_range(piece) for piece in _months(days)]
+        found: dict[Cell, Verification] = {}
+        with ThreadPoolExecutor(min(8, len(pieces))) as pool:
+            for listed in pool.map(lambda piece: list_verifications(self.state, start=piece[0], end=piece[1]), pieces):
+                found.update(listed)
+        return found
+
     def open_cell(self, cell: Cell) -> dict[str, Record]:
         """What all manifests of a cell say together, by symbol."""
         return read_cell(self.state, cell)
+
+    def findings(self, cell: Cell) -> tuple[Finding, ...]:
+        """What the last comparison of a cell's objects found wrong, in all detail."""
+        found = read_verification(self.state, cell)
+        return () if found is None else found.findings
 
     def plan(self, plan: str) -> Plan:
         """A plan by its id."""
@@ -148,6 +164,7 @@ def plan_request(inventory: Inventory, request: Request, means: Means, *, now: d
         state_bucket=means.state_bucket,
         now=now,
         live=inventory.live(now),
+        verified=inventory.verifications(days),
         allowance_bytes=means.allowance_bytes,
         settings=means.settings or {},
         universe_folder=means.universe_folder,
@@ -165,19 +182,25 @@ def check_range(
     universe: str = "",
     universe_folder: Path | None = None,
 ) -> Coverage:
-    """The state of every cell of the range."""
+    """The state of every cell of the range.
+
+    Raises:
+        UsageError: for a venue, data type, symbol or universe that nobody knows: of a mistyped one nothing is expected.
+    """
+    data_types = tuple(require_data_type(name).name for name in data_types)
     catalogues = inventory.catalogues(venues)
     scope = resolve_scope(symbols, universe, catalogues, folder=universe_folder)
     return assess(
         days,
         tuple(catalogues),
-        tuple(data_types),
+        data_types,
         catalogues=catalogues,
         summaries=inventory.summaries(context_of(days)),
         open_cell=inventory.open_cell,
         now=now,
         scope=scope,
         live=inventory.live(now),
+        verified=inventory.verifications(days),
     )
 
 
@@ -189,7 +212,7 @@ def _recent_sizes(inventory: Inventory, summaries: Iterable[Summary], request: R
     newest: dict[tuple[str, str], list[Cell]] = {}
     for summary in sorted(summaries, key=lambda summary: summary.name.cell.day, reverse=True):
         cell = summary.name.cell
-        if cell.venue in request.venues and cell.data_type in request.data_types:
+        if summary.source_bytes and cell.venue in request.venues and cell.data_type in request.data_types:
             cells = newest.setdefault((cell.venue, cell.data_type), [])
             if len(cells) < SIZED_CELLS and cell not in cells:
                 cells.append(cell)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
@@ -189,12 +190,18 @@ class Record:
     generation: int
     """Server generation of the manifest object: the order of records."""
 
+    @property
+    def is_adopted(self) -> bool:
+        """Whether the object was found in the bucket from before Tickdeck, whoever recorded it."""
+        return self.manifest.origin == "adopted" or bool(self.entry.object)
+
 
 def merge(manifests: Iterable[tuple[Manifest, int]]) -> dict[str, Record]:
     """One record per symbol out of (manifest, server generation) pairs of one cell.
 
-    For `ok` the newest object generation wins, and an `ok` wins over anything else (data is never overwritten); among the rest
-    the newest record. Any order and any duplication of the input give the same answer.
+    An `ok` wins over anything else (data is never overwritten). Among several, one that was committed wins over one that was
+    adopted, then the newest object generation; among the rest the newest record. Any order and any duplication of the input give
+    the same answer.
     """
     best: dict[str, Record] = {}
     for manifest, generation in manifests:
@@ -212,9 +219,9 @@ def _outranks(record: Record, other: Record) -> bool:
     return rank > against if rank != against else _content(record) > _content(other)
 
 
-def _rank(record: Record) -> tuple[bool, int, int]:
+def _rank(record: Record) -> tuple[bool, bool, int, int]:
     done = record.entry.outcome is Outcome.OK
-    return done, record.entry.generation if done else record.generation, record.generation
+    return done, done and not record.is_adopted, record.entry.generation if done else record.generation, record.generation
 
 
 def _content(record: Record) -> tuple[str, str, int, int, str, datetime]:
@@ -226,6 +233,17 @@ def list_summaries(store: Store, *, prefix: str | None = None, start: str = "", 
     """All manifests whose object names lie in [start, end), from listings alone."""
     listing = store.list(prefix if prefix is not None else "manifests/by_date/", start=start, end=end)
     return [summarize(info) for info in listing]
+
+
+def recorded_outcomes(store: Store, run: str, shard: int, cells: Iterable[Cell]) -> Counter[Outcome]:
+    """How many files of a shard ended in which outcome, by the last manifest that the run wrote of each cell: from listings alone."""
+    counts: Counter[Outcome] = Counter()
+    with ThreadPoolExecutor(16) as pool:
+        for summaries in pool.map(lambda cell: list_summaries(store, prefix=manifest_prefix(cell)), cells):
+            ours = [summary for summary in summaries if (summary.name.run, summary.name.shard) == (run, shard)]
+            if ours:
+                counts.update(max(ours, key=lambda summary: (summary.name.attempt, summary.name.sequence)).counts)
+    return counts
 
 
 def read_manifest(store: Store, name: str) -> tuple[Manifest, int] | None:

@@ -63,7 +63,9 @@ def require_venue(venue: str) -> str:
         UsageError: naming the value.
     """
     if not _VENUE.fullmatch(venue):
-        raise UsageError(f"venue {venue!r} is not an exchange id", hint='ids look like "binance-futures"')
+        meant = re.sub(r"[\s_]+", "-", venue.strip().lower())
+        hint = f"did you mean {meant}?" if _VENUE.fullmatch(meant) else 'ids look like "binance-futures"'
+        raise UsageError(f"venue {venue!r} is not an exchange id", hint=hint)
     return venue
 
 

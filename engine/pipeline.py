@@ -14,7 +14,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,9 +23,10 @@ import msgspec
 
 from engine import __version__
 from engine.admission import Admission
+from engine.allowance import Allowance
 from engine.catalogue import Catalogue
 from engine.clock import Clock, format_bytes, monotonic
-from engine.commit import commit, list_committed, quarantine
+from engine.commit import commit, is_there, list_committed, quarantine
 from engine.convert import Conversion, ConvertSettings, Reason, convert
 from engine.datatypes import require_data_type
 from engine.errors import CommitConflict, EngineError, NotPermitted, StoreError
@@ -33,7 +35,8 @@ from engine.logbook import Logbook
 from engine.manifest import Entry, Manifest, read_cell, write_manifest
 from engine.model import Cell, File, Outcome
 from engine.plan import Shard, Work
-from engine.source import Fetched, Source
+from engine.scratch import Scratch
+from engine.source import Admit, Fetched, Postponed, Source
 from engine.spool import Spool
 from engine.store import Store
 
@@ -53,6 +56,9 @@ REFETCH_REASONS = frozenset(
 """What a proxy or a file being replaced at the source can cause: the file is fetched once more before it is believed."""
 
 BAD_OUTCOMES = frozenset({Outcome.QUARANTINED, Outcome.FAILED, Outcome.NOT_ENTITLED, Outcome.NOT_FOUND})
+
+RECORDS_AT_ONCE = 32
+"""Manifests that are written at the same time at most."""
 
 CONVERSION_FACTOR = 3
 """Memory of a file in flight over its compressed size: the body, its Parquet, and a block of text between them."""
@@ -178,39 +184,49 @@ class Pipeline:
         stopped: asyncio.Event,
         progress: Progress | None = None,
         folder: Path | None = None,
-        refetch: bool = False,
+        ask_again: frozenset[Outcome] = frozenset(),
+        refetch_adopted: bool = False,
         on_outcome: Callable[[File, Entry], None] | None = None,
     ) -> None:
         """Args:
         catalogues: by venue; they say which days are published.
         stopped: when set, nothing new starts and `run` returns what it knows.
         folder: for temporary files; the system's temporary folder by default.
-        refetch: fetch `empty` files again; committed ones are never fetched again.
+        ask_again: of `empty` and `waived`, what is fetched again; committed files never are.
+        refetch_adopted: fetch also what was adopted from the system before.
         on_outcome: hears of every file's outcome.
         """
         self._source, self._data, self._state = source, data, state
         self._catalogues, self._limits, self._logbook, self._clock = catalogues, limits, logbook, clock
         self._stopped = stopped
         self.progress = progress or Progress()
-        self._folder = folder or Path(tempfile.gettempdir())
-        self._refetch = refetch
+        self._scratch = Scratch(folder)
+        self._ask_again = ask_again
+        self._refetch_adopted = refetch_adopted
         self._on_outcome = on_outcome or (lambda _file, _entry: None)
         self._converters = ThreadPoolExecutor(limits.converters, "convert")
         self._uploads = ThreadPoolExecutor(limits.uploads, "commit")
+        # Not among the uploads: what is known is written down also while slow uploads hold all their threads.
+        self._records = ThreadPoolExecutor(min(limits.uploads, RECORDS_AT_ONCE), "record")
         self._fetch_slots = asyncio.Semaphore(limits.downloads)
         self._file_slots = asyncio.Semaphore(limits.downloads + limits.converters * 2 + limits.uploads)
+        self._allowance: Allowance | None = None
         self._admission = Admission(bytes_in_flight=limits.bytes_in_flight, memory_bytes=limits.memory_bytes)
 
     def close(self) -> None:
-        """Stop the pools. Work that is queued in them is dropped."""
+        """Stop the pools and remove the temporary files. Work that is queued is dropped."""
         self._converters.shutdown(wait=False, cancel_futures=True)
         self._uploads.shutdown(wait=False, cancel_futures=True)
+        self._records.shutdown(wait=False, cancel_futures=True)
+        self._scratch.close()
 
     def limited_by(self) -> str:
         """What limits the work at this moment: cpu, network, source 429, upload, memory; empty when nothing runs."""
         progress = self.progress
         if self._source.throttle.remaining > 0:
             return self._source.throttle.reason
+        if self._allowance is not None and self._allowance.waiting and not progress.fetching:
+            return "allowance"
         if self._admission.held_by_memory:
             return "memory"
         if progress.waiting_to_convert and progress.converting >= self._limits.converters:
@@ -221,8 +237,13 @@ class Pipeline:
             return "network"
         return "cpu" if progress.converting else "upload" if progress.committing else ""
 
-    async def run(self, shard: Shard, attempt: Attempt) -> Counter[Outcome]:
+    async def run(self, shard: Shard, attempt: Attempt, allowance: Allowance | None = None) -> Counter[Outcome]:
         """Give every file of the shard an outcome and every cell a manifest.
+
+        Args:
+            shard: what to do.
+            attempt: under which name it is recorded.
+            allowance: the shard's share of the daily cap; None if there is no cap.
 
         Returns:
             How many files ended in which outcome. If `stopped` was set meanwhile, files without one are not in it, and their
@@ -232,6 +253,7 @@ class Pipeline:
             NotPermitted: the source refuses the key, or the bucket refuses us. Manifests of what is known are written first.
             StoreError: the bucket cannot be written. Files in flight are lost, nothing else.
         """
+        self._allowance = allowance
         self.progress.files_total += shard.files
         self.progress.bytes_total += shard.bytes
         counts: Counter[Outcome] = Counter()
@@ -245,15 +267,20 @@ class Pipeline:
             else:
                 await self._wind_down(feeding, cells)
         except BaseExceptionGroup as group:
-            raise _first(group) from None
+            error = _first(group)
+            if isinstance(error, NotPermitted):
+                # What is here already was paid for, and has its outcome in the manifest that says how far we got.
+                await self._wind_down(feeding, cells)
+            raise error from None
         finally:
             stop.cancel()
             for task in [feeding, *(task for cell in cells for task in cell.tasks)]:
                 task.cancel()
             await asyncio.gather(feeding, *(task for cell in cells for task in cell.tasks), return_exceptions=True)
-            for cell in cells:
-                if not cell.closed and cell.entries:
-                    await self._write_manifest(cell, attempt)
+            # All at once: hundreds of cells may be open, and a machine that is taken away leaves seconds.
+            known = [self._write_manifest(cell, attempt) for cell in cells if not cell.closed and cell.entries]
+            for failure in filter(None, await asyncio.gather(*known, return_exceptions=True)):
+                raise failure
         return counts
 
     async def _wind_down(self, feeding: asyncio.Task[None], cells: list[_CellWork]) -> None:
@@ -272,7 +299,7 @@ class Pipeline:
             for item in work:
                 cell = _CellWork(item)
                 cells.append(cell)
-                known = await self._known(item.cell)
+                known = await self._known(item)
                 reach(FaultPoint.CELL_LISTED)
                 for file, size in zip(item.files(), item.bytes, strict=True):
                     done = known.get(file.symbol)
@@ -285,16 +312,22 @@ class Pipeline:
                     cell.tasks.append(task)
                 closing.create_task(self._close(cell, attempt))
 
-    async def _known(self, cell: Cell) -> dict[str, Entry]:
-        """Entries of files that are done already: committed objects, and empty or waived ones out of manifests."""
+    async def _known(self, work: Work) -> dict[str, Entry]:
+        """Entries of files that are done already: committed objects, and empty, waived or adopted ones out of manifests."""
         committed, recorded = await asyncio.gather(
-            self._in_thread(self._uploads, list_committed, self._data, cell),
-            self._in_thread(self._uploads, read_cell, self._state, cell),
+            self._in_thread(self._uploads, list_committed, self._data, work.cell),
+            self._in_thread(self._uploads, read_cell, self._state, work.cell),
         )
-        if not self._refetch:
-            for symbol, record in recorded.items():
-                if record.entry.outcome in (Outcome.EMPTY, Outcome.WAIVED) and symbol not in committed:
-                    committed[symbol] = msgspec.structs.replace(record.entry, requests=0)
+        settled = frozenset({Outcome.EMPTY, Outcome.WAIVED}) - self._ask_again
+        for file in work.files():
+            record = recorded.get(file.symbol)
+            if record is None or file.symbol in committed or (record.is_adopted and self._refetch_adopted):
+                continue
+            done = record.entry.outcome in settled
+            if not done and record.is_adopted and record.entry.outcome is Outcome.OK:
+                done = await self._in_thread(self._uploads, is_there, self._data, file, record.entry)
+            if done:
+                committed[file.symbol] = msgspec.structs.replace(record.entry, requests=0)
         return committed
 
     async def _close(self, cell: _CellWork, attempt: Attempt) -> None:
@@ -339,10 +372,10 @@ class Pipeline:
                 entries=tuple(cell.entries[symbol] for symbol in sorted(cell.entries)),
             )
             reach(FaultPoint.MANIFEST_STARTED)
-            cell.writing = asyncio.create_task(self._in_thread(self._uploads, write_manifest, self._state, manifest))
+            cell.writing = asyncio.create_task(self._in_thread(self._records, write_manifest, self._state, manifest))
         await asyncio.shield(cell.writing)
         cell.closed = True
-        reach(FaultPoint.MANIFEST_WRITTEN)
+        reach(FaultPoint.OPEN_MANIFEST_WRITTEN if len(cell.entries) < len(cell.work.symbols) else FaultPoint.MANIFEST_WRITTEN)
 
     async def _carry(self, file: File, size: int, cell: _CellWork, attempt: Attempt, counts: Counter[Outcome]) -> None:
         """One file through all stages. Errors of the file become its outcome; errors of the worker are raised."""
@@ -352,9 +385,12 @@ class Pipeline:
         try:
             room = min(max(size, 64 << 10), self._limits.spool_memory_bytes) * CONVERSION_FACTOR
             async with self._admission.admit(room):
-                entry = await self._outcome(file, cell, attempt)
+                entry = await self._outcome(file, size, cell, attempt)
         except (NotPermitted, StoreError):
             raise
+        except OSError as error:
+            # This machine's, not the file's: the next file would meet it too.
+            raise StoreError(f"{file}: {error}", hint="free space in TMPDIR, or lower MAX_CONCURRENT") from error
         except EngineError as error:
             entry = Entry(symbol=file.symbol, outcome=Outcome.FAILED, reason=type(error).__name__, detail=str(error))
         finally:
@@ -400,16 +436,17 @@ class Pipeline:
                 symbol=file.symbol,
             )
 
-    async def _outcome(self, file: File, cell: _CellWork, attempt: Attempt) -> Entry:
+    async def _outcome(self, file: File, size: int, cell: _CellWork, attempt: Attempt) -> Entry:
         catalogue = self._catalogues.get(file.cell.venue)
         if catalogue is not None and not catalogue.is_published(file.cell.day):
             return Entry(symbol=file.symbol, outcome=Outcome.NOT_READY, detail=f"{file.cell.venue} has not published {file.cell.day}")
-        spool = Spool(memory_bytes=self._limits.spool_memory_bytes, folder=self._folder)
+        spool = Spool(memory_bytes=self._limits.spool_memory_bytes, folder=self._scratch.path)
         try:
             requests = 0
             for last in (False, True):
-                fetched = await self._fetch(file, spool)
+                fetched = await self._fetch(file, size, spool)
                 requests += fetched.requests
+                self.progress.retries += fetched.retries
                 if fetched.outcome is not None:
                     return Entry(
                         symbol=file.symbol,
@@ -421,7 +458,7 @@ class Pipeline:
                     )
                 reach(FaultPoint.BODY_RECEIVED)
                 cell.landing.add(_current())
-                with tempfile.TemporaryDirectory(prefix="tickdeck-", dir=self._folder) as folder:
+                with tempfile.TemporaryDirectory(dir=self._scratch.path) as folder:
                     sink = Path(folder, "file.parquet") if fetched.length > self._limits.spool_memory_bytes else None
                     conversion = await self._convert(file, spool, sink)
                     reach(FaultPoint.CONVERTED)
@@ -443,19 +480,45 @@ class Pipeline:
         finally:
             spool.close()
 
-    async def _fetch(self, file: File, spool: Spool) -> Fetched:
+    async def _fetch(self, file: File, size: int, spool: Spool) -> Fetched:
+        """Fetch once the day's share, if there is one, holds the file: by its estimated size first, then by what the source announces."""
+        share = self._allowance
+        if share is None:
+            return await self._fetch_now(file, spool)
+        transfer = share.open()
+        requests, wanted = 0, min(max(size, share.least), share.share)
+        try:
+            while True:
+                await share.reserve(transfer, wanted)
+                try:
+                    fetched = await self._fetch_now(
+                        file, spool, on_bytes=partial(share.receive, transfer), admit=partial(share.try_reserve, transfer)
+                    )
+                except Postponed as postponed:
+                    # The beginning of the body was on its way when the connection was closed.
+                    share.receive(transfer, min(transfer.left, share.least))
+                    requests, wanted = requests + postponed.requests, postponed.count
+                    continue
+                return replace(fetched, requests=fetched.requests + requests)
+        finally:
+            share.close(transfer)
+
+    async def _fetch_now(
+        self, file: File, spool: Spool, *, on_bytes: Callable[[int], None] = lambda _count: None, admit: Admit | None = None
+    ) -> Fetched:
+        name = str(file)
+
+        def receive(count: int) -> None:
+            self.progress.receive(name, count)
+            on_bytes(count)
+
         async with self._fetch_slots:
             self.progress.fetching += 1
             reach(FaultPoint.FETCH_STARTED)
             try:
-                name = str(file)
                 self.progress.partial.pop(name, None)
-                return await self._source.fetch(
-                    file,
-                    spool,
-                    deadline=self._limits.file_deadline_seconds,
-                    on_bytes=lambda count: self.progress.receive(name, count),
-                )
+                deadline = self._limits.file_deadline_seconds
+                return await self._source.fetch(file, spool, deadline=deadline, on_bytes=receive, admit=admit)
             finally:
                 self.progress.fetching -= 1
 

@@ -35,6 +35,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """Empty: every symbol that the catalogue expects."""
     universe: str = ""
     """Name of a symbol list, or empty."""
+    instrument_types: tuple[str, ...] = ()
+    """Only symbols of these kinds: `spot`, `perpetual`, `future`, `option`, `combo`; empty: all."""
     strategy: Strategy = "balanced"
     shards: int = 0
     """0: as many as the deadline needs, or one per file if there are fewer files than the default fleet."""

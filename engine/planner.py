@@ -6,7 +6,7 @@ bucket, and saves the plan.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -31,14 +31,21 @@ from engine.estimate import (
     lower_bound,
     makespan,
 )
-from engine.expectation import Expectations, Scope, expect
-from engine.manifest import Summary
-from engine.model import DONE_OUTCOMES, Cell, DayRange, require_aware
+from engine.expectation import Expectations, Scope, expect, of_kinds
+from engine.instrument_key import resolve_kinds
+from engine.manifest import Record, Summary
+from engine.model import DONE_OUTCOMES, Cell, DayRange, File, Outcome, require_aware
 from engine.packing import most_shards, pack, shards_for_deadline, share_cap
 from engine.plan import STRATEGIES, Estimate, NotReady, Plan, Request, Shard, Work, seal
-from engine.tally import OpenCell, open_cells, tally_metadata
+from engine.tally import OpenCell, Tally, open_cells, tally_metadata
 from engine.thinness import few
 from engine.universe import nearest, resolve_scope
+from engine.verification import DAMAGE, Finding, Verification, standing, turn_back
+
+_TRIED_AGAIN = frozenset(Outcome) - DONE_OUTCOMES
+"""Outcomes that a plan tries again unless the request names some."""
+
+_RETRIED = tuple(outcome.value for outcome in Outcome if outcome is not Outcome.OK)
 
 NOTHING_TO_DO = "nothing to do"
 """How the warning of a plan without shards begins."""
@@ -59,6 +66,7 @@ def make_plan(
     state_bucket: str,
     now: datetime,
     live: Mapping[Cell, Collection[LiveShard]] = MappingProxyType({}),
+    verified: Mapping[Cell, Verification] = MappingProxyType({}),
     allowance_bytes: int = 0,
     settings: Mapping[str, str] = MappingProxyType({}),
     universe_folder: Path | None = None,
@@ -66,8 +74,9 @@ def make_plan(
     """Plan a request.
 
     What the venues do not offer is counted, not planned; what manifests hold (ok, empty, waived) is not planned again unless
-    `request.refetch`; days that the source has not published are named with the hour they are due. If nothing is left the plan
-    has no shards and a warning that begins with `NOTHING_TO_DO`.
+    `request.refetch`, nor what was adopted unless `request.refetch_adopted`, nor what failed otherwise than in
+    `request.retry_outcomes` where that is given; days that the source has not published are named with the hour they are due. If
+    nothing is left the plan has no shards and a warning that begins with `NOTHING_TO_DO`.
 
     Args:
         request: what a person asked for.
@@ -83,6 +92,7 @@ def make_plan(
         state_bucket: where plans, runs and manifests are.
         now: the moment of planning.
         live: shards that live workers hold, by cell.
+        verified: what the last comparison of a cell's objects found. What is deleted is not held any more.
         allowance_bytes: the account's daily transfer allowance, 0 if it has none; the cap where the request names none.
         settings: worker settings that the plan fixes, by their environment names.
         universe_folder: a folder of the user's own universes.
@@ -97,10 +107,11 @@ def make_plan(
     request = structs.replace(request, venues=venues, data_types=data_types)
     offered = {venue: catalogues[venue] for venue in venues}
     scope = resolve_scope(request.symbols, request.universe, offered, folder=universe_folder)
-    wanted = _want(days, venues, data_types, offered, scope)
+    wanted = _want(days, venues, data_types, offered, scope, resolve_kinds(request.instrument_types))
     warnings = [*_unlisted(request, days, data_types, offered, wanted.expectations), *_unoffered(venues, data_types, offered)]
-    todo, already_done = (wanted.symbols, 0) if request.refetch else _subtract(wanted, summaries, open_cell)
-    works = [_work(cell, symbols, sizes, speed) for cell, symbols in todo.items() if symbols]
+    held = _Held(dict(wanted.symbols)) if request.refetch else _subtract(request, wanted, summaries, open_cell, verified)
+    works = [_work(cell, symbols, sizes, speed) for cell, symbols in held.todo.items() if symbols]
+    warnings += [*_damaged(held), *_not_retried(request, held)]
     warnings += _overlaps(works, live)
     shards, limits = _split(request, works, speed, default_shards, max_shards, now)
     warnings += limits
@@ -111,7 +122,7 @@ def make_plan(
     estimate = _estimate(works, shards, speed, rates, daily_bytes, now)
     warnings += _over_allowance(estimate, now)
     if not works:
-        warnings.insert(0, _nothing(wanted, already_done))
+        warnings.insert(0, _nothing(wanted, held))
     return seal(
         Plan(
             created=now,
@@ -121,7 +132,7 @@ def make_plan(
             catalogues={venue: catalogue.object_name for venue, catalogue in sorted(offered.items())},
             shards=shards,
             estimate=estimate,
-            already_done=already_done,
+            already_done=held.files,
             not_expected_cells=wanted.not_expected,
             not_ready=tuple(NotReady(day, venue, due(day)) for day, venue in sorted(wanted.not_ready)),
             warnings=tuple(warnings),
@@ -144,6 +155,10 @@ def _check(request: Request, catalogues: Mapping[str, Catalogue]) -> tuple[tuple
         raise UsageError(f"there is no strategy {request.strategy!r}", hint=nearest(request.strategy, STRATEGIES, what="strategies"))
     if request.shards < 0:
         raise UsageError(f"{request.shards} shards cannot hold anything", hint="ask for one or more")
+    if request.retry_outcomes and request.refetch:
+        raise UsageError("all outcomes, and only some of them, cannot be tried again", hint="name them all, empty among them")
+    if Outcome.OK in request.retry_outcomes:
+        raise UsageError("a file that is ok is not fetched again: nothing is overwritten", hint=f"name some of {', '.join(_RETRIED)}")
     return venues, data_types
 
 
@@ -165,11 +180,13 @@ def _want(
     data_types: Sequence[str],
     catalogues: Mapping[str, Catalogue],
     scope: Scope | None,
+    kinds: frozenset[str],
 ) -> _Wanted:
     wanted = _Wanted()
     for venue in venues:
         symbols = None if scope is None else scope[venue]
-        for data_type, found in expect(catalogues[venue], data_types, days, symbols=symbols).items():
+        for data_type, offered in expect(catalogues[venue], data_types, days, symbols=symbols).items():
+            found = of_kinds(offered, kinds) if kinds else offered
             wanted.expectations[venue, data_type] = found
             for day, expected in zip(days, found.by_day, strict=True):
                 if not expected.symbols:
@@ -181,28 +198,81 @@ def _want(
     return wanted
 
 
-def _subtract(wanted: _Wanted, summaries: Iterable[Summary], open_cell: OpenCell) -> tuple[dict[Cell, tuple[str, ...]], int]:
-    """What is left to do, and how many files are held."""
+@dataclass(slots=True)
+class _Held:
+    """What the bucket holds of a request, and what is left to do."""
+
+    todo: dict[Cell, tuple[str, ...]]
+    files: int = 0
+    """Held: ok, empty or waived."""
+    not_retried: Counter[Outcome] = field(default_factory=Counter)
+    """Files that are left out because only other outcomes are to be tried again."""
+    damaged: list[File] = field(default_factory=list)
+    """Files under whose names stands something else than was committed."""
+
+
+def _subtract(
+    request: Request,
+    wanted: _Wanted,
+    summaries: Iterable[Summary],
+    open_cell: OpenCell,
+    verified: Mapping[Cell, Verification],
+) -> _Held:
     listed: dict[Cell, list[Summary]] = defaultdict(list)
     for summary in summaries:
         if summary.name.cell in wanted.symbols:
             listed[summary.name.cell].append(summary)
-    todo = dict(wanted.symbols)
+    held = _Held(dict(wanted.symbols))
     to_open: list[Cell] = []
-    held = 0
     for cell, found in listed.items():
+        if (cell in verified and verified[cell].damaged) or (
+            request.refetch_adopted and any(summary.origin == "adopted" for summary in found)
+        ):
+            to_open.append(cell)
+            continue
         tally = tally_metadata(wanted.expectations[cell.venue, cell.data_type].at(cell.day), found)
-        if tally is not None and tally.done == tally.expected:
-            held += tally.done
-            del todo[cell]
-        elif tally is None or tally.done:
+        if tally is None or not _hold_counted(cell, request, held, tally):
             to_open.append(cell)
     for cell, records in open_cells(to_open, open_cell).items():
-        done = {symbol for symbol, record in records.items() if record.entry.outcome in DONE_OUTCOMES}
-        left = tuple(symbol for symbol in todo[cell] if symbol not in done)
-        held += len(todo[cell]) - len(left)
-        todo[cell] = left
-    return todo, held
+        findings = verified[cell].findings if cell in verified else ()
+        _hold(cell, request, held, records, findings)
+    return held
+
+
+def _hold_counted(cell: Cell, request: Request, held: _Held, tally: Tally) -> bool:
+    """Take off what metadata proves of a cell of which all files are left, or none; False if it has to be opened."""
+    again = request.retry_outcomes or _TRIED_AGAIN
+    counts = {outcome: count for outcome, count in tally.counts.items() if count}
+    if all(outcome in again for outcome in counts):
+        return True
+    if tally.absent or any(outcome in again for outcome in counts):
+        return False
+    for outcome, count in counts.items():
+        if outcome in DONE_OUTCOMES:
+            held.files += count
+        else:
+            held.not_retried[outcome] += count
+    del held.todo[cell]
+    return True
+
+
+def _hold(cell: Cell, request: Request, held: _Held, records: Mapping[str, Record], findings: Sequence[Finding]) -> None:
+    """Take off what an opened cell holds."""
+    wrong = standing(records, findings)
+    records = turn_back(records, findings)
+    again = request.retry_outcomes or _TRIED_AGAIN
+    left = []
+    for symbol in held.todo[cell]:
+        record = records.get(symbol)
+        if record is None or record.entry.outcome in again or (request.refetch_adopted and record.is_adopted):
+            left.append(symbol)
+            if symbol in wrong and wrong[symbol].kind in DAMAGE:
+                held.damaged.append(File(cell, symbol))
+        elif record.entry.outcome in DONE_OUTCOMES:
+            held.files += 1
+        else:
+            held.not_retried[record.entry.outcome] += 1
+    held.todo[cell] = tuple(left)
 
 
 def _work(cell: Cell, symbols: tuple[str, ...], sizes: Sizes, speed: Speed) -> Work:
@@ -223,9 +293,10 @@ def _split(
     if not works:
         return (), []
     warnings = []
-    seconds = None if request.deadline is None else (require_aware(request.deadline) - now).total_seconds()
+    deadline = None if request.deadline is None else require_aware(request.deadline)
+    seconds = None if deadline is None else (deadline - now).total_seconds()
     if seconds is not None and seconds <= 0:
-        raise UsageError(f"the deadline {request.deadline} has passed", hint="give a later one")
+        raise UsageError(f"the deadline {deadline:%Y-%m-%dT%H:%MZ} has passed", hint="give a later one")
     count = request.shards
     if not count and seconds is not None:
         count = shards_for_deadline(works, seconds, request.strategy, speed=speed, max_shards=max_shards)
@@ -340,10 +411,30 @@ def _over_allowance(estimate: Estimate, now: datetime) -> list[str]:
     return [f"{sizes}: {needed} days, not finished before {format_time(end)[:16]}Z"]
 
 
-def _nothing(wanted: _Wanted, already_done: int) -> str:
+def _damaged(held: _Held) -> list[str]:
+    """Files that a worker cannot mend, because it never overwrites."""
+    if not held.damaged:
+        return []
+    count, names = len(held.damaged), few([str(file) for file in held.damaged], 3)
+    what = f"{count:,} of these files {'has' if count == 1 else 'have'} other content in the bucket than was committed: {names}"
+    return [f"{what}; nothing is overwritten: compare, delete by hand what is wrong, then launch"]
+
+
+def _not_retried(request: Request, held: _Held) -> list[str]:
+    if not held.not_retried:
+        return []
+    counts = ", ".join(f"{count:,} {outcome.replace('_', ' ')}" for outcome, count in sorted(held.not_retried.items()))
+    total = sum(held.not_retried.values())
+    only = ", ".join(request.retry_outcomes)
+    return [f"{total:,} file{'s are' if total != 1 else ' is'} left out ({counts}): only {only} are tried again"]
+
+
+def _nothing(wanted: _Wanted, held: _Held) -> str:
     parts = []
-    if already_done:
-        parts.append(f"{already_done:,} file{'s are' if already_done != 1 else ' is'} held already")
+    if held.files:
+        parts.append(f"{held.files:,} file{'s are' if held.files != 1 else ' is'} held already")
+    if left_out := sum(held.not_retried.values()):
+        parts.append(f"{left_out:,} left out")
     if wanted.not_ready:
         first = min(due(day) for day, _ in wanted.not_ready)
         parts.append(f"not published yet, due {format_time(first)[:16]}Z")

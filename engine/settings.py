@@ -5,11 +5,14 @@ Flags win over the environment, the environment over the defaults. `config show`
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from engine.errors import ConfigurationError
+from engine.logbook import SEVERITIES
 
 MIN_BATCH = 100
 
@@ -28,6 +31,10 @@ class Setting:
     """Where the default comes from."""
     secret: bool = False
     minimum: float | None = None
+    choices: tuple[str, ...] = ()
+    """The only values it may have; empty: any."""
+    is_address: bool = False
+    """An address with its scheme."""
 
 
 TABLE: tuple[Setting, ...] = (
@@ -36,14 +43,15 @@ TABLE: tuple[Setting, ...] = (
     Setting("state_bucket", ("STATE_BUCKET",), "", "", "bucket of plans, runs and manifests; empty: <data bucket>-state"),
     Setting("storage_endpoint", ("STORAGE_EMULATOR_HOST",), "", "", "storage server on this machine; empty: the real service"),
     Setting("logging_endpoint", ("TICKDECK_LOGGING_ENDPOINT",), "", "", "logging server on this machine (host:port)"),
-    Setting("cloud_logging", ("TICKDECK_CLOUD_LOGGING",), "1", "0", "1: also send events to Cloud Logging"),
-    Setting("api_url", ("TARDIS_API_URL",), "https://api.tardis.dev/v1", "https://api.tardis.dev/v1", "Tardis API"),
+    Setting("cloud_logging", ("TICKDECK_CLOUD_LOGGING",), "1", "0", "1: also send events to Cloud Logging", choices=("0", "1")),
+    Setting("api_url", ("TARDIS_API_URL",), "https://api.tardis.dev/v1", "https://api.tardis.dev/v1", "Tardis API", is_address=True),
     Setting(
         "datasets_url",
         ("TARDIS_DATASETS_URL",),
         "https://datasets.tardis.dev/v1",
         "https://datasets.tardis.dev/v1",
         "Tardis datasets",
+        is_address=True,
     ),
     Setting("api_key", ("TARDIS_API_KEY",), "", "", "Tardis key; without one only first days of months are served", secret=True),
     Setting("converters", ("CONVERTERS", "MAX_WORKERS"), "8", "1", "conversions at once", "old guide: 8", minimum=1),
@@ -73,7 +81,7 @@ TABLE: tuple[Setting, ...] = (
     Setting("heartbeat_seconds", ("HEARTBEAT_SECONDS",), "10", "2", "between two heartbeats", minimum=1),
     Setting("log_flush_seconds", ("LOG_FLUSH_SECONDS",), "60", "60", "between two log objects", minimum=1),
     Setting("heal_seconds", ("HEAL_SECONDS",), "60", "60", "between an idle worker's looks for lost shards", minimum=1),
-    Setting("log_level", ("LOG_LEVEL",), "INFO", "INFO", "least severity on stdout"),
+    Setting("log_level", ("LOG_LEVEL",), "INFO", "INFO", "least severity on stdout", choices=SEVERITIES),
 )
 
 _BY_NAME = {setting.name: setting for setting in TABLE}
@@ -108,17 +116,43 @@ class Settings:
         try:
             number = float(value.text)
         except ValueError:
-            raise ConfigurationError(
-                f"{setting.environment[0]}={value.text!r} ({value.origin}) is not a number", hint=setting.help
-            ) from None
+            number = math.nan
+        if not math.isfinite(number):
+            hint = f"set a number: {setting.help}"
+            raise ConfigurationError(f"{setting.environment[0]}={value.text!r} ({value.origin}) is not a number", hint=hint)
         if setting.minimum is not None and number < setting.minimum:
-            hint = "the old guide also used this name for days" if name == "batch_size" else setting.help
+            also = "; the old guide also used this name for days" if name == "batch_size" else ""
+            hint = f"set {setting.minimum:g} or more: {setting.help}{also}"
             raise ConfigurationError(f"{setting.environment[0]}={value.text} ({value.origin}) is below {setting.minimum:g}", hint=hint)
         return number
 
     def whole(self, name: str) -> int:
         """The value as a whole number."""
         return int(self.number(name))
+
+    def require_readable(self) -> None:
+        """Make sure that every value is one that its setting can have, before anything is begun.
+
+        Raises:
+            ConfigurationError: for the first that is not, with its origin.
+        """
+        for problem in self.problems():
+            raise problem
+
+    def problems(self) -> Iterator[ConfigurationError]:
+        """What is wrong with the values, one error for each that cannot be read."""
+        for setting in TABLE:
+            value = self.values[setting.name]
+            named = f"{setting.environment[0]}={value.text!r} ({value.origin})"
+            try:
+                if setting.minimum is not None:
+                    self.number(setting.name)
+            except ConfigurationError as error:
+                yield error
+            if setting.choices and value.text not in setting.choices:
+                yield ConfigurationError(f"{named} is not one of its values", hint=f"set one of {', '.join(setting.choices)}")
+            if setting.is_address and not re.fullmatch(r"https?://[^/\s]+(/\S*)?", value.text):
+                yield ConfigurationError(f"{named} is no address", hint="write it like https://HOST/v1")
 
     @property
     def state_bucket(self) -> str:

@@ -6,7 +6,7 @@ its neighbours.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from types import MappingProxyType
@@ -17,6 +17,7 @@ from engine.manifest import Entry, Record
 from engine.model import Cell, CellState, DayRange, Outcome
 from engine.tally import BAD_OUTCOMES
 from engine.thinness import EVENT_TYPES, GOOD_DAYS, MINUTES_SHARE, ROWS_SHARE, below_band, conspicuous, is_quiet
+from engine.verification import FOUND_WORDS, Finding, standing, turn_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ def symbol_reports(
     *,
     history: Mapping[date, Mapping[str, Record]] = MappingProxyType({}),
     symbols: frozenset[str] | None = None,
+    findings: Iterable[Finding] = (),
 ) -> list[SymbolReport]:
     """The expected symbols of an opened cell, each judged on its own, in the order of their ids.
 
@@ -49,7 +51,10 @@ def symbol_reports(
         records: all its manifests, merged.
         history: merged records of the same venue and data type on other days; with seven of them a symbol can be thin.
         symbols: symbols asked for by name; None for all that are expected.
+        findings: what the last comparison of the cell's objects with its manifests found wrong.
     """
+    wrong = standing(records, findings)
+    records = turn_back(records, wrong.values())
     expectations = expect(catalogue, (cell.data_type,), DayRange(cell.day, cell.day), symbols=symbols)[cell.data_type]
     partial = expectations.partial.get(cell.day, frozenset())
     published = catalogue.is_published(cell.day)
@@ -58,8 +63,9 @@ def symbol_reports(
     for symbol in expectations.at(cell.day).symbols:
         record = records.get(symbol)
         if record is None:
-            state = CellState.NOT_READY if not published else CellState.PARTIAL if records else CellState.MISSING
-            reports.append(SymbolReport(symbol, state, reasons=("in no manifest",) if records else ()))
+            state = CellState.NOT_READY if not published else CellState.PARTIAL if records or wrong else CellState.MISSING
+            why = f"{FOUND_WORDS[wrong[symbol].kind]} since it was committed" if symbol in wrong else "in no manifest"
+            reports.append(SymbolReport(symbol, state, reasons=(why,) if records or wrong else ()))
             continue
         entry = record.entry
         others = [(day, history[day][symbol].entry) for day in near if symbol in history[day]]
@@ -89,6 +95,7 @@ def _thin_symbol(data_type: str, kind: str, today: tuple[date, Entry], others: S
     reasons = []
     if median := below_band(entry.rows, [other.rows for other in good], ROWS_SHARE):
         reasons.append(f"{entry.rows:,} rows, usually {median:,}")
-    if median := below_band(entry.covered_minutes, [other.covered_minutes for other in good], MINUTES_SHARE):
+    minutes = [other.covered_minutes for other in good if other.covered_minutes]
+    if entry.covered_minutes and (median := below_band(entry.covered_minutes, minutes, MINUTES_SHARE)):
         reasons.append(f"{entry.covered_minutes:,} covered minutes, usually {median:,}")
     return tuple(reasons)

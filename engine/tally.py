@@ -7,13 +7,17 @@ the one answer, from metadata where that proves it and from opened manifests whe
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 from engine.expectation import Expected
 from engine.manifest import Record, Summary
 from engine.model import DONE_OUTCOMES, Cell, CellState, Outcome
+from engine.verification import Finding, standing, turn_back
+
+T = TypeVar("T")
 
 BAD_OUTCOMES = frozenset({Outcome.NOT_FOUND, Outcome.NOT_ENTITLED, Outcome.QUARANTINED, Outcome.FAILED})
 """Outcomes of an attempt that leave a hole."""
@@ -37,11 +41,15 @@ class Tally:
     rows: int = 0
     source_bytes: int = 0
     covered_minutes: int = 0
-    """Fewest covered minutes among the files with rows; 0 if there is none."""
+    """Fewest covered minutes among the files with rows; 0 if there is none, or one of them is unknown (adopted uncounted): the
+    fewest of only some symbols would not compare with other days."""
     empty_symbols: tuple[str, ...] = ()
     bad_symbols: Mapping[Outcome, tuple[str, ...]] | None = None
     """Symbols of each bad outcome; None where only their number is known."""
     absent_symbols: tuple[str, ...] = ()
+    wrong: tuple[Finding, ...] = ()
+    """What a verification found about expected symbols, and no newer manifest has ended: deleted files are absent, damaged ones
+    are bad."""
     of_whole_cell: bool = False
     """True if rows, bytes and minutes are those of the whole cell although less was asked for."""
 
@@ -87,8 +95,10 @@ def tally_metadata(expected: Expected, summaries: Sequence[Summary]) -> Tally | 
     return Tally(size, counts, True, found.rows, found.source_bytes, found.covered_minutes, empty, bad_symbols={}, of_whole_cell=True)
 
 
-def tally_records(expected: Expected, records: Mapping[str, Record]) -> Tally:
-    """Count from opened and merged manifests of a cell that has at least one."""
+def tally_records(expected: Expected, records: Mapping[str, Record], findings: Iterable[Finding] = ()) -> Tally:
+    """Count from opened and merged manifests of a cell that has at least one, less what a verification found wrong."""
+    wrong = standing(records, findings)
+    records = turn_back(records, wrong.values())
     entries = [records[symbol].entry for symbol in expected.symbols if symbol in records]
     bad: dict[Outcome, list[str]] = {}
     for entry in entries:
@@ -97,14 +107,20 @@ def tally_records(expected: Expected, records: Mapping[str, Record]) -> Tally:
     return Tally(
         expected=len(expected.symbols),
         counts=Counter(entry.outcome for entry in entries),
-        attempted=bool(entries) or not expected.is_scoped,
+        attempted=bool(entries) or _is_attempted(expected, records) or any(symbol in expected for symbol in wrong),
         rows=sum(entry.rows for entry in entries),
         source_bytes=sum(entry.source_bytes for entry in entries),
         covered_minutes=min((entry.covered_minutes for entry in entries if entry.outcome is Outcome.OK), default=0),
         empty_symbols=tuple(entry.symbol for entry in entries if entry.outcome is Outcome.EMPTY),
         bad_symbols={outcome: tuple(symbols) for outcome, symbols in bad.items()},
         absent_symbols=tuple(symbol for symbol in expected.symbols if symbol not in records),
+        wrong=tuple(wrong[symbol] for symbol in sorted(wrong) if symbol in expected),
     )
+
+
+def _is_attempted(expected: Expected, records: Mapping[str, Record]) -> bool:
+    """Whether somebody tried the cell although nothing of it came. Other symbols that were found in the bucket are no attempt."""
+    return not expected.is_scoped and (not records or not all(record.is_adopted for record in records.values()))
 
 
 def state_of(tally: Tally, *, published: bool) -> CellState:
@@ -129,7 +145,7 @@ def state_of(tally: Tally, *, published: bool) -> CellState:
     return CellState.FAILED
 
 
-def open_cells(cells: Collection[Cell], open_cell: OpenCell) -> dict[Cell, Mapping[str, Record]]:
+def open_cells(cells: Collection[Cell], open_cell: Callable[[Cell], T]) -> dict[Cell, T]:
     """Open many cells, several at a time."""
     if len(cells) <= 1:
         return {cell: open_cell(cell) for cell in cells}

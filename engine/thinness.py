@@ -57,7 +57,7 @@ class DayFigures:
     expected: Expected
     rows: int
     minutes: int
-    """Fewest covered minutes among the files with rows."""
+    """Fewest covered minutes among the files with rows; 0 if it is not known."""
     empty_symbols: tuple[str, ...] = ()
     partial: frozenset[str] = frozenset()
     """Symbols that were listed for a part of the day only."""
@@ -120,7 +120,7 @@ def _below_band(figures: Sequence[DayFigures], place: int) -> list[str]:
         if median := below_band(today.rows, rows, ROWS_SHARE):
             reasons.append(f"{today.rows:,} rows, usually {median:,}")
     if today.minutes and not today.partial and today.minutes < MINUTES_SHARE * max(other.minutes for other in around):
-        minutes = [other.minutes for other in _baseline(figures, place, strict=True)]
+        minutes = [other.minutes for other in _baseline(figures, place, strict=True) if other.minutes]
         if median := below_band(today.minutes, minutes, MINUTES_SHARE):
             reasons.append(f"{today.minutes:,} covered minutes, usually {median:,}")
     return reasons

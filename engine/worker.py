@@ -19,19 +19,21 @@ import psutil
 
 from engine import __version__
 from engine.admission import memory_limit, memory_used
+from engine.allowance import Allowance
 from engine.catalogue import Catalogue, load_catalogue_table
 from engine.claims import Held, State, list_claims, release, take
 from engine.clock import Clock, format_seconds, monotonic, utc_now
 from engine.errors import ConfigurationError, EngineError, ExitCode, StoreError
+from engine.failure_budget import parse_budget
 from engine.fault_points import FaultPoint, reach
 from engine.heartbeat import Heartbeat, list_heartbeats, write_heartbeat
 from engine.launch import find_vm, read_launches
 from engine.logbook import Logbook, LogObjects
-from engine.manifest import Entry
+from engine.manifest import Entry, recorded_outcomes
 from engine.model import File, Outcome
 from engine.paths import drain_object
 from engine.pipeline import BAD_OUTCOMES, Attempt, Limits, Pipeline, Progress
-from engine.plan import Plan
+from engine.plan import Plan, Request
 from engine.settings import Settings
 from engine.source import Source
 from engine.store import Store
@@ -40,6 +42,9 @@ WATCHERS = 2
 """How many idle workers stay to look for lost shards; the others end."""
 
 DRAIN_CHECK_SECONDS = 5.0
+
+ENDED = frozenset({"done", "stopped", "failed"})
+"""States in which a stop comes too late to change anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,12 @@ def limits_from(settings: Settings) -> Limits:
     )
 
 
+def ask_again(request: Request) -> frozenset[Outcome]:
+    """Which settled answers of the source (empty, waived) a request wants to hear anew."""
+    settled = frozenset({Outcome.EMPTY, Outcome.WAIVED})
+    return settled if request.refetch else settled & frozenset(request.retry_outcomes)
+
+
 def find_identity(state: Store, run: str, vm: str) -> tuple[Identity, str]:
     """Look the VM up in the run's launch records; returns who it is and the plan's id.
 
@@ -119,15 +130,22 @@ class Worker:
         *,
         clock: Clock = utc_now,
         heal: bool = True,
+        again: bool = False,
         on_outcome: Callable[[File, Entry], None] | None = None,
     ) -> None:
-        """`heal`: take over shards of lost workers once our own are done."""
+        """Args:
+        heal: take over shards of lost workers once our own are done.
+        again: work on our own shards also if the run has finished them: they were planned anew.
+        """
         self.identity, self.plan, self.places = identity, plan, places
         self.progress = Progress()
         self.stopped = asyncio.Event()
         self._stop_reason = ""
         self._source, self._settings, self._logbook, self._clock, self._heal = source, settings, logbook, clock, heal
         self._on_outcome = on_outcome
+        self._budget, self._over_budget = parse_budget(plan.request.max_failures), False
+        self._files_assigned = sum(plan.shard(index).files for index in identity.shards)
+        self._again = again
         self._state = "starting"
         self._shard, self._attempt = -1, identity.attempt
         self._shards_done = 0
@@ -142,11 +160,12 @@ class Worker:
 
     def stop(self, reason: str) -> None:
         """Take no new work, finish or drop what is in flight, end with exit code 75."""
-        if not self.stopped.is_set():
+        if not self.stopped.is_set() and self._state not in ENDED:
             self._stop_reason = reason
             self._state = "stopping"
             self._logbook.warning("stopping", f"stopping: {reason}")
             self.stopped.set()
+            reach(FaultPoint.STOP_HEARD)
 
     async def run(self) -> Report:
         """Work until all shards are done, or until stopped.
@@ -157,6 +176,8 @@ class Worker:
         began = monotonic()
         self._event_loop = asyncio.get_running_loop()
         counts: Counter[Outcome] = Counter()
+        left: list[int] = []
+        others: Counter[Outcome] = Counter()
         outcome: ExitCode | None = None
         try:
             async with self._background():
@@ -171,17 +192,22 @@ class Worker:
                     clock=self._clock,
                     stopped=self.stopped,
                     progress=self.progress,
-                    refetch=self.plan.request.refetch,
-                    on_outcome=self._on_outcome,
+                    ask_again=ask_again(self.plan.request),
+                    refetch_adopted=self.plan.request.refetch_adopted,
+                    on_outcome=self._count_outcome,
                 )
                 for shard in self.identity.shards:
                     if self.stopped.is_set():
                         break
-                    if not await self._work_on(shard, counts, gone=self.identity.gone):
+                    if not await self._work_on(shard, counts, gone=self.identity.gone, again=self._again):
                         self._logbook.info("shard_taken", f"shard {shard} is done, or another worker has it", shard=shard)
+                        left.append(shard)
                 if self._heal and not self.stopped.is_set():
                     await self._take_over(counts)
-            outcome = self._exit_code(counts)
+                # Who finds everything done must not say that all is well where the one who did it could not.
+                for shard in left if not self.stopped.is_set() else ():
+                    others += await asyncio.to_thread(self._recorded, shard)
+            outcome = self._exit_code(counts + others)
         except EngineError as error:
             outcome = error.exit_code
             self._state = "failed"
@@ -204,10 +230,19 @@ class Worker:
             reason=self._stop_reason,
         )
 
+    def _count_outcome(self, file: File, entry: Entry) -> None:
+        """Hear of a file's end: pass it on, and stop once the failure budget is used up."""
+        if self._on_outcome is not None:
+            self._on_outcome(file, entry)
+        bad, total = self.progress.files_bad, max(self.progress.files_total, self._files_assigned)
+        if entry.outcome in BAD_OUTCOMES and not self._budget.allows(bad, total) and not self._over_budget:
+            self._over_budget = True
+            self.stop(f"{bad} of {total} files ended bad, the last {file} {entry.outcome}: more than --max-failures allows")
+
     def _exit_code(self, counts: Mapping[Outcome, int]) -> ExitCode:
         if self.stopped.is_set():
             self._state = "stopped"
-            return ExitCode.TEMPORARY
+            return ExitCode.PARTIAL if self._over_budget else ExitCode.TEMPORARY
         self._state = "done"
         if any(counts[outcome] for outcome in BAD_OUTCOMES if outcome in counts):
             return ExitCode.PARTIAL
@@ -222,10 +257,16 @@ class Worker:
             found[venue] = catalogue
         return found
 
-    async def _work_on(self, shard: int, counts: Counter[Outcome], *, gone: frozenset[str] = frozenset()) -> bool:
+    def _recorded(self, shard: int) -> Counter[Outcome]:
+        work = self.plan.shard(shard).work
+        return recorded_outcomes(self.places.state, self.identity.run, shard, {item.cell for item in work})
+
+    async def _work_on(
+        self, shard: int, counts: Counter[Outcome], *, gone: frozenset[str] = frozenset(), again: bool = False
+    ) -> bool:
         """Claim a shard and work through it. False if somebody else has it, or it is done."""
         state, run, vm = self.places.state, self.identity.run, self.identity.vm
-        held = await asyncio.to_thread(take, state, run, shard, vm, now=self._clock(), gone=gone)
+        held = await asyncio.to_thread(take, state, run, shard, vm, now=self._clock(), gone=gone, again=again)
         if held is None:
             return False
         reach(FaultPoint.CLAIM_TAKEN)
@@ -236,8 +277,9 @@ class Worker:
         self._logbook.info("shard_started", f"shard {shard}, attempt {held.claim.attempt}: {work.files} files", files=work.files)
         assert self._pipeline is not None
         attempt = Attempt(run, shard, held.claim.attempt, vm)
+        share = Allowance(state, run, shard, work.daily_bytes, clock=self._clock) if work.daily_bytes else None
         try:
-            found = await self._pipeline.run(work, attempt)
+            found = await self._pipeline.run(work, attempt, share)
         except BaseException:
             await self._release(held, "stopped")
             raise
@@ -334,7 +376,7 @@ class Worker:
             shards_done=self._shards_done,
             shards_total=self._shards_total,
             files_done=progress.files_done,
-            files_total=max(progress.files_total, sum(self.plan.shard(index).files for index in self.identity.shards)),
+            files_total=max(progress.files_total, self._files_assigned),
             files_resumed=progress.files_resumed,
             files_bad=progress.files_bad,
             rows=progress.rows,
@@ -363,15 +405,23 @@ class Worker:
         with contextlib.suppress(EngineError):
             heartbeat = self._heartbeat(int(code) if code is not None else int(ExitCode.UNAVAILABLE))
             await asyncio.to_thread(write_heartbeat, self.places.state, heartbeat)
+        reach(FaultPoint.GOODBYE_SAID)
 
     def _hear_error(self, message: str) -> None:
         self._errors += 1
         self._last_error = message
 
     def install_signals(self) -> None:
-        """Let SIGTERM and SIGINT stop the work. Call inside the running loop."""
+        """Let SIGTERM and SIGINT stop the work. Call inside the running loop, in the main thread."""
+        loop = asyncio.get_running_loop()
+
+        def hear(signum: int, _frame: object) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and the work with it
+                loop.call_soon_threadsafe(self.stop, f"signal {signal.Signals(signum).name}")
+
+        # Not the loop's own handlers: those end with the loop, and a second SIGTERM would then kill the process on its way out.
         for signum in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(signum, self.stop, f"signal {signal.Signals(signum).name}")
+            signal.signal(signum, hear)
 
 
 def _is_old(heartbeat: Heartbeat, now: datetime) -> bool:

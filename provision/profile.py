@@ -183,10 +183,12 @@ def load_profiles(environment: Mapping[str, str] | None = None) -> Configuration
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         if environment.get("TICKDECK_CONFIG"):
-            raise ConfigurationError(f"TICKDECK_CONFIG={path} does not exist") from None
+            raise ConfigurationError(f"TICKDECK_CONFIG={path} does not exist", hint="write it, or unset TICKDECK_CONFIG") from None
         document = {}
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}", hint="it is to be a file that this user may read") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} is not TOML: {error}") from error
+        raise ConfigurationError(f"{path} is not TOML: {error}", hint="mend that line") from error
     _require_known(document, _TOP_LEVEL, str(path))
     profiles = document.get("profiles", {})
     for name, table in profiles.items():
@@ -376,7 +378,7 @@ def _convert(key: str, value: object, where: str) -> Any:
 def _require_known(table: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
     for key in table:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
             raise ConfigurationError(
                 f"{where}: there is no setting {key!r}",
                 hint=f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}",

@@ -47,7 +47,8 @@ def read_cell_symbols(session: Session, report: CellReport, request: Request | N
     scope = resolve_scope(request.symbols, request.universe, catalogues) if request is not None else None
     symbols = None if scope is None else scope.get(cell.venue)
     records = session.inventory.open_cell(cell)
-    return symbol_reports(cell, catalogues[cell.venue], records, history=history, symbols=symbols)
+    findings = session.inventory.findings(cell)
+    return symbol_reports(cell, catalogues[cell.venue], records, history=history, symbols=symbols, findings=findings)
 
 
 class CellScreen(ModalScreen[None]):

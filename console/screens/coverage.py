@@ -24,7 +24,7 @@ from console.screens.base import ModeScreen
 from console.state import Feed
 from console.widgets.figures import one_line as safe
 from console.widgets.figures import plural
-from console.widgets.heatgrid import GLYPHS, HOLES, WORDS
+from console.widgets.heatgrid import ADOPTED_WORD, GLYPHS, HOLES, WORDS
 from console.widgets.heatmap import Heatmap
 from console.widgets.legend import HeatLegend
 from console.widgets.prompt import Prompt
@@ -110,16 +110,18 @@ class CoverageScreen(ModeScreen):
         if coverage is None:
             return
         labels: dict[str, tuple[str, str]] = {}
-        states = []
+        states, adopted = [], []
         for venue, data_type in coverage.rows:
             row = coverage.row(venue, data_type)
-            if self._passes(venue, data_type, row):
+            if self._passes(venue, data_type, row, is_adopted=any(coverage.adopted_row(venue, data_type))):
                 labels[row_label(venue, data_type)] = (venue, data_type)
                 states.append(row)
+                adopted.append(coverage.adopted_row(venue, data_type))
         first = not self._rows
         self._rows = labels
         heatmap = self.query_one(Heatmap)
-        heatmap.set_grid(tuple(labels), tuple(coverage.days), states)
+        heatmap.set_grid(tuple(labels), tuple(coverage.days), states, adopted)
+        self.query_one(HeatLegend).with_adopted = any(map(any, adopted))
         if first and any(state in HOLES for row in states for state in row) and heatmap.cursor and heatmap.cursor[2] not in HOLES:
             # A person comes here for the holes: the cursor begins on one.
             heatmap.action_next_hole()
@@ -129,10 +131,11 @@ class CoverageScreen(ModeScreen):
             self.query_one(Prompt).set_hits(len(labels), len(coverage.rows))
         self._explain()
 
-    def _passes(self, venue: str, data_type: str, states: list[CellState]) -> bool:
+    def _passes(self, venue: str, data_type: str, states: list[CellState], *, is_adopted: bool) -> bool:
         if not self._filter:
             return True
         words = {state.value for state in states} | ({"hole"} if any(state in HOLES for state in states) else set())
+        words |= {ADOPTED_WORD} if is_adopted else set()
         record: dict[str, object] = {"venue": venue, "type": data_type, "data_type": data_type, "is": words}
         return self._filter.matches(record, row_label(venue, data_type))
 

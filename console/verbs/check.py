@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
-from typing import Any
+from datetime import datetime
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from console.verbs.options import headless_session, json_option, profile_option, range_options
-from engine.coverage import Coverage
-from engine.errors import ExitCode
-from engine.model import CellState, DayRange
+from engine.coverage import CellReport, Coverage, Sureness
+from engine.errors import ConfigurationError, ExitCode, UsageError, one_line
+from engine.inventory import Inventory
+from engine.model import Cell, CellState, DayRange
 from engine.verbs.printing import print_json, print_table
+from engine.verbs.validation_report import ProgressLine, advise, depth_options, document_of, last_line, sentence_of
+from engine.verification import Depth, standing
+
+if TYPE_CHECKING:
+    from console.session import Session
+    from engine.validation import Validation
 
 GLYPHS = {
     CellState.COMPLETE: "█",
@@ -25,23 +35,69 @@ GLYPHS = {
 }
 
 
+ADOPTED_GLYPH = "▓"
+"""Of a cell that is complete by what was found in the bucket from before Tickdeck."""
+
+
 @click.command("check")
 @range_options
-@click.option("--detailed", is_flag=True, help="Also each cell that is not complete, with the symbols that are missing.")
+@click.option("--detailed", is_flag=True, help="Also each cell that is not complete, with its symbols, and how sure each day is.")
+@click.option("--verify", is_flag=True, help="First compare the objects in the bucket with the manifests.")
+@depth_options
 @profile_option
 @json_option
-def check_command(*, profile_name: str, detailed: bool, as_json: bool, **options: Any) -> int:
-    """Is the data there? Exit code 0 if every expected cell is complete or thin, 65 if there are holes, 75 if a day is not ready."""
+def check_command(*, profile_name: str, detailed: bool, verify: bool, depth: str, sample: int, as_json: bool, **options: Any) -> int:
+    """Is the data there?
+
+    Exit code 0 if every expected cell is complete or thin, 65 if there are holes or --verify found something wrong, 75 if a day is
+    not ready. Without --verify no data object is looked at; the age of earlier proofs is shown.
+    """
     days = DayRange(options["start"], options["end"] or options["start"])
+    context = click.get_current_context()
+    for name in ("depth", "sample"):
+        if not verify and context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+            raise UsageError(f"--{name} says how to verify", hint="add --verify")
     session = headless_session(profile_name)
-    coverage = session.check(days, options["venues"], options["data_types"], symbols=options["symbols"] or (), universe=options["universe"])
+    asked = {"symbols": options["symbols"] or (), "universe": options["universe"]}
+    validation = None
+    if verify:
+        validation = _verify(session, days, options, depth=Depth(depth), sample=sample, quiet=as_json, **asked)
+    coverage = session.check(days, options["venues"], options["data_types"], **asked)
     if as_json:
-        print_json(coverage_document(coverage))
+        document = coverage_document(coverage)
+        print_json(document if validation is None else document | {"validation": document_of(validation)})
     else:
+        if validation is not None:
+            show_validation(validation, session.profile.data_bucket)
         show_coverage(coverage)
         if detailed:
             show_details(coverage, session.inventory)
-    return exit_code_of(coverage)
+            show_proofs(coverage)
+    code = exit_code_of(coverage)
+    if validation is not None and validation.exit_code is not ExitCode.DONE and code is not ExitCode.PARTIAL:
+        click.echo(f"tickdeck: {last_line(validation, session.profile.data_bucket)}", err=True)
+        return validation.exit_code
+    if code is not ExitCode.DONE:
+        wait = code is ExitCode.TEMPORARY
+        step = "run the same command again later" if wait else "tickdeck repair with the same range; why: --detailed"
+        click.echo(f"tickdeck: {coverage.sentence()} -> {step}", err=True)
+    return code
+
+
+def _verify(session: Session, days: DayRange, options: dict[str, Any], *, quiet: bool, **how: Any) -> Validation:
+    progress = ProgressLine(sys.stderr.isatty() and not quiet)
+    try:
+        return session.verify(days, options["venues"], options["data_types"], on_cell=progress.show, **how)
+    finally:
+        progress.end()
+
+
+def show_validation(found: Validation, data_bucket: str) -> None:
+    """What was compared, and what a person has to do."""
+    click.echo(sentence_of(found) if found.cells else "no manifest and no object, nothing to compare")
+    for line in advise(found.kinds, data_bucket):
+        click.echo(f"-> {line}")
+    click.echo()
 
 
 def exit_code_of(coverage: Coverage) -> ExitCode:
@@ -71,6 +127,10 @@ def coverage_document(coverage: Coverage) -> dict[str, object]:
                 "source_bytes": report.source_bytes,
                 "covered_minutes": report.covered_minutes,
                 "sureness": report.sureness.value,
+                "verified_at": report.verified_at,
+                "verified_depth": report.verified_depth,
+                "proofs": report.proofs,
+                "findings": [{"kind": each.kind, "symbol": each.symbol, "generation": each.generation} for each in report.findings],
                 "reasons": list(report.reasons),
                 "runs": list(report.runs),
             }
@@ -94,24 +154,97 @@ def show_coverage(coverage: Coverage) -> None:
     click.echo()
     wide = len(coverage.days) <= 60
     rows = []
+    any_adopted = False
     for venue, data_type in coverage.rows:
         states = coverage.row(venue, data_type)
         counts = Counter(states)
         words = ", ".join(f"{counts[state]} {state.replace('_', ' ')}" for state in reversed(CellState) if counts[state])
-        rows.append((f"{venue} {data_type}", "".join(GLYPHS[state] for state in states) if wide else "", words))
-    print_table(("row", "days" if wide else "", "cells"), rows)
-    click.echo("\n" + "  ".join(f"{glyph} {state.replace('_', ' ')}" for state, glyph in GLYPHS.items()))
+        adopted = coverage.adopted_row(venue, data_type)
+        any_adopted |= any(adopted)
+        shown = (ADOPTED_GLYPH if by_adoption else GLYPHS[state] for state, by_adoption in zip(states, adopted, strict=True))
+        glyphs = "".join(shown) if wide else ""
+        rows.append((f"{venue} {data_type}", glyphs, words, _proofs_of_row(coverage, venue, data_type)))
+    print_table(("row", "days" if wide else "", "cells", "proof"), rows)
+    legend = [f"{glyph} {state.replace('_', ' ')}" for state, glyph in GLYPHS.items()]
+    if any_adopted:
+        legend.insert(1, f"{ADOPTED_GLYPH} adopted")
+    click.echo("\n" + "  ".join(legend))
 
 
-def show_details(coverage: Coverage, inventory: Any) -> None:
+def show_details(coverage: Coverage, inventory: Inventory) -> None:
     """Every cell that is not complete, and why."""
     wanted = [state for state in CellState if state not in (CellState.COMPLETE, CellState.NOT_EXPECTED)]
     for report in coverage.in_state(*wanted):
         reasons = "; ".join(report.reasons) or "no attempt yet"
         click.echo(f"\n{GLYPHS[report.state]} {report.cell}: {report.state.replace('_', ' ')}: {reasons}")
-        click.echo(f"  {report.done} of {report.expected} symbols done, {report.rows:,} rows, {report.sureness}")
+        click.echo(f"  {report.done} of {report.expected} symbols done, {report.rows:,} rows, {proof_of(report, coverage.computed)}")
         if report.state in (CellState.PARTIAL, CellState.FAILED, CellState.THIN):
-            for symbol, record in inventory.open_cell(report.cell).items():
-                entry = record.entry
-                if entry.outcome != "ok":
-                    click.echo(f"  {symbol}: {entry.outcome} {entry.reason} {entry.detail}".rstrip())
+            for symbol, text in _bad_symbols(report, inventory).items():
+                click.echo(f"  {symbol}: {text}".rstrip())
+
+
+def _bad_symbols(report: CellReport, inventory: Inventory) -> dict[str, str]:
+    """What is not ok in a cell, by symbol, in words."""
+    try:
+        records = inventory.open_cell(report.cell)
+    except ConfigurationError as error:
+        return {"manifests": one_line(error)}
+    findings = inventory.findings(report.cell) if report.findings else ()
+    wrong = standing(records, findings)
+    found = {finding.symbol: f"{finding.kind}: {finding.detail}" for finding in wrong.values()}
+    for symbol, record in records.items():
+        entry = record.entry
+        if entry.outcome != "ok":
+            found[symbol] = f"{entry.outcome} {entry.reason} {entry.detail}"
+    return dict(sorted(found.items()))
+
+
+def show_proofs(coverage: Coverage) -> None:
+    """How sure each cell is, days with the same proof together."""
+    click.echo("\nproof")
+    for venue, data_type in coverage.rows:
+        reports = [coverage.report(Cell(day, data_type, venue)) for day in coverage.days]
+        expected = [report for report in reports if report.state is not CellState.NOT_EXPECTED]
+        for text, same in groupby(expected, key=lambda report: proof_of(report, coverage.computed)):
+            days = [report.cell.day for report in same]
+            click.echo(f"  {venue} {data_type} {days[0]}" + (f"..{days[-1]}" if len(days) > 1 else "") + f": {text}")
+
+
+def proof_of(report: CellReport, now: datetime) -> str:
+    """How we know what we say about a cell, and how old that is."""
+    if report.sureness is Sureness.NOTHING:
+        return "no manifest"
+    deepest = report.verified_depth
+    if report.verified_at is None:
+        return report.sureness.value
+    age = f"{_age(report.verified_at, now)} ago"
+    if deepest is None:
+        return f"{report.sureness}, {'found wrong' if report.findings else 'last compared'} {age}"
+    text = f"verified {age}" if report.sureness is Sureness.VERIFIED else f"{report.sureness}, verified {age}"
+    closest = f"{_age(report.proofs[deepest], now)} ago"
+    return f"{text} by {deepest}" if closest == age else f"{text} by listing, {closest} by {deepest}"
+
+
+def _proofs_of_row(coverage: Coverage, venue: str, data_type: str) -> str:
+    """How many cells of a row are how sure, with the age of the oldest verification."""
+    reports = [coverage.report(Cell(day, data_type, venue)) for day in coverage.days]
+    reports = [report for report in reports if report.sureness is not Sureness.NOTHING]
+    words = []
+    for sureness in reversed(Sureness):
+        alike = [report for report in reports if report.sureness is sureness]
+        if alike:
+            proven = [report.verified_at for report in alike if report.proofs and report.verified_at is not None]
+            verb = "" if sureness is Sureness.VERIFIED else f", {len(proven)} of them verified"
+            words.append(f"{len(alike)} {sureness}" + (f"{verb} {_ages(proven, coverage.computed)} ago" if proven else ""))
+    return "; ".join(words)
+
+
+def _ages(moments: list[datetime], now: datetime) -> str:
+    youngest, oldest = _age(max(moments), now), _age(min(moments), now)
+    return oldest if youngest == oldest else f"{youngest} to {oldest}"
+
+
+def _age(moment: datetime, now: datetime) -> str:
+    from console.widgets.figures import format_age  # it measures text for screens: not on the way to --help
+
+    return format_age((now - moment).total_seconds())

@@ -37,6 +37,8 @@ def fleet_command(ctx: click.Context, run: str, watch: bool, list_runs: bool, pr
     session = headless_session(profile_name)
     if list_runs:
         return _show_runs(session, as_json=as_json)
+    if run:
+        session.runs.read(run)
     while True:
         snapshot = session.fleet(run)
         if as_json:
@@ -234,7 +236,7 @@ def _item(item: Any) -> dict[str, Any]:
 def _the_run(session: Session, run: str) -> str:
     """The run that is meant: the given one, or the only live one."""
     if run:
-        return run
+        return session.runs.read(run).run
     live = session.live_runs()
     if len(live) == 1:
         return live[0]

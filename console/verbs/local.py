@@ -71,7 +71,7 @@ def status(as_json: bool) -> int:
         if as_json:
             print_json({"running": False, "root": str(_root())})
         else:
-            click.echo("the local cloud is down -> start it: tickdeck local up")
+            click.echo("tickdeck: the local cloud is down -> start it: tickdeck local up", err=True)
         return ExitCode.UNAVAILABLE
     rows = [
         {

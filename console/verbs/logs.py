@@ -34,8 +34,12 @@ def logs_command(
     span = parse_span(since)
     pattern = _compile(grep)
     session = headless_session(profile_name)
+    if run:
+        session.runs.read(run)
     entries = collect(session, glob, run=run, span=span, severity=severity.upper(), limit=max(lines, 1000))
     _show([entry for entry in entries if pattern.search(entry.message)][-lines:], as_json=as_json)
+    if not entries and not follow:
+        click.echo(f"tickdeck: {glob if glob != '*' else 'nobody'} logged nothing in {since} -> further back: --since 3d", err=True)
     if follow:
         asyncio.run(_follow(session, glob, run, severity.upper(), pattern, {entry.identity for entry in entries}, as_json=as_json))
     return ExitCode.DONE

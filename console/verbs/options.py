@@ -14,7 +14,7 @@ from engine.clock import parse_time
 from engine.errors import UsageError
 from engine.model import DayRange
 from engine.plan import STRATEGIES, Request
-from engine.verbs.options import Day, Words, read_retries, retry_options
+from engine.verbs.options import Day, OneOf, Words, read_retries, retry_options
 
 Function = Callable[..., Any]
 
@@ -46,11 +46,12 @@ def range_options(function: Function) -> Function:
 def request_options(function: Function) -> Function:
     """What decides how a request is split and carried out."""
     for option in (
+        click.option("--instrument-type", "instrument_types", type=Words(), help="Only these: spot,perpetual,future,option,combo."),
         click.option("--on-demand", is_flag=True, help="VMs that cannot be preempted [spot]."),
         click.option("--machine-type", default="", help="Machine type [the profile's]."),
         click.option("--deadline", help="Finish by this time (2024-05-02T06:00Z): then the VM count is the answer."),
         click.option("--shards", type=click.IntRange(min=0), default=0, help="How many shards [by the profile]."),
-        click.option("--strategy", type=click.Choice(STRATEGIES), default="balanced", show_default=True, help="How work is split."),
+        click.option("--strategy", type=OneOf(STRATEGIES), default="balanced", show_default=True, help="How work is split."),
     ):
         function = option(function)
     return retry_options(function)
@@ -69,6 +70,7 @@ def make_request(
     deadline: str | None = None,
     machine_type: str = "",
     on_demand: bool = False,
+    instrument_types: tuple[str, ...] | None = None,
     mode: str = "download",
     **retries: Any,
 ) -> Request:
@@ -78,7 +80,7 @@ def make_request(
         UsageError: naming the option that cannot be meant.
     """
     days = DayRange(start, end or start)
-    moment: datetime | None = parse_time(deadline) if deadline else None
+    moment: datetime | None = _read_deadline(deadline) if deadline else None
     if moment is not None and shards:
         raise UsageError("--deadline and --shards exclude each other", hint="give the one you know")
     return Request(
@@ -89,6 +91,7 @@ def make_request(
         end=days.end,
         symbols=symbols or (),
         universe=universe,
+        instrument_types=instrument_types or (),
         strategy=strategy,  # type: ignore[arg-type]  # click has checked it
         shards=shards,
         deadline=moment,
@@ -96,6 +99,13 @@ def make_request(
         provisioning_model="STANDARD" if on_demand else "SPOT",
         **(read_retries(**retries) if retries else {}),
     )
+
+
+def _read_deadline(text: str) -> datetime:
+    try:
+        return parse_time(text)
+    except UsageError as error:
+        raise UsageError(f"--deadline: {error}", hint=error.hint) from error
 
 
 def command_line(request: Request, verb: str = "deploy download") -> str:
@@ -106,6 +116,8 @@ def command_line(request: Request, verb: str = "deploy download") -> str:
         words.append(f"--symbols {','.join(request.symbols)}")
     if request.universe:
         words.append(f"--universe {request.universe}")
+    if request.instrument_types:
+        words.append(f"--instrument-type {','.join(request.instrument_types)}")
     if request.strategy != "balanced":
         words.append(f"--strategy {request.strategy}")
     if request.shards:

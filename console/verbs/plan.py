@@ -11,7 +11,7 @@ from console.verbs.options import command_line, headless_session, json_option, m
 from engine.clock import format_bytes, format_seconds
 from engine.errors import ExitCode
 from engine.plan import Plan
-from engine.verbs.printing import print_json, print_table
+from engine.verbs.printing import print_json, print_table, say_not_ready
 
 
 @click.command("plan")
@@ -21,7 +21,10 @@ from engine.verbs.printing import print_json, print_table
 @profile_option
 @json_option
 def plan_command(*, profile_name: str, save: bool, as_json: bool, **options: Any) -> int:
-    """Show what a request would do: files, bytes, shards, time, cost. Starts nothing."""
+    """Show what a request would do: files, bytes, shards, time, cost. Starts nothing.
+
+    Exit code 75 if there is nothing to do yet because the source has not published the days.
+    """
     request = make_request(**options)
     session = headless_session(profile_name)
     plan = session.plan(request)
@@ -29,9 +32,12 @@ def plan_command(*, profile_name: str, save: bool, as_json: bool, **options: Any
         session.save(plan)
     if as_json:
         print_json(plan)
-        return ExitCode.DONE
-    show_plan(plan)
-    if not plan.shards:
+    else:
+        show_plan(plan)
+    if not plan.shards and plan.not_ready:
+        say_not_ready(plan, program="tickdeck")
+        return ExitCode.TEMPORARY
+    if as_json or not plan.shards:
         return ExitCode.DONE
     click.echo(f"\nplan {plan.id}{' saved' if save else ''}; to do it:\n  {command_line(request)}")
     return ExitCode.DONE

@@ -11,7 +11,7 @@ from console.verbs.options import headless_session, json_option, make_request, p
 from console.verbs.plan import show_plan
 from engine.errors import ExitCode
 from engine.model import DayRange
-from engine.verbs.printing import print_json
+from engine.verbs.printing import print_json, say_not_ready
 
 
 @click.command("repair")
@@ -37,5 +37,7 @@ def repair_command(
             print_json({"plan": plan.id, "run": None, "warnings": plan.warnings})
         else:
             show_plan(plan)
-        return ExitCode.DONE
+        if plan.not_ready:
+            say_not_ready(plan, program="tickdeck")
+        return ExitCode.TEMPORARY if plan.not_ready else ExitCode.DONE
     return launch_plan(session, plan, dry_run=dry_run, yes=yes, shards_only=shards_only, vms=vms, as_json=as_json)

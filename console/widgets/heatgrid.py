@@ -30,6 +30,10 @@ GLYPHS: Final = {
 }
 """One cell each and different in shape: the map reads without colours. Complete leaves a hairline, so that rows stay apart."""
 
+ADOPTED_GLYPH: Final = "▓"
+ADOPTED_WORD: Final = "adopted"
+"""Of a complete cell whose objects are from before Tickdeck: a shade of its own, not a state."""
+
 WORDS: Final = {state: state.value.replace("_", " ") for state in STATES}
 
 HOLES: Final = frozenset({CellState.MISSING, CellState.PARTIAL, CellState.FAILED})
@@ -40,6 +44,8 @@ MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", 
 
 MARKED: Final = 16
 """Flag beside the code in a cell's byte where it is painted."""
+ADOPTED: Final = 64
+"""The same for a cell that is complete by adoption. 32 is the widget's, for its cursor."""
 _HOLE = re.compile(b"[" + b"".join(re.escape(bytes([CODES[state]])) for state in HOLES) + b"]")
 
 Mark = tuple[str, date]
@@ -64,12 +70,19 @@ ZOOMS: Final = (Zoom("weeks", 7, 1), Zoom("days", 1, 1), Zoom("wide days", 1, 2)
 class HeatGrid:
     """Rows of states by day, and which cells are marked."""
 
-    def __init__(self, rows: Sequence[str] = (), days: Sequence[date] = (), states: Iterable[bytes | Iterable[CellState]] = ()) -> None:
+    def __init__(
+        self,
+        rows: Sequence[str] = (),
+        days: Sequence[date] = (),
+        states: Iterable[bytes | Iterable[CellState]] = (),
+        adopted: Iterable[Iterable[bool]] | None = None,
+    ) -> None:
         """
         Args:
             rows: Labels, unique.
             days: Consecutive UTC days.
             states: Per row one state a day: `CellState` values, or bytes of their codes.
+            adopted: Per row one flag a day: whether the cell is complete by adoption. None: no cell is.
 
         Raises:
             ValueError: if labels repeat, days skip, or a row has another number of states than there are days.
@@ -82,7 +95,12 @@ class HeatGrid:
             raise ValueError("two rows of the heatmap have the same label")
         if self.days and (self.days[-1] - self.days[0]).days != len(self.days) - 1:
             raise ValueError(f"the days {self.days[0]}..{self.days[-1]} of the heatmap are not consecutive")
-        if len(self.codes) != len(self.rows) or any(len(row) != len(self.days) for row in self.codes):
+        self.shades = (
+            [bytearray(len(self.days)) for _ in self.rows]
+            if adopted is None
+            else [bytearray(ADOPTED if flag else 0 for flag in row) for row in adopted]
+        )
+        if any(len(table) != len(self.rows) or any(len(row) != len(self.days) for row in table) for table in (self.codes, self.shades)):
             raise ValueError(f"the heatmap needs {len(self.rows)} rows of {len(self.days)} states")
         self.marks = [bytearray(len(self.days)) for _ in self.rows]
 
@@ -96,6 +114,10 @@ class HeatGrid:
 
     def state(self, row: int, place: int) -> CellState:
         return STATES[self.codes[row][place]]
+
+    def code(self, row: int, place: int) -> int:
+        """The code of one cell, with `ADOPTED` set where it is."""
+        return self.codes[row][place] | self.shades[row][place]
 
     # Columns
 
@@ -116,13 +138,20 @@ class HeatGrid:
 
     def painted(self, row: int, start: int, stop: int, zoom: Zoom) -> bytearray:
         """Codes of the columns `start` up to `stop`, with `MARKED` set where a day of the column is marked."""
-        codes, marks = self.codes[row], self.marks[row]
+        codes, marks, shades = self.codes[row], self.marks[row], self.shades[row]
         if zoom.days == 1:
-            if MARKED not in marks:
-                return codes[start:stop]
-            return bytearray(map(int.__or__, codes[start:stop], marks[start:stop]))
+            painted = codes[start:stop]
+            for flags, flag in ((marks, MARKED), (shades, ADOPTED)):
+                if flag in flags:
+                    painted = bytearray(map(int.__or__, painted, flags[start:stop]))
+            return painted
         spans = [self.span(column, zoom) for column in range(start, stop)]
-        return bytearray(max(codes[s.start : s.stop]) | max(marks[s.start : s.stop]) for s in spans)
+        return bytearray(self._worst(codes[s.start : s.stop], shades[s.start : s.stop]) | max(marks[s.start : s.stop]) for s in spans)
+
+    def _worst(self, codes: bytearray, shades: bytearray) -> int:
+        """The worst code of a column; adopted if a day of it is, and nothing is worse than complete."""
+        worst = max(codes)
+        return worst | max(shades) if worst == CODES[CellState.COMPLETE] else worst
 
     def worst_day(self, row: int, column: int, zoom: Zoom) -> int:
         """The place of the first day in the column that has its worst state."""

@@ -22,7 +22,7 @@ from textual.strip import Strip
 
 from console.actions import bindings_of
 from console.widgets.figures import fit
-from console.widgets.heatgrid import CODES, GLYPHS, MARKED, STATES, WORDS, ZOOMS, HeatGrid, Mark
+from console.widgets.heatgrid import ADOPTED, ADOPTED_GLYPH, ADOPTED_WORD, CODES, GLYPHS, MARKED, STATES, WORDS, ZOOMS, HeatGrid, Mark
 from engine.model import CellState
 
 _RULER: Final = 2
@@ -31,9 +31,9 @@ _CURSOR: Final = 32
 """Flag beside a cell's code where the cursor is."""
 _RUN = re.compile(rb"(.)\1*", re.DOTALL)
 _MARK_GLYPH: Final = "◆"
-_UNDER_CURSOR: Final = {CellState.COMPLETE: "■"}
+_UNDER_CURSOR: Final = {GLYPHS[CellState.COMPLETE]: "■"}
 """A full cell would leave nothing of the cursor's colour."""
-_SOLID: Final = frozenset("▇▄▚")
+_SOLID: Final = frozenset("▇▄▚▓")
 """Glyphs that are doubled in a wide column; others get a blank beside them."""
 
 
@@ -51,6 +51,7 @@ class Heatmap(ScrollView, can_focus=True):
         color: $foreground;
         scrollbar-size: 1 1;
         & > .heatmap--complete { color: $heat-complete; }
+        & > .heatmap--adopted { color: $heat-adopted; }
         & > .heatmap--thin { color: $heat-thin; }
         & > .heatmap--partial { color: $heat-partial; }
         & > .heatmap--failed { color: $heat-failed; text-style: bold; }
@@ -70,6 +71,7 @@ class Heatmap(ScrollView, can_focus=True):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         *(f"heatmap--{state.value.replace('_', '-')}" for state in STATES),
+        "heatmap--adopted",
         "heatmap--mark",
         "heatmap--cursor",
         "heatmap--ruler",
@@ -180,7 +182,13 @@ class Heatmap(ScrollView, can_focus=True):
             return None
         return self._grid.rows[self._row], self._grid.days[self._place], self._grid.state(self._row, self._place)
 
-    def set_grid(self, rows: Sequence[str], days: Sequence[date], states: Iterable[bytes | Iterable[CellState]]) -> None:
+    def set_grid(
+        self,
+        rows: Sequence[str],
+        days: Sequence[date],
+        states: Iterable[bytes | Iterable[CellState]],
+        adopted: Iterable[Iterable[bool]] | None = None,
+    ) -> None:
         """Show this grid; cursor and marks stay on their cells. The first grid opens at its last day.
 
         Args: as of `HeatGrid`.
@@ -188,12 +196,12 @@ class Heatmap(ScrollView, can_focus=True):
         Raises:
             ValueError: as of `HeatGrid`.
         """
-        new, old, before = HeatGrid(rows, days, states), self._grid, self.cursor
+        new, old, before = HeatGrid(rows, days, states, adopted), self._grid, self.cursor
         if new.rows == old.rows and new.days == old.days:
             new.marks = old.marks
             self._grid = new
-            for number, (row, previous) in enumerate(zip(new.codes, old.codes, strict=True)):
-                if row != previous:
+            for number in range(len(new.rows)):
+                if (new.codes[number], new.shades[number]) != (old.codes[number], old.shades[number]):
                     self._refresh_row(number)
             self._refresh_ruler()
         else:
@@ -213,9 +221,10 @@ class Heatmap(ScrollView, can_focus=True):
     def update_cell(self, row: str, day: date, state: CellState) -> None:
         """Change one cell; what is not in the grid is ignored."""
         number, place = self._grid.row_index.get(row), self._grid.day_index(day)
-        if number is None or place is None or self._grid.codes[number][place] == CODES[state]:
+        if number is None or place is None or self._grid.code(number, place) == CODES[state]:
             return
         self._grid.codes[number][place] = CODES[state]
+        self._grid.shades[number][place] = 0
         self._refresh_cell(number, place)
         if (number, place) == (self._row, self._place):
             self._refresh_ruler()
@@ -370,9 +379,11 @@ class Heatmap(ScrollView, can_focus=True):
         """Text and style of a painted cell."""
         if (look := self._looks.get(code)) is not None:
             return look
-        state, marked, here = STATES[code & 15], bool(code & MARKED), bool(code & _CURSOR)
-        glyph = _UNDER_CURSOR.get(state, GLYPHS[state]) if here else GLYPHS[state]
-        style = self.get_component_rich_style(f"heatmap--{state.value.replace('_', '-')}")
+        marked, here = bool(code & MARKED), bool(code & _CURSOR)
+        glyph, word, name = _shown(code)
+        if here:
+            glyph = _UNDER_CURSOR.get(glyph, glyph)
+        style = self.get_component_rich_style(f"heatmap--{name}")
         if marked:
             style = self.get_component_rich_style("heatmap--mark")
         if here:
@@ -381,7 +392,7 @@ class Heatmap(ScrollView, can_focus=True):
         if cells == 1:
             text = _MARK_GLYPH if marked else glyph
         elif cells > 2:
-            text = fit(f"{_MARK_GLYPH if marked else glyph} {WORDS[state]}", cells)
+            text = fit(f"{_MARK_GLYPH if marked else glyph} {word}", cells)
         else:
             text = glyph + (_MARK_GLYPH if marked else glyph if glyph in _SOLID else " ")
         self._looks[code] = text, style
@@ -390,12 +401,13 @@ class Heatmap(ScrollView, can_focus=True):
     def _ruler_parts(self, y: int, start: int, stop: int) -> tuple[list[Segment], list[Segment]]:
         """The cursor's day and state in the corner, months and days over the columns, a pointer over the cursor's."""
         zoom, style = ZOOMS[self._zoom], self.get_component_rich_style("heatmap--ruler")
-        state = self._grid.state(self._row, self._place)
+        code = self._grid.code(self._row, self._place)
         if y == 0:
             marking = "  marking" if self._anchor_holds else ""
             corner, corner_style = f"{self._grid.days[self._place]}{marking}", self.rich_style + Style(bold=True)
         else:
-            corner, corner_style = f"{GLYPHS[state]} {WORDS[state]}", self._look(CODES[state])[1]
+            glyph, word, _ = _shown(code)
+            corner, corner_style = f"{glyph} {word}", self._look(code)[1]
         line = self._grid.ruler(start, stop, zoom)[y]
         column = self._grid.column(self._place, zoom) - start
         body = [Segment(line, style)]
@@ -535,6 +547,14 @@ class Heatmap(ScrollView, can_focus=True):
         y = _RULER + row - int(self.scroll_offset.y)
         if x >= self._label_width and y >= _RULER:
             self.refresh(Region(x, y, zoom.cells, 1))
+
+
+def _shown(code: int) -> tuple[str, str, str]:
+    """Glyph, word and component class of a cell."""
+    if code & ADOPTED:
+        return ADOPTED_GLYPH, ADOPTED_WORD, ADOPTED_WORD
+    state = STATES[code & 15]
+    return GLYPHS[state], WORDS[state], state.value.replace("_", "-")
 
 
 def _without_word_at(line: str, x: int) -> str:

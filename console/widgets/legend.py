@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from textual.content import Content
+from textual.reactive import reactive
 from textual.widget import Widget
 
-from console.widgets.heatgrid import GLYPHS, WORDS
+from console.widgets.heatgrid import ADOPTED_GLYPH, ADOPTED_WORD, GLYPHS, WORDS
 from engine.model import CellState
 
 _ORDER: Final = (
@@ -21,6 +23,8 @@ _ORDER: Final = (
     CellState.NOT_EXPECTED,
 )
 _SHORT: Final = {CellState.NOT_EXPECTED: "n/a"}
+_SHORTER: Final = _SHORT | {CellState.NOT_READY: "due"}
+"""Where an eighth word has to fit into 80 cells."""
 
 
 class HeatLegend(Widget):
@@ -32,10 +36,22 @@ class HeatLegend(Widget):
     HeatLegend { height: 1; background: $background; color: $quiet; text-wrap: nowrap; }
     """
 
+    with_adopted: reactive[bool] = reactive(False)
+    """Whether the map shows adopted cells: only then is there a word for them."""
+
     def render(self) -> Content:
-        words = [(state, _SHORT.get(state, WORDS[state])) for state in _ORDER]
-        wide = sum(len(word) + 4 for _, word in words) - 2 <= self.size.width
+        entries = self._entries(_SHORT)
+        wide = sum(len(word) + 4 for _, word, _ in entries) - 2 <= self.size.width
+        if not wide and sum(len(word) + 3 for _, word, _ in entries) - 1 > self.size.width:
+            entries = self._entries(_SHORTER)
         parts: list[tuple[str, str] | str] = []
-        for state, word in words:
-            parts += [(GLYPHS[state], f"$heat-{state.value.replace('_', '-')}"), f" {word}{'  ' if wide else ' '}"]
+        for glyph, word, name in entries:
+            parts += [(glyph, f"$heat-{name}"), f" {word}{'  ' if wide else ' '}"]
         return Content.assemble(*parts)
+
+    def _entries(self, short: Mapping[CellState, str]) -> list[tuple[str, str, str]]:
+        """Glyph, word and colour of each entry, in order."""
+        entries = [(GLYPHS[state], short.get(state, WORDS[state]), state.value.replace("_", "-")) for state in _ORDER]
+        if self.with_adopted:
+            entries.insert(1, (ADOPTED_GLYPH, ADOPTED_WORD, ADOPTED_WORD))
+        return entries

@@ -60,7 +60,7 @@ def run(
     kind = require_data_type(data_type)
     file = _file(data_type, venue, symbol, day)
     if not destination.parent.is_dir():
-        raise UsageError(f"the folder {destination.parent} does not exist")
+        raise UsageError(f"the folder {destination.parent} does not exist", hint="make it first")
     if destination.is_dir():
         raise UsageError(f"{destination} is a folder", hint="give the name of a .parquet file")
     if destination.exists() and not force:
@@ -96,7 +96,7 @@ def _commit(temporary: Path, destination: Path) -> str:
         finally:
             os.close(folder)
     except PermissionError as error:
-        raise NotPermitted(f"{destination} cannot be written: {error.strerror}") from error
+        raise NotPermitted(f"{destination} cannot be written: {error.strerror}", hint="let this user write there") from error
     except OSError as error:
         raise EngineError(f"{destination} cannot be written: {error}", hint="free or choose another disk") from error
     return digest
@@ -151,8 +151,8 @@ def describe(report: Report) -> str:
 
 
 @click.command("convert")
-@click.argument("source", type=click.Path(path_type=Path))
-@click.argument("destination", type=click.Path(path_type=Path))
+@click.argument("source", type=click.Path(path_type=Path, readable=False))
+@click.argument("destination", type=click.Path(path_type=Path, readable=False))
 @click.option("--data-type", required=True, help="What the columns are, e.g. trades.")
 @click.option("--venue", help="Exchange id that every row must have, e.g. binance-futures.")
 @click.option("--symbol", help="Dataset symbol id that every row must have, or a grouped one such as OPTIONS.")

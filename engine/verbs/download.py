@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from engine.bucket import require_bucket
 from engine.clock import format_bytes, format_seconds, monotonic, utc_now
 from engine.commit import list_committed
 from engine.datatypes import require_data_type
@@ -29,7 +30,7 @@ from engine.settings import resolve
 from engine.store import Store
 from engine.verbs.opening import open_places, open_source
 from engine.verbs.options import Day, Words, bucket_options, read_retries, retry_options
-from engine.verbs.printing import print_json, print_table
+from engine.verbs.printing import print_json, print_table, say_not_ready
 from engine.worker import Identity, Report, Worker, describe
 
 LISTED_FILES = 200
@@ -44,6 +45,7 @@ LISTED_FILES = 200
 @click.option("--day", type=Day(), help="Just this day; `latest` is the newest that is over, exit code 75 until it is published.")
 @click.option("--symbols", envvar="SYMBOLS", type=Words(), help="Only these dataset symbols [all that are expected].")
 @click.option("--universe", envvar="UNIVERSE", default="", help="A named symbol list, e.g. tier1.")
+@click.option("--instrument-type", "instrument_types", envvar="INSTRUMENT_TYPE", type=Words(), help="Only these: spot,perpetual,...")
 @click.option("--shard-index", envvar="SHARD_INDEX", type=click.IntRange(min=0), help="Do one shard of several.")
 @click.option("--total-shards", envvar="TOTAL_SHARDS", type=click.IntRange(min=1), help="How many shards there are.")
 @click.option("--run", envvar="TICKDECK_RUN", help="Go on with this run [a new one].")
@@ -68,6 +70,7 @@ async def download(
     day: date | None,
     symbols: tuple[str, ...] | None,
     universe: str,
+    instrument_types: tuple[str, ...] | None,
     shard_index: int | None,
     total_shards: int | None,
     run: str | None,
@@ -93,8 +96,11 @@ async def download(
         require_venue(venue)
     for symbol in symbols or ():
         require_symbol(symbol)
-    if (shard_index is None) != (total_shards is None) or (total_shards and shard_index is not None and shard_index >= total_shards):
-        raise UsageError("--shard-index and --total-shards go together, and the index is below the total")
+    if (shard_index is None) != (total_shards is None):
+        given, other = ("--total-shards", "--shard-index") if shard_index is None else ("--shard-index", "--total-shards")
+        raise UsageError(f"{given} without {other}", hint="give both, or neither to do all the work")
+    if total_shards and shard_index is not None and shard_index >= total_shards:
+        raise UsageError(f"--shard-index {shard_index} of --total-shards {total_shards}", hint=f"indexes are 0..{total_shards - 1}")
     flags = {
         "data_bucket": data_bucket,
         "state_bucket": state_bucket,
@@ -103,8 +109,8 @@ async def download(
         "batch_size": batch_size,
     }
     settings = resolve(flags=flags)
-    settings.whole("batch_size")
     places = open_places(settings)
+    await asyncio.gather(*(asyncio.to_thread(require_bucket, store) for store in (places.state, places.data)))
     run = run or new_run(utc_now())
     run_started(run)
     terminal = sys.stderr.isatty()
@@ -122,6 +128,7 @@ async def download(
         end=days.end,
         symbols=symbols or (),
         universe=universe,
+        instrument_types=instrument_types or (),
         strategy="by-date" if total_shards else "balanced",
         shards=total_shards or 1,
         **read_retries(**retries),
@@ -174,6 +181,8 @@ def _nothing_to_do(plan: Plan, *, as_json: bool) -> ExitCode:
         print_json(document, one_line=True)
     else:
         click.echo(f"{DayRange(plan.request.start, plan.request.end)}: {'; '.join(plan.warnings)}")
+    if plan.not_ready:
+        say_not_ready(plan, program="engine")
     return code
 
 
@@ -313,7 +322,9 @@ def _show_report(run: str, plan: Plan, report: Report, totals: Totals, *, as_jso
     for item in plan.not_ready:
         click.echo(f"{item.venue} {item.day} is not published yet, due {item.due:%Y-%m-%d %H:%M} UTC", err=to_stderr)
     if code is ExitCode.PARTIAL:
-        click.echo("the same command tries the bad ones again; their reasons: tickdeck check --detailed, and the log above", err=to_stderr)
+        bad = sum(count for outcome, count in report.outcomes.items() if outcome in BAD_OUTCOMES)
+        step = "the same command tries them again; their reasons: tickdeck check --detailed, and the log above"
+        click.echo(f"engine: {bad} of {report.files_total} files failed -> {step}", err=True)
     return code
 
 

@@ -10,9 +10,10 @@ from typing import Any
 import click
 
 from engine.clock import parse_bytes, parse_day, utc_now
-from engine.errors import UsageError, one_line
+from engine.errors import UsageError
 from engine.failure_budget import FAIL_FAST, parse_budget
 from engine.model import Outcome
+from engine.universe import nearest
 
 
 class Day(click.ParamType[date]):
@@ -20,14 +21,26 @@ class Day(click.ParamType[date]):
 
     name = "day"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:  # noqa: ARG002
         """Read the text, or fail with the forms that work."""
         if isinstance(value, date):
             return value
         try:
             return parse_day(str(value), today=utc_now().date())
         except UsageError as error:
-            self.fail(one_line(error), param, ctx)
+            raise _of_option(error, param) from error
+
+
+class OneOf(click.Choice[str]):
+    """One of a few words; a word that is none of them is answered with the nearest."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Read the word, or fail with the nearest."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            hint = nearest(str(value), [str(word) for word in self.choices], what="words")
+            raise _of_option(UsageError(f"{value!r} is not known", hint=hint), param) from None
 
 
 class Bytes(click.ParamType[int]):
@@ -35,14 +48,19 @@ class Bytes(click.ParamType[int]):
 
     name = "size"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ARG002
         """Read the text, or fail with the forms that work."""
         if isinstance(value, int):
             return value
         try:
             return parse_bytes(str(value))
         except UsageError as error:
-            self.fail(one_line(error), param, ctx)
+            raise _of_option(error, param) from error
+
+
+def _of_option(error: UsageError, param: click.Parameter | None) -> UsageError:
+    """The error with the option that it is about, and its own next step instead of a look at `--help`."""
+    return UsageError(f"{param.opts[0]}: {error}" if param is not None else str(error), hint=error.hint)
 
 
 class Words(click.ParamType[tuple[str, ...]]):

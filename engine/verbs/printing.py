@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 import click
 import msgspec
 
+from engine.plan import Plan
+
 
 def print_json(document: object, *, one_line: bool = False) -> None:
     """A document as JSON, indented or on one line; knows dates, dataclasses and the engine's types."""
@@ -21,3 +23,10 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[object]], *, right:
     for row in ([*head], *texts):
         cells = [cell.rjust(width) if i in right else cell.ljust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))]
         click.echo("  ".join(cells).rstrip())
+
+
+def say_not_ready(plan: Plan, *, program: str) -> None:
+    """Tell on stderr why a plan has nothing to do yet, and when it will."""
+    last = max(plan.not_ready, key=lambda item: item.due)
+    when = f"{last.due:%Y-%m-%d %H:%M} UTC"
+    click.echo(f"{program}: {last.venue} has not published {last.day} -> run the same command again after {when}", err=True)

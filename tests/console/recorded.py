@@ -24,9 +24,9 @@ from engine.catalogue import Catalogue, Incident, Listing, due
 from engine.coverage import Coverage, LiveShard, assess
 from engine.errors import UsageError
 from engine.estimate import LOCAL_SPEED, Rate, Rates, Sizes
-from engine.manifest import Entry, Manifest, Record, Summary, merge, metadata_of, summarize
+from engine.manifest import Entry, Manifest, Origin, Record, Summary, merge, metadata_of, summarize
 from engine.model import Cell, DayRange, Outcome
-from engine.paths import ManifestName, manifest_object
+from engine.paths import ManifestName, OldDataName, manifest_object, old_data_object
 from engine.plan import Plan, Request
 from engine.planner import make_plan
 from engine.store import ObjectInfo
@@ -43,6 +43,8 @@ REQUEST = Request(venues=VENUES, data_types=TYPES, start=DAYS.start, end=DAYS.en
 BEGAN = datetime(2020, 1, 1, tzinfo=UTC)
 OTHER_RUN = "r1tp0other"
 """A run of another console that works on a cell."""
+ADOPTED_BEFORE = date(2024, 4, 22)
+"""Trades and tickers of okex-swap are from before Tickdeck until here."""
 INCIDENT = datetime(2024, 5, 4, 14, 10, tzinfo=UTC)
 
 _COINS = ("BTC", "ETH", "SOL", "XRP", "DOGE", "ADA")
@@ -85,7 +87,7 @@ class Lake:
         self.held: dict[Cell, list[tuple[Manifest, int]]] = {}
         self.live: dict[Cell, tuple[LiveShard, ...]] = {}
 
-    def put(self, cell: Cell, entries: Sequence[Entry], *, run: str = "r1tn0first", shard: int = 0) -> None:
+    def put(self, cell: Cell, entries: Sequence[Entry], *, run: str = "r1tn0first", shard: int = 0, origin: Origin = "committed") -> None:
         """Commit what became of some files of a cell."""
         manifest = Manifest(
             day=cell.day,
@@ -98,6 +100,7 @@ class Lake:
             written=due(cell.day) + timedelta(minutes=30),
             open=False,
             engine_version="0.1.0",
+            origin=origin,
             catalogue="",
             entries=tuple(entries),
         )
@@ -132,6 +135,22 @@ class Lake:
             )
         self.put(cell, entries)
 
+    def adopt(self, cell: Cell) -> None:
+        """Record all symbols of a cell as found in the bucket from before Tickdeck."""
+        entries = [
+            Entry(
+                symbol=symbol,
+                outcome=Outcome.OK,
+                rows=1_000_000 // (number + 1) ** 2,
+                object_bytes=20_000_000 // (number + 1) ** 2,
+                generation=1_700_000_000 + number,
+                crc32c="AAAAAA==",
+                object=old_data_object(OldDataName(cell.day, cell.data_type, f"OKX:PERPETUAL:{symbol.removesuffix('-SWAP')}")),
+            )
+            for number, symbol in enumerate(sorted(self.catalogues[cell.venue].expected(cell.data_type, cell.day)))
+        ]
+        self.put(cell, entries, run="a1tm0found", origin="adopted")
+
     @cached_property
     def listed(self) -> list[Summary]:
         """What a listing shows; the recorded manifests do not change."""
@@ -154,7 +173,11 @@ def made_up_lake() -> Lake:
         for venue in VENUES:
             for data_type in TYPES:
                 cell = Cell(day, data_type, venue)
-                if lake.catalogues[venue].expected(data_type, day) and not _is_hole(cell):
+                if not lake.catalogues[venue].expected(data_type, day) or _is_hole(cell):
+                    continue
+                if _is_old(cell):
+                    lake.adopt(cell)
+                else:
                     lake.fill(cell, **_ODD.get((venue, data_type, day), {}))
     lake.live = {Cell(date(2024, 5, 21), "trades", "okex-swap"): (LiveShard(OTHER_RUN, 0),)}
     return lake
@@ -188,6 +211,10 @@ def _is_hole(cell: Cell) -> bool:
     return never or (cell.day == date(2024, 5, 21) and cell.venue == "okex-swap")
 
 
+def _is_old(cell: Cell) -> bool:
+    return (cell.venue, cell.data_type) in (("okex-swap", "trades"), ("okex-swap", "derivative_ticker")) and cell.day < ADOPTED_BEFORE
+
+
 class RecordedSession(FleetSession):
     """The session of the recorded world. Slow on demand: `gate` holds plans back until it is set."""
 
@@ -200,7 +227,7 @@ class RecordedSession(FleetSession):
         self.gate.set()
         self.down = ""
         """Why nothing answers."""
-        self.inventory = SimpleNamespace(open_cell=self.lake.open_cell, catalogues=self._catalogues)
+        self.inventory = SimpleNamespace(open_cell=self.lake.open_cell, findings=lambda _cell: (), catalogues=self._catalogues)
 
     def _catalogues(self, venues: Sequence[str]) -> dict[str, Catalogue]:
         for venue in venues:

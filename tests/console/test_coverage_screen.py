@@ -17,6 +17,7 @@ from console.screens.coverage import CoverageScreen
 from console.screens.plan import PlanScreen
 from console.widgets.detail import DetailScreen
 from console.widgets.heatmap import Heatmap
+from console.widgets.legend import HeatLegend
 from console.widgets.prompt import Prompt
 from console.widgets.sentence import Sentence
 from console.widgets.table import LineTable
@@ -68,6 +69,27 @@ async def test_a_sentence_says_how_much_is_there() -> None:
             assert part in line
         facts = str(screen.query_one("#coverage-facts", Static).visual)
         assert facts.startswith(f"{DAYS} · 215 cells not expected")
+        assert facts.endswith("24 cells adopted")
+
+
+async def test_adopted_cells_have_a_glyph_of_their_own_and_a_word_in_the_legend() -> None:
+    async with coverage_screen(RecordedSession(), (160, 50)) as (pilot, screen):
+        heatmap, day = screen.query_one(Heatmap), date(2024, 4, 15)
+        assert heatmap.move_to("okex-swap trades", day)
+        await pilot.pause()
+        assert heatmap.cursor == ("okex-swap trades", day, CellState.COMPLETE)
+        assert cell_line(screen).startswith("▓ okex-swap trades 2024-04-15 complete")
+        assert "adopted by a1tm0found" in cell_line(screen)
+        row = heatmap.render_line(2 + heatmap.grid.row_index["okex-swap trades"]).text
+        assert (row.count("▓") > 0, row.count("▇") > 0) == (True, True)
+        assert "▓ adopted" in screen.query_one(HeatLegend).render().plain
+        assert "▓" in heatmap.render_line(1).text
+
+
+async def test_adopted_cells_can_be_filtered_for() -> None:
+    async with coverage_screen(RecordedSession()) as (pilot, screen):
+        await pilot.press("slash", *"is:adopted", "enter")
+        await until(pilot, lambda: len(screen.query_one(Heatmap).grid.rows) == 2)
 
 
 async def test_every_state_of_a_cell_is_in_the_map() -> None:

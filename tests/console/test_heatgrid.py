@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.widgets.heatgrid import CODES, GLYPHS, HOLES, STATES, ZOOMS, HeatGrid
+from console.widgets.heatgrid import ADOPTED, ADOPTED_GLYPH, CODES, GLYPHS, HOLES, MARKED, STATES, ZOOMS, HeatGrid
 from engine.model import CellState
 
 WEEKS, DAYS, WIDE, NAMED = ZOOMS
@@ -25,7 +25,7 @@ def grid_of(*rows: str, first: date = FIRST) -> HeatGrid:
 
 def test_every_state_has_a_glyph_of_its_own() -> None:
     assert set(GLYPHS) == set(CellState)
-    assert len(set(GLYPHS.values())) == len(CellState)
+    assert len({*GLYPHS.values(), ADOPTED_GLYPH}) == len(CellState) + 1
     assert all(len(glyph) == 1 for glyph in GLYPHS.values())
 
 
@@ -142,3 +142,20 @@ def test_the_ruler_is_exactly_as_wide_as_its_columns(days: int, shift: int) -> N
         stop = grid.columns(each)
         start = stop // 3
         assert {len(line) for line in grid.ruler(start, stop, each)} == {(stop - start) * each.cells}
+
+
+def test_adopted_days_are_a_shade_of_complete_and_never_hide_anything_worse() -> None:
+    days = [date(2024, 1, 1) + timedelta(days=place) for place in range(14)]
+    states = [CellState.COMPLETE] * 7 + [CellState.COMPLETE] * 6 + [CellState.MISSING]
+    grid = HeatGrid(["row"], days, [states], [[place in (2, 8) for place in range(14)]])
+    grid.mark_rectangle(range(1), range(2, 3))
+    complete, missing = CODES[CellState.COMPLETE], CODES[CellState.MISSING]
+    assert list(grid.painted(0, 1, 4, DAYS)) == [complete, complete | ADOPTED | MARKED, complete]
+    assert list(grid.painted(0, 0, 2, WEEKS)) == [complete | ADOPTED | MARKED, missing]
+    assert (grid.state(0, 2), grid.code(0, 2)) == (CellState.COMPLETE, complete | ADOPTED)
+    assert grid.count_holes() == 1
+
+
+def test_shades_that_do_not_fit_the_rows_are_refused() -> None:
+    with pytest.raises(ValueError, match="heatmap"):
+        HeatGrid(["row"], [FIRST], [b"\x01"], [[True, False]])

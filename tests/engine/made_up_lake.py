@@ -12,10 +12,11 @@ from datetime import UTC, date, datetime, timedelta
 
 from engine.catalogue import Catalogue, Incident, Listing
 from engine.coverage import Coverage, LiveShard, assess
-from engine.manifest import Entry, Manifest, Record, Summary, merge, metadata_of, summarize
+from engine.manifest import Entry, Manifest, Origin, Record, Summary, merge, metadata_of, summarize
 from engine.model import Cell, DayRange, Outcome
 from engine.paths import ManifestName, manifest_object
 from engine.store import ObjectInfo
+from engine.verification import Depth, Finding, Verification, identify_manifests
 
 START = date(2024, 5, 1)
 NOW = datetime(2024, 8, 1, 12, tzinfo=UTC)
@@ -85,6 +86,7 @@ class Bucket:
         shard: int = 0,
         attempt: int = 1,
         unfinished: bool = False,
+        origin: Origin = "committed",
     ) -> None:
         """Write a manifest, as `engine.manifest.write_manifest` would."""
         manifest = Manifest(
@@ -98,6 +100,7 @@ class Bucket:
             written=NOW,
             open=unfinished,
             engine_version="0",
+            origin=origin,
             catalogue="",
             entries=tuple(entries),
         )
@@ -112,6 +115,28 @@ class Bucket:
             for name, (manifest, generation) in self.held.items()
         ]
 
+    def verified(
+        self,
+        cell: Cell,
+        *findings: Finding,
+        at: datetime = NOW,
+        depth: Depth = Depth.LISTING,
+        proofs: Mapping[Depth, datetime] | None = None,
+    ) -> Verification:
+        """A comparison of all objects of a cell with the manifests that are there now."""
+        generations = [summary.generation for summary in self.summaries() if summary.name.cell == cell]
+        return Verification(
+            day=cell.day,
+            data_type=cell.data_type,
+            venue=cell.venue,
+            at=at,
+            depth=depth,
+            objects=1,
+            manifests=identify_manifests(generations),
+            proofs={} if findings else dict(proofs or {depth: at}),
+            findings=findings,
+        )
+
     def open_cell(self, cell: Cell) -> Mapping[str, Record]:
         """Read and merge a cell."""
         self.opened.append(cell)
@@ -125,7 +150,7 @@ class Bucket:
         *,
         scope: Mapping[str, frozenset[str]] | None = None,
         live: Mapping[Cell, tuple[LiveShard, ...]] | None = None,
-        verified: Mapping[Cell, datetime] | None = None,
+        verified: Mapping[Cell, Verification] | None = None,
     ) -> Coverage:
         """Coverage of this bucket."""
         offers = offered if isinstance(offered, tuple) else (offered,)

@@ -39,6 +39,39 @@ def test_of_many_that_ask_at_once_one_gets_it(lake: Lake) -> None:
     assert len(got) == 1
 
 
+def test_of_many_that_ask_at_once_for_the_shard_of_a_dead_worker_one_gets_it(lake: Lake) -> None:
+    gone = frozenset({"vm-dead"})
+    take(lake.state, RUN, 0, "vm-dead", now=NOW)
+    together = threading.Barrier(8)
+    got: list[str] = []
+
+    def ask(vm: str) -> None:
+        together.wait()
+        if take(lake.state, RUN, 0, vm, now=NOW, gone=gone) is not None:
+            got.append(vm)
+
+    threads = [threading.Thread(target=ask, args=(f"vm-{number}",)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    held = read_claim(lake.state, RUN, 0)
+    assert held is not None
+    assert (got, held.claim.attempt, held.claim.history) == ([held.claim.vm], 2, ("vm-dead#1",))
+
+
+def test_a_finished_shard_is_taken_again_only_by_who_has_planned_it_anew(lake: Lake) -> None:
+    held = take(lake.state, RUN, 0, "vm-a", now=NOW)
+    assert held is not None
+    release(lake.state, held, "done", now=NOW)
+    assert take(lake.state, RUN, 0, "vm-a", now=NOW) is None
+    again = take(lake.state, RUN, 0, "vm-a", now=NOW, again=True)
+    assert again is not None
+    assert (again.claim.attempt, again.claim.state) == (2, "working")
+    # That nobody has it is still a condition.
+    assert take(lake.state, RUN, 0, "vm-b", now=NOW, again=True) is None
+
+
 def test_a_restarted_worker_takes_its_own_shard_as_the_next_attempt(lake: Lake) -> None:
     take(lake.state, RUN, 0, "vm-a", now=NOW)
     again = take(lake.state, RUN, 0, "vm-a", now=NOW)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import io
 import subprocess
@@ -10,12 +11,16 @@ import threading
 from datetime import date
 from os import environ
 
+import pytest
+
 from engine.commit import commit, entry_of, list_committed
 from engine.conversion import Conversion
 from engine.convert import convert
 from engine.datatypes import require_data_type
+from engine.errors import CommitConflict
 from engine.manifest import read_cell
 from engine.model import Cell, File, Outcome
+from engine.paths import cell_prefix
 from tests.local_servers import Lake
 
 CELL = Cell(date(2024, 5, 1), "trades", "binance")
@@ -75,3 +80,32 @@ def test_two_workers_on_the_same_files_commit_each_once(lake: Lake) -> None:
         assert records.keys() == objects.keys()
         for symbol, record in records.items():
             assert record.entry.generation == objects[symbol].generation
+
+
+def test_other_bytes_under_the_metadata_of_a_commit_are_neither_resumed_nor_believed(lake: Lake) -> None:
+    conversion = converted("60000.5")
+    info = commit(lake.data, FILE, conversion, bytes_of(conversion)).info
+    lake.data.put(info.name, b"junk", if_generation=info.generation, metadata=info.metadata)
+    assert list_committed(lake.data, CELL) == {}
+    with pytest.raises(CommitConflict, match="not the one that was committed"):
+        commit(lake.data, FILE, conversion, bytes_of(conversion))
+    found = lake.data.get(info.name)
+    assert found is not None
+    assert found.data == b"junk"
+
+
+def test_what_somebody_else_put_into_the_folder_of_a_cell_is_passed_over(lake: Lake) -> None:
+    conversion = converted("60000.5")
+    commit(lake.data, FILE, conversion, bytes_of(conversion))
+    for name in ("notes.txt", "a b.parquet", "BTC%2fUSDT.parquet"):
+        lake.data.put(f"{cell_prefix(CELL)}{name}", b"x", if_generation=0)
+    assert list(list_committed(lake.data, CELL)) == ["BTCUSDT"]
+
+
+def test_names_of_dropped_columns_survive_in_metadata_as_many_as_fit(lake: Lake) -> None:
+    columns = ("fee,rebate", "größe", "%2C", *(f"ÄÖÜ{number}" * 20 for number in range(200)))
+    conversion = dataclasses.replace(converted("60000.5"), dropped_columns=columns)
+    commit(lake.data, FILE, conversion, bytes_of(conversion))
+    dropped = list_committed(lake.data, CELL)["BTCUSDT"].dropped_columns
+    assert len(dropped) > 3
+    assert dropped == columns[: len(dropped)]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from msgspec import structs
 
 from engine.catalogue import Incident
 from engine.coverage import Coverage, LiveShard, Sureness, assess, context_of, live_cells
-from engine.errors import UsageError
+from engine.errors import ConfigurationError, UsageError
+from engine.manifest import Record
 from engine.model import Cell, CellState, DayRange, Outcome
 from engine.plan import Shard, Work
 from engine.symbol_coverage import symbol_reports
+from engine.verification import Depth, Finding, Kind
 from tests.engine.made_up_lake import NOW, Bucket, bad, catalogue, day, listing, moment, ok
 
 BTC, ETH, SOL = "BTCUSDT", "ETHUSDT", "SOLUSDT"
@@ -372,17 +376,101 @@ def test_live_cells_are_those_in_the_shards_that_live_workers_hold() -> None:
 
 def test_a_check_of_the_objects_counts_until_a_newer_manifest_is_written() -> None:
     bucket = filled((BTC, ETH, SOL), range(3))
-    bucket.put(cell(3), [ok(BTC), ok(ETH), ok(SOL)], run="adopt20240801")
-    verified = {cell(0): NOW, cell(1): NOW - timedelta(hours=1)}
+    earlier = NOW - timedelta(days=3)
+    verified = {cell(0): bucket.verified(cell(0), at=earlier), cell(1): bucket.verified(cell(1), at=earlier)}
+    bucket.put(cell(1), [ok(BTC)], run="r2")
+    bucket.put(cell(3), [ok(BTC), ok(ETH), ok(SOL)], origin="adopted")
     coverage = bucket.assess(THREE, DayRange(day(0), day(4)), verified=verified)
-    sureness = [coverage.report(cell(number)).sureness for number in range(5)]
-    assert sureness == [
-        Sureness.VERIFIED,
-        Sureness.COMMITTED,
-        Sureness.COMMITTED,
-        Sureness.ADOPTED,
-        Sureness.NOTHING,
+    reports = [coverage.report(cell(number)) for number in range(5)]
+    assert [(report.sureness, report.verified_at, report.verified_depth) for report in reports] == [
+        (Sureness.VERIFIED, earlier, Depth.LISTING),
+        (Sureness.COMMITTED, earlier, None),
+        (Sureness.COMMITTED, None, None),
+        (Sureness.ADOPTED, None, None),
+        (Sureness.NOTHING, None, None),
     ]
+
+
+def test_an_adopted_cell_stays_adopted_until_something_of_it_is_committed() -> None:
+    bucket = Bucket()
+    bucket.put(cell(0), [ok(BTC), ok(ETH), ok(SOL)], origin="adopted")
+    bucket.put(cell(0), [bad(SOL)], run="r2")
+    bucket.put(cell(1), [ok(BTC), ok(ETH)], origin="adopted")
+    bucket.put(cell(1), [ok(SOL)], run="r2")
+    bucket.put(cell(2), [ok(BTC), bad(ETH, Outcome.EMPTY), ok(SOL)], origin="adopted")
+    bucket.put(cell(3), [ok(BTC), ok(ETH), ok(SOL)], run="adoptlike")
+    verified = {cell(number): bucket.verified(cell(number)) for number in range(4)}
+    coverage = bucket.assess(THREE, DayRange(day(0), day(3)), verified=verified)
+    reports = [coverage.report(cell(number)) for number in range(4)]
+    assert [report.sureness for report in reports] == [Sureness.ADOPTED, Sureness.VERIFIED, Sureness.ADOPTED, Sureness.VERIFIED]
+    assert all(report.verified_at == NOW for report in reports)
+
+
+def test_a_deleted_file_is_absent_and_an_altered_one_has_failed_until_a_newer_object_is_recorded() -> None:
+    bucket = filled((BTC, ETH, SOL), range(3))
+    found = (Finding(Kind.MISSING, BTC, 1), Finding(Kind.ALTERED, ETH, 1))
+    verified = {cell(number): bucket.verified(cell(number), *found) for number in (0, 1)}
+    bucket.put(cell(1), [ok(BTC, generation=2), ok(ETH, generation=2)], run="r2")
+    coverage = bucket.assess(THREE, DayRange(day(0), day(2)), verified=verified)
+    assert states(coverage) == ["partial", "complete", "complete"]
+    report = coverage.report(cell(0))
+    assert (report.done, report.absent, report.bad, report.rows) == (1, 1, 1, 1000)
+    assert report.reasons == (f"1 deleted from the bucket: {BTC}", f"1 altered in the bucket: {ETH}")
+    assert {finding.symbol for finding in report.findings} == {BTC, ETH}
+    assert coverage.report(cell(1)).findings == ()
+    assert set(bucket.opened) == {cell(0), cell(1)}
+
+
+def test_reasons_tell_what_a_hand_did_apart_from_what_an_attempt_left() -> None:
+    bucket = Bucket()
+    bucket.put(cell(0), [ok(BTC), bad(ETH)])
+    verified = {cell(0): bucket.verified(cell(0), Finding(Kind.MISSING, BTC, 1))}
+    report = bucket.assess(THREE, one_day(0), verified=verified).report(cell(0))
+    assert report.state is CellState.FAILED
+    assert report.reasons == (f"1 deleted from the bucket: {BTC}", f"1 failed: {ETH}", f"1 in no manifest: {SOL}")
+
+
+def test_a_deleted_file_outside_of_the_scope_does_not_matter() -> None:
+    bucket = filled((BTC, ETH, SOL), range(1))
+    verified = {cell(0): bucket.verified(cell(0), Finding(Kind.MISSING, BTC, 1))}
+    scope = {"binance": frozenset({ETH})}
+    assert states(bucket.assess(THREE, one_day(0), scope=scope, verified=verified)) == ["complete"]
+    scope = {"binance": frozenset({BTC})}
+    assert states(bucket.assess(THREE, one_day(0), scope=scope, verified=verified)) == ["failed"]
+
+
+def test_a_changed_source_leaves_the_cell_complete_and_says_so() -> None:
+    bucket = filled((BTC, ETH, SOL), range(1))
+    found = structs.replace(bucket.verified(cell(0)), findings=(Finding(Kind.SOURCE_CHANGED, BTC, 1),))
+    report = bucket.assess(THREE, one_day(0), verified={cell(0): found}).report(cell(0))
+    assert (report.state, report.sureness) == (CellState.COMPLETE, Sureness.VERIFIED)
+    assert [finding.kind for finding in report.findings] == [Kind.SOURCE_CHANGED]
+    assert bucket.opened == []
+
+
+def test_the_deepest_proof_is_told_with_the_age_of_the_latest() -> None:
+    bucket = filled((BTC, ETH, SOL), range(1))
+    earlier = NOW - timedelta(days=9)
+    found = bucket.verified(cell(0), proofs={Depth.LISTING: NOW, Depth.CONTENT: earlier})
+    report = bucket.assess(THREE, one_day(0), verified={cell(0): found}).report(cell(0))
+    assert (report.verified_at, report.verified_depth, report.proofs[Depth.CONTENT]) == (NOW, Depth.CONTENT, earlier)
+
+
+def test_a_manifest_that_cannot_be_read_fails_its_own_cell_only() -> None:
+    bucket = filled((BTC, ETH, SOL), range(1))
+    for number in (1, 2):
+        bucket.put(cell(number), [ok(BTC)], shard=0)
+        bucket.put(cell(number), [ok(ETH), ok(SOL)], shard=1)
+
+    class Broken(Bucket):
+        def open_cell(self, cell: Cell) -> Mapping[str, Record]:
+            if cell.day == day(1):
+                raise ConfigurationError("manifests/x.json is not a valid Manifest")
+            return super().open_cell(cell)
+
+    coverage = Broken(bucket.held).assess(THREE, DayRange(day(0), day(2)))
+    assert states(coverage) == ["complete", "failed", "complete"]
+    assert coverage.report(cell(1)).reasons == ("manifests/x.json is not a valid Manifest",)
 
 
 def test_a_scope_asks_for_less_and_a_whole_cell_that_is_done_answers_it_unopened() -> None:
@@ -472,6 +560,15 @@ def test_an_opened_cell_names_each_symbol_with_its_state() -> None:
     assert {symbol: str(report.state) for symbol, report in reports.items()} == {BTC: "complete", ETH: "failed", SOL: "partial"}
     assert (reports[BTC].run, reports[BTC].vm) == ("r1", "market-data-shard-r1-0")
     assert reports[SOL].outcome is None
+
+
+def test_an_opened_cell_tells_what_was_deleted_or_altered() -> None:
+    bucket = filled((BTC, ETH, SOL), range(1))
+    found = (Finding(Kind.MISSING, BTC, 1), Finding(Kind.ALTERED, ETH, 1, "7 bytes, 5,000 were committed"))
+    reports = {each.symbol: each for each in symbol_reports(cell(0), THREE, bucket.open_cell(cell(0)), findings=found)}
+    assert {symbol: str(report.state) for symbol, report in reports.items()} == {BTC: "partial", ETH: "failed", SOL: "complete"}
+    assert reports[BTC].reasons == ("deleted from the bucket since it was committed",)
+    assert reports[ETH].reasons == ("altered", "7 bytes, 5,000 were committed")
 
 
 def test_one_thin_symbol_hidden_in_a_large_cell_is_found_when_it_is_opened() -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections import Counter
+from collections.abc import Iterable
 from datetime import timedelta
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +24,7 @@ from engine.manifest import (
     metadata_of,
     read_cell,
     read_manifest,
+    recorded_outcomes,
     summarize,
     write_manifest,
 )
@@ -107,6 +111,42 @@ def test_a_merged_success_is_the_newest_object_and_beats_everything_else(held: l
     assert set(merged) == {entry.symbol for made, _ in held for entry in made.entries}
 
 
+def winners(held: Iterable[tuple[Manifest, int]]) -> dict[str, tuple[Entry, int, str, int, int]]:
+    """What a merge decided, without the neighbours of each entry in its manifest."""
+    return {
+        symbol: (record.entry, record.generation, record.manifest.run, record.manifest.shard, record.manifest.attempt)
+        for symbol, record in merge(held).items()
+    }
+
+
+def merged(held: Iterable[tuple[Manifest, int]]) -> list[tuple[Manifest, int]]:
+    """A merge as manifests again, one of each symbol."""
+    return [(msgspec.structs.replace(record.manifest, entries=(record.entry,)), record.generation) for record in merge(held).values()]
+
+
+@given(manifests, st.integers(0, 6), st.integers(0, 6))
+def test_merging_parts_first_and_then_what_they_gave_is_merging_all(held: list[tuple[Manifest, int]], low: int, high: int) -> None:
+    parts = held[:low], held[low : low + high], held[low + high :]
+    assert winners([item for part in parts for item in merged(part)]) == winners(held)
+    assert winners([*merged([*merged(parts[0]), *parts[1]]), *parts[2]]) == winners(held)
+    assert winners([*parts[0], *merged([*parts[1], *merged(parts[2])])]) == winners(held)
+    assert winners(merged(held)) == winners(held)
+
+
+@given(manifests, st.integers(0, 10_000))
+def test_spreading_entries_over_more_manifests_changes_nothing(held: list[tuple[Manifest, int]], seed: int) -> None:
+    chance = random.Random(seed)
+    spread = []
+    for made, generation in held:
+        pieces: list[list[Entry]] = [[] for _ in range(chance.randint(1, 3))]
+        for entry in made.entries:
+            for piece in {0, chance.randrange(len(pieces))}:
+                pieces[piece].append(entry)
+        spread += [(msgspec.structs.replace(made, entries=tuple(piece)), generation) for piece in pieces]
+    chance.shuffle(spread)
+    assert winners(spread) == winners(held)
+
+
 def test_a_newer_answer_replaces_an_older_one_that_was_no_success() -> None:
     merged = merge([(manifest(bad("BTCUSDT", Outcome.WAIVED), run="r2"), 20), (manifest(bad("BTCUSDT"), run="r1"), 10)])
     assert (merged["BTCUSDT"].entry.outcome, merged["BTCUSDT"].manifest.run) == (Outcome.WAIVED, "r2")
@@ -176,6 +216,19 @@ def test_a_cell_is_read_without_its_neighbours(state: Store) -> None:
     write_manifest(state, manifest(ok("OTHER"), cell=Cell(day(0), "trades", "binance-futures")))
     assert set(read_cell(state, CELL)) == {"BTCUSDT"}
     assert read_cell(state, Cell(day(9), "trades", "binance")) == {}
+
+
+def test_the_outcomes_of_a_shard_are_those_of_its_last_attempt(state: Store) -> None:
+    other = Cell(day(1), "trades", "binance")
+    for attempt in (2, 9, 10):
+        done = [ok("BTCUSDT"), bad("ETHUSDT", Outcome.EMPTY)] if attempt == 10 else [bad("BTCUSDT")]
+        write_manifest(state, manifest(*done, attempt=attempt))
+    write_manifest(state, manifest(bad("BTCUSDT"), attempt=3, cell=other, unfinished=True))
+    write_manifest(state, manifest(bad("BTCUSDT"), bad("ETHUSDT", Outcome.NOT_FOUND), attempt=3, cell=other))
+    write_manifest(state, manifest(bad("SOLUSDT"), run="r2"))
+    write_manifest(state, manifest(bad("SOLUSDT"), shard=1, attempt=99))
+    found = recorded_outcomes(state, "r1", 0, {CELL, other, Cell(day(2), "trades", "binance")})
+    assert found == Counter({Outcome.OK: 1, Outcome.EMPTY: 1, Outcome.FAILED: 1, Outcome.NOT_FOUND: 1})
 
 
 def test_an_object_that_is_no_manifest_is_refused_by_name() -> None:

@@ -16,6 +16,7 @@ from engine.estimate import MB, VM_SPEED, Rate, Rates, Sizes
 from engine.model import Cell, File, Outcome
 from engine.plan import NotReady, Plan, Request, seal
 from engine.planner import NOTHING_TO_DO, make_plan
+from engine.verification import Finding, Kind
 from tests.engine.made_up_lake import NOW, Bucket, bad, catalogue, day, listing, moment, ok
 
 BTC, ETH, SOL = "BTCUSDT", "ETHUSDT", "SOLUSDT"
@@ -314,6 +315,90 @@ def test_every_strategy_plans_the_same_files(strategy: str) -> None:
     assert len(files(made)) == made.estimate.files == 7 * 2 * 3
 
 
+# what a hand did, what was adopted, what is tried again
+
+
+def test_deleted_and_altered_files_are_planned_again_and_the_altered_ones_are_named() -> None:
+    bucket = Bucket()
+    bucket.put(cell(0), [ok(BTC), ok(ETH), ok(SOL)])
+    found = bucket.verified(cell(0), Finding(Kind.MISSING, BTC, 1), Finding(Kind.ALTERED, ETH, 1))
+    made = plan(request(0, 0), bucket, verified={cell(0): found})
+    assert files(made) == {(0, "trades", BTC), (0, "trades", ETH)}
+    assert made.already_done == 1
+    (warning,) = made.warnings
+    assert "binance trades 2024-05-01 ETHUSDT" in warning
+    assert "delete by hand" in warning
+    bucket.put(cell(0), [ok(BTC, generation=2)], run="r2")
+    assert files(plan(request(0, 0), bucket, verified={cell(0): found})) == {(0, "trades", ETH)}
+
+
+def test_adopted_files_are_held_unless_they_are_asked_for_again() -> None:
+    bucket = Bucket()
+    bucket.put(cell(0), [ok(BTC), ok(ETH), ok(SOL)], origin="adopted")
+    bucket.put(cell(1), [ok(BTC)], origin="adopted")
+    bucket.put(cell(1), [ok(ETH), ok(SOL)], run="r2")
+    assert plan(request(), bucket).warnings[0].startswith(NOTHING_TO_DO)
+    made = plan(request(refetch_adopted=True), bucket)
+    assert files(made) == {(0, "trades", BTC), (0, "trades", ETH), (0, "trades", SOL), (1, "trades", BTC)}
+    assert made.already_done == 2
+
+
+def mixed() -> Bucket:
+    """Three cells: some of each outcome, only failures, all done."""
+    bucket = Bucket()
+    bucket.put(cell(0), [ok(BTC), bad(ETH), bad(SOL, Outcome.NOT_FOUND)])
+    bucket.put(cell(1), [bad(BTC), bad(ETH, Outcome.QUARANTINED), bad(SOL, Outcome.NOT_FOUND)])
+    bucket.put(cell(2), [ok(BTC), bad(ETH, Outcome.EMPTY), bad(SOL, Outcome.WAIVED)])
+    return bucket
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected", "left_out"),
+    [
+        ((), {(0, ETH), (0, SOL), (1, BTC), (1, ETH), (1, SOL)}, ""),
+        ((Outcome.FAILED,), {(0, ETH), (1, BTC)}, "3 files are left out (2 not found, 1 quarantined): only failed are tried again"),
+        (
+            (Outcome.FAILED, Outcome.NOT_FOUND),
+            {(0, ETH), (0, SOL), (1, BTC), (1, SOL)},
+            "1 file is left out (1 quarantined): only failed, not_found are tried again",
+        ),
+        (
+            (Outcome.EMPTY,),
+            {(2, ETH)},
+            "5 files are left out (2 failed, 2 not found, 1 quarantined): only empty are tried again",
+        ),
+        (
+            (Outcome.WAIVED, Outcome.QUARANTINED, Outcome.FAILED, Outcome.NOT_FOUND),
+            {(0, ETH), (0, SOL), (1, BTC), (1, ETH), (1, SOL), (2, SOL)},
+            "",
+        ),
+    ],
+)
+def test_only_the_outcomes_that_are_named_are_tried_again(
+    outcomes: tuple[Outcome, ...], expected: set[tuple[int, str]], left_out: str
+) -> None:
+    """A file that no manifest mentions is planned in any case."""
+    made = plan(request(0, 3, retry_outcomes=outcomes), mixed())
+    never = {(3, symbol) for symbol in (BTC, ETH, SOL)}
+    assert {(number, symbol) for number, _, symbol in files(made)} == expected | never
+    assert [warning for warning in made.warnings if "left out" in warning] == ([left_out] if left_out else [])
+
+
+def test_where_metadata_says_that_nothing_is_to_be_tried_again_no_cell_is_opened() -> None:
+    bucket = mixed()
+    made = plan(request(1, 2, retry_outcomes=(Outcome.NOT_READY,)), bucket)
+    assert files(made) == set()
+    assert bucket.opened == []
+    assert made.warnings[0] == f"{NOTHING_TO_DO}: 3 files are held already, 3 left out"
+
+
+def test_files_that_are_ok_cannot_be_tried_again() -> None:
+    with pytest.raises(UsageError, match="nothing is overwritten"):
+        plan(request(retry_outcomes=(Outcome.FAILED, Outcome.OK)))
+    with pytest.raises(UsageError, match="only some of them"):
+        plan(request(retry_outcomes=(Outcome.FAILED,), refetch=True))
+
+
 def test_settings_are_carried_in_the_plan_and_in_its_name() -> None:
     plain, fixed = plan(request()), plan(request(), settings={"MAX_CONCURRENT": "50", "BATCH_SIZE": "5000"})
     assert fixed.settings == {"BATCH_SIZE": "5000", "MAX_CONCURRENT": "50"}
@@ -330,3 +415,22 @@ def test_a_naive_now_is_refused() -> None:
     with pytest.raises(UsageError, match="naive"):
         plan(request(), now=NOW.replace(tzinfo=None))
     assert NOW.tzinfo is UTC
+
+
+# instrument types
+
+
+def test_a_plan_for_some_instrument_types_holds_only_those_and_knows_what_is_done_of_them() -> None:
+    offered = catalogue(
+        listing(BTC), listing("BTC-PERP", kind="perpetual"), listing("BTC-F", kind="future"), listing("BTC-G", kind="future")
+    )
+    bucket = Bucket()
+    everything = plan(request(0, 0), bucket, offered)
+    assert len(files(everything)) == 4
+    some = plan(request(0, 0, instrument_types=("PERPETUAL", "spot")), bucket, offered)
+    assert {symbol for _, _, symbol in files(some)} == {BTC, "BTC-PERP"}
+    bucket.put(cell(0), [ok("BTC-F"), ok("BTC-G")])
+    futures = plan(request(0, 0, instrument_types=("future",)), bucket, offered)
+    assert (files(futures), futures.already_done) == (set(), 2)
+    with pytest.raises(UsageError, match="perpetul"):
+        plan(request(0, 0, instrument_types=("perpetul",)), bucket, offered)
