@@ -23,10 +23,10 @@ install = set -e; $(FIND_PYTHON); echo "1/3 environment in $(VENV): $(2), once";
 	  $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[$(1)]"; \
 	fi; touch $@
 
-.PHONY: help demo test test-all check bench tour clean
+.PHONY: help demo test test-all test-zones check bench tour clean
 
 help: ## print this help
-	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /|/' | while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /|/' | while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
 
 $(VENV)/.local: $(PROJECT)
 	@$(call install,local,about 250 MB)
@@ -39,7 +39,7 @@ $(VENV)/.bench: $(PROJECT)
 
 comma := ,
 
-demo: $(VENV)/.local ## the whole product on this machine; HEADLESS=1 without a terminal
+demo: $(VENV)/.local ## the whole product here; HEADLESS=1 without a terminal
 	@$(PY) -m console.cli demo $(if $(HEADLESS),--headless) $(DEMO_OPTIONS)
 
 test: $(VENV)/.dev ## all tests but the slow ones
@@ -49,6 +49,13 @@ test: $(VENV)/.dev ## all tests but the slow ones
 
 test-all: $(VENV)/.dev ## all tests, slow chaos included
 	@$(PY) -m pytest -n auto --dist loadfile $(TEST_OPTIONS)
+
+test-zones: $(VENV)/.dev ## all but the slow ones, in Tokyo and in New York
+	@for zone in Asia/Tokyo America/New_York; do \
+	  echo "2/3 tests in $$zone"; \
+	  TZ=$$zone $(PY) -m pytest -n auto --dist loadfile -m "not slow" $(TEST_OPTIONS) || exit 1; \
+	done
+	@echo "3/3 done"
 
 check: $(VENV)/.dev ## ruff, mypy strict, one-way imports
 	@echo "2/3 ruff, mypy, import-linter"
@@ -64,6 +71,6 @@ bench: $(VENV)/.bench ## benchmarks with their peers side by side, as ratios
 tour: $(VENV)/.dev ## make the pictures of every screen again
 	@$(PY) -m tests.tour $(TOUR_OPTIONS)
 
-clean: ## stop the local cloud, remove the environment and all caches
+clean: ## stop the local cloud, remove environment and caches
 	@if [ -x $(PY) ]; then $(PY) -m console.cli local down 2>/dev/null || true; fi
 	@rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench-results

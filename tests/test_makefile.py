@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 MAKEFILE = ROOT / "Makefile"
-TARGETS = ("help", "demo", "test", "test-all", "check", "bench", "tour", "clean")
+TARGETS = ("help", "demo", "test", "test-all", "test-zones", "check", "bench", "tour", "clean")
 TOOLS = ("sh", "make", "sed", "grep", "printf", "env", "touch", "mkdir", "cat", "rm")
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")

@@ -50,8 +50,20 @@ def up(scenario: str, source: str) -> int:
             click.echo(f"{step} answers")
 
     cloud = local_cloud.up(_root(), scenario=scenario, stand_in=source == "stand-in", report=report)
+    _make_buckets(cloud)
     click.echo(f'up; state in {cloud.root}; point other tools at it with: eval "$(tickdeck local env)"')
     return ExitCode.DONE
+
+
+def _make_buckets(cloud: Cloud) -> None:
+    """The buckets that any tool finds by default: whoever points one at this cloud wants to work, not to create buckets first."""
+    from engine.settings import resolve
+    from engine.store import Store, create_bucket, open_client
+
+    settings = resolve(cloud.environment())
+    client = open_client(project=settings.text("project"), endpoint=settings.text("storage_endpoint"))
+    for name in (settings.text("data_bucket"), settings.state_bucket):
+        create_bucket(Store(client, name))
 
 
 @local_command.command("down")

@@ -112,7 +112,8 @@ def run_adoption(
         show(done)
     if done.left:
         objects = f"{len(done.left):,} object{'s were' if len(done.left) != 1 else ' was'} not adopted"
-        click.echo(f"engine: {objects} -> a plan buys their files; every name and reason: --unmapped-file FILE", err=True)
+        where = unmapped_file or "--unmapped-file FILE"
+        click.echo(f"engine: {objects} -> a plan buys their files; every name and reason: {where}", err=True)
     return code
 
 
