@@ -21,7 +21,7 @@ from engine.catalogue import Catalogue
 from engine.existing_lake import Lake, Layout
 from engine.manifest import Entry, Manifest, list_summaries, read_manifest, write_manifest
 from engine.model import Cell, DayRange, File, Outcome
-from engine.old_names import OldNames, venues_of
+from engine.old_names import Meaning, OldNames, venues_of
 from engine.paths import manifest_object, manifest_range
 from engine.refusal import Reason, Refused
 from engine.run import ADOPTION, new_run
@@ -54,6 +54,8 @@ class Choice:
     """Of those to verify only so many, spread over all names; 0: every one."""
     dry_run: bool = False
     """Write nothing."""
+    said: Mapping[str, Meaning] = field(default_factory=dict)
+    """Old keys whose meaning a person has given."""
 
     def has(self, venues: Iterable[str], data_type: str) -> bool:
         """Whether one of the venues, and the data type, are wanted."""
@@ -142,7 +144,7 @@ def adopt(
         StoreError, NotPermitted, ConfigurationError: of the buckets. Cells that are done keep their manifests.
     """
     ledger = _Ledger()
-    found = _name(lake, choice, OldNames(catalogues), ledger)
+    found = _name(lake, choice, OldNames(catalogues, choice.said), ledger)
     found = _drop_recorded(_drop_copies(found, ledger), state, lake, ledger)
     whole = _choose_whole(found, choice)
     recorder = _Recorder(state, new_run(now, ADOPTION), now, catalogues, choice.dry_run)

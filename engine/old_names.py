@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from engine.catalogue import Catalogue, Listing
 from engine.datatypes import DATA_TYPES
+from engine.errors import UsageError
 from engine.instrument_key import TYPE_OF_KIND, InstrumentType, canonical_strike, parse_symbol
-from engine.model import Cell, File
+from engine.model import Cell, File, require_symbol, require_venue
 from engine.paths import OldDataName
 from engine.refusal import Reason, Refused
 from engine.thinness import few
@@ -74,6 +76,27 @@ class OldKey:
         return (new + word.removeprefix(old) if word.startswith(old) else word,)
 
 
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a person says that a key means."""
+
+    venue: str
+    symbol: str
+
+
+def parse_meaning(text: str) -> tuple[str, Meaning]:
+    """Read `KEY=VENUE/SYMBOL`, e.g. `DERIBIT:OPTION:BTC-USD=deribit/OPTIONS`: the key, and what it means.
+
+    Raises:
+        UsageError: naming the text.
+    """
+    key, _, meant = text.partition("=")
+    venue, _, symbol = meant.partition("/")
+    if key.count(":") < 2 or not venue or not symbol:
+        raise UsageError(f"{text!r} gives no key a meaning", hint="write KEY=VENUE/SYMBOL, e.g. DERIBIT:OPTION:BTC-USD=deribit/OPTIONS")
+    return key, Meaning(require_venue(venue), require_symbol(symbol))
+
+
 def parse_old_key(text: str) -> OldKey:
     """Read the key of an old object's name.
 
@@ -103,9 +126,12 @@ def venues_meant(names: Iterable[OldDataName]) -> frozenset[str]:
 class OldNames:
     """The dictionary of old names, out of the venues' catalogues."""
 
-    def __init__(self, catalogues: Mapping[str, Catalogue]) -> None:
-        """`catalogues` by venue; a venue without one is taken as unknown to the source."""
-        self._catalogues = catalogues
+    def __init__(self, catalogues: Mapping[str, Catalogue], said: Mapping[str, Meaning] = MappingProxyType({})) -> None:
+        """Args:
+        catalogues: by venue; a venue without one is taken as unknown to the source.
+        said: keys whose meaning a person has given.
+        """
+        self._catalogues, self._said = catalogues, said
         self._listings: dict[str, dict[tuple[InstrumentType, str], list[Listing]]] = {}
 
     def file_of(self, name: OldDataName) -> File:
@@ -116,14 +142,7 @@ class OldNames:
         """
         if name.data_type not in DATA_TYPES:
             raise Refused(Reason.UNKNOWN_DATA_TYPE, f"{name.data_type} has no columns here")
-        key = parse_old_key(name.instrument_key)
-        venues = [venue for venue in key.venues if venue in self._catalogues]
-        if not venues:
-            meant = f" (it would be {' or '.join(key.venues)})" if key.venues else ""
-            raise Refused(Reason.UNKNOWN_VENUE, f"the source has no venue for {key.venue_word} {key.type}{meant}")
-        fitting = [(venue, listing) for venue in venues for listing in self._fitting(venue, key)]
-        if not fitting:
-            raise Refused(Reason.NO_LISTING, f"{', '.join(venues)}: no symbol has this key")
+        fitting = self._said_listings(name.instrument_key) or self._fitting_listings(name.instrument_key)
         listed = [(venue, listing) for venue, listing in fitting if listing.overlaps(name.day)]
         if not listed:
             raise Refused(Reason.NOT_LISTED, f"{_named(fitting)} was not listed on {name.day}")
@@ -133,6 +152,27 @@ class OldNames:
             raise Refused(Reason.NOT_OFFERED, f"{_named(listed)} has no {name.data_type}")
         venue, listing = listed[0]
         return File(Cell(name.day, name.data_type, venue), listing.symbol)
+
+    def _said_listings(self, text: str) -> list[tuple[str, Listing]]:
+        meaning = self._said.get(text)
+        if meaning is None:
+            return []
+        catalogue = self._catalogues.get(meaning.venue)
+        found = [] if catalogue is None else [each for each in catalogue.listings if each.symbol == meaning.symbol]
+        if not found:
+            raise Refused(Reason.NO_LISTING, f"{meaning.venue} has no symbol {meaning.symbol}")
+        return [(meaning.venue, listing) for listing in found]
+
+    def _fitting_listings(self, text: str) -> list[tuple[str, Listing]]:
+        key = parse_old_key(text)
+        venues = [venue for venue in key.venues if venue in self._catalogues]
+        if not venues:
+            meant = f" (it would be {' or '.join(key.venues)})" if key.venues else ""
+            raise Refused(Reason.UNKNOWN_VENUE, f"the source has no venue for {key.venue_word} {key.type}{meant}")
+        fitting = [(venue, listing) for venue in venues for listing in self._fitting(venue, key)]
+        if not fitting:
+            raise Refused(Reason.NO_LISTING, f"{', '.join(venues)}: no symbol has this key")
+        return fitting
 
     def _fitting(self, venue: str, key: OldKey) -> list[Listing]:
         """Listings with this key, and those whose own symbol stands in the name instead of a pair."""

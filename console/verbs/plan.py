@@ -53,22 +53,9 @@ def show_plan(plan: Plan) -> None:
     if not plan.shards:
         return
     click.echo()
-    longest = max(shard.seconds for shard in plan.shards)
-    print_table(
-        ("shard", "cells", "files", "bytes", "time", "balance"),
-        (
-            (
-                shard.index,
-                len(shard.work),
-                shard.files,
-                format_bytes(shard.bytes),
-                format_seconds(shard.seconds),
-                "█" * max(1, round(24 * shard.seconds / longest)) if longest else "",
-            )
-            for shard in plan.shards
-        ),
-        right=(0, 1, 2, 3, 4),
-    )
+    capped = any(shard.daily_bytes for shard in plan.shards)
+    head = ("shard", "cells", "files", "bytes", "time", *(("a UTC day",) if capped else ()), "balance")
+    print_table(head, _shard_rows(plan, capped=capped), right=range(len(head) - 1))
     estimate = plan.estimate
     click.echo(
         f"\nends {format_seconds(estimate.makespan_seconds)} after launch; no packing is faster than "
@@ -79,3 +66,13 @@ def show_plan(plan: Plan) -> None:
         return
     for price in estimate.costs:
         click.echo(f"  ${price.expected:,.2f} (${price.low:,.2f} to ${price.high:,.2f})  {price.item}  [{price.source}, {price.dated}]")
+
+
+def _shard_rows(plan: Plan, *, capped: bool) -> list[tuple[object, ...]]:
+    longest = max(shard.seconds for shard in plan.shards)
+    rows: list[tuple[object, ...]] = []
+    for shard in plan.shards:
+        share = (format_bytes(shard.daily_bytes),) if capped else ()
+        bar = "█" * max(1, round(24 * shard.seconds / longest)) if longest else ""
+        rows.append((shard.index, len(shard.work), shard.files, format_bytes(shard.bytes), format_seconds(shard.seconds), *share, bar))
+    return rows

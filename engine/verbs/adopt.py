@@ -15,14 +15,14 @@ import click
 
 from engine.adoption import Adoption, Choice, Counts, Left, adopt
 from engine.catalogue import Catalogue, load_catalogue, save_catalogue
-from engine.clock import format_bytes, monotonic, utc_now
+from engine.clock import format_bytes, utc_now
 from engine.datatypes import require_data_type
 from engine.errors import ExitCode, NotPermitted, SourceError, UsageError
 from engine.existing_lake import Layout, list_lake
 from engine.instruments import fetch_catalogue
 from engine.logbook import Logbook
 from engine.model import DayRange, require_venue
-from engine.old_names import venues_meant
+from engine.old_names import parse_meaning, venues_meant
 from engine.refusal import Reason
 from engine.settings import Settings, resolve
 from engine.source import Source
@@ -30,6 +30,7 @@ from engine.store import Store
 from engine.verbs.opening import open_places, open_source
 from engine.verbs.options import Day, Words, bucket_options
 from engine.verbs.printing import print_json, print_table
+from engine.verbs.status_line import StatusLine
 
 CATALOGUE_AGE = timedelta(hours=1)
 """An older catalogue is asked for again, if the source answers."""
@@ -50,6 +51,9 @@ FEW_NAMES = 3
 @click.option("--end-date", "--end", "end", envvar="END_DATE", type=Day(), help="Last day, inclusive [the first].")
 @click.option("--venues", envvar="VENUES", type=Words(), help="Only these Tardis exchange ids [all].")
 @click.option("--data-types", envvar="DATA_TYPES", type=Words(), help="Only these data types [all].")
+@click.option(
+    "--map", "said", multiple=True, metavar="KEY=VENUE/SYMBOL", help="What an old key means that fits no symbol; may be repeated."
+)
 @click.option("--verify", is_flag=True, help="Also read whole objects: checksum, rows, bounds, symbol; covered minutes become known.")
 @click.option("--sample", type=click.IntRange(min=1), help="With --verify: only so many objects, spread over all names [every one].")
 @click.option("--unmapped-file", type=click.Path(path_type=Path), help="Write every object that is not adopted into this CSV file.")
@@ -72,6 +76,7 @@ def run_adoption(
     end: date | None,
     venues: tuple[str, ...] | None,
     data_types: tuple[str, ...] | None,
+    said: tuple[str, ...],
     verify: bool,
     sample: int | None,
     unmapped_file: Path | None,
@@ -92,13 +97,14 @@ def run_adoption(
         verify=verify,
         sample=sample or 0,
         dry_run=dry_run,
+        said=dict(map(parse_meaning, said)),
     )
     settings = resolve(flags={"data_bucket": data_bucket, "state_bucket": state_bucket})
     places = open_places(settings)
     lake = list_lake(places.data, days, Layout(layout))
     catalogues: dict[str, Catalogue] = {}
     if lake.layout is Layout.OLD:
-        meant = venues_meant(name for name, _ in lake.old)
+        meant = venues_meant(name for name, _ in lake.old) | {meaning.venue for meaning in choice.said.values()}
         catalogues = asyncio.run(_read_catalogues(settings, places.state, meant, choice))
     progress = ProgressLine(sys.stderr.isatty() and not as_json)
     done = adopt(places.data, places.state, lake, choice, catalogues=catalogues, now=utc_now(), progress=progress.show)
@@ -152,25 +158,12 @@ async def _read_catalogue(source: Source, state: Store, venue: str, *, keep: boo
     return catalogue
 
 
-class ProgressLine:
-    """One line on a terminal that is written over."""
-
-    def __init__(self, shown: bool) -> None:
-        self._shown = shown
-        self._started = monotonic()
+class ProgressLine(StatusLine):
+    """Counts objects as they are judged."""
 
     def show(self, done: int, total: int) -> None:
         """Say how far the adoption is."""
-        if self._shown:
-            rate = done / max(0.001, monotonic() - self._started)
-            sys.stderr.write(f"\r\x1b[2K{done:,}/{total:,} objects judged, {rate:,.0f} a second")
-            sys.stderr.flush()
-
-    def end(self) -> None:
-        """Leave the line."""
-        if self._shown:
-            sys.stderr.write("\r\x1b[2K")
-            sys.stderr.flush()
+        self.say(lambda: f"{done:,}/{total:,} objects judged, {done / max(0.001, self.seconds):,.0f} a second")
 
 
 # The report

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from engine.bucket import require_bucket
-from engine.clock import format_bytes, format_seconds, monotonic, utc_now
+from engine.clock import format_bytes, utc_now
 from engine.commit import list_committed
 from engine.datatypes import require_data_type
 from engine.errors import ExitCode, UsageError
@@ -31,6 +31,7 @@ from engine.store import Store
 from engine.verbs.opening import open_places, open_source
 from engine.verbs.options import Day, Words, bucket_options, read_retries, retry_options
 from engine.verbs.printing import print_json, print_table, say_not_ready
+from engine.verbs.status_line import StatusLine
 from engine.worker import Identity, Report, Worker, describe
 
 LISTED_FILES = 200
@@ -146,12 +147,12 @@ async def download(
         if dry_run:
             return show_dry_run(places.data, plan, shards, as_json=as_json)
         save_plan(places.state, plan)
-        progress = ProgressLine(terminal and not as_json)
+        line = StatusLine(terminal and not as_json)
         totals = Totals()
 
         def hear(file: File, entry: Entry) -> None:
             totals.add(file, entry)
-            progress.show(worker, file)
+            line.say(lambda: _how_far(worker, file, line.took))
 
         worker = Worker(
             Identity(run, f"hand-{run}", shards), plan, places, source, settings, logbook, heal=False, again=True, on_outcome=hear
@@ -160,7 +161,7 @@ async def download(
         try:
             report = await worker.run()
         finally:
-            progress.end()
+            line.end()
     return _show_report(run, plan, report, totals, as_json=as_json, to_stderr=terminal)
 
 
@@ -328,30 +329,9 @@ def _show_report(run: str, plan: Plan, report: Report, totals: Totals, *, as_jso
     return code
 
 
-class ProgressLine:
-    """One line on a terminal that is written over as files end."""
-
-    def __init__(self, shown: bool) -> None:
-        self._shown = shown
-        self._started = monotonic()
-        self._next = 0.0
-
-    def show(self, worker: Worker, file: File) -> None:
-        """Say how far the worker is, at most ten times a second."""
-        now = monotonic()
-        if not self._shown or now < self._next:
-            return
-        self._next = now + 0.1
-        progress = worker.progress
-        text = (
-            f"{progress.files_done}/{progress.files_total} files, {format_bytes(progress.source_bytes)}, "
-            f"{format_bytes(progress.rate())}/s, {progress.files_bad} bad, {format_seconds(now - self._started)}, last {file}"
-        )
-        sys.stderr.write(f"\r\x1b[2K{text[:118]}")
-        sys.stderr.flush()
-
-    def end(self) -> None:
-        """Leave the line."""
-        if self._shown:
-            sys.stderr.write("\r\x1b[2K")
-            sys.stderr.flush()
+def _how_far(worker: Worker, file: File, took: str) -> str:
+    progress = worker.progress
+    return (
+        f"{progress.files_done}/{progress.files_total} files, {format_bytes(progress.source_bytes)}, "
+        f"{format_bytes(progress.rate())}/s, {progress.files_bad} bad, {took}, last {file}"
+    )

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from engine.clock import format_bytes, format_seconds, format_time, monotonic, parse_day, parse_time, utc_now
+from engine.clock import format_bytes, format_time, parse_day, parse_time, utc_now
 from engine.errors import ExitCode, UsageError, one_line
 from engine.logbook import Logbook
 from engine.model import day_start
@@ -25,6 +25,7 @@ from engine.source import Source
 from engine.store import Store
 from engine.verbs.opening import open_places
 from engine.verbs.options import Words
+from engine.verbs.status_line import StatusLine
 
 _CATALOGUE_ATTEMPTS = 4
 _HOURS_BACK = re.compile(r"(\d{1,4})h")
@@ -175,14 +176,13 @@ class _Retries:
         self._said.clear()
 
 
-class ProgressLine:
-    """One line on a terminal that is written over as messages come."""
+class ProgressLine(StatusLine):
+    """Counts hours and messages as they come."""
 
     def __init__(self, hours: int, shown: bool) -> None:
-        self._hours, self._shown = hours, shown
+        super().__init__(shown)
+        self._hours = hours
         self._done = self._lines = self._bytes = 0
-        self._started = monotonic()
-        self._next = 0.0
 
     def count(self, hour: HourReport) -> None:
         """An hour has ended."""
@@ -192,21 +192,9 @@ class ProgressLine:
         self.show("")
 
     def show(self, newest: str) -> None:
-        """Say how far it is, at most ten times a second; `newest` is the local time of the last message."""
-        now = monotonic()
-        if not self._shown or now < self._next:
-            return
-        self._next = now + 0.1
-        took = format_seconds(now - self._started)
-        text = f"{self._done}/{self._hours} hours, {self._lines} messages, {format_bytes(self._bytes)}, {took}, at {newest[:19] or '-'}"
-        sys.stderr.write(f"\r\x1b[2K{text[:118]}")
-        sys.stderr.flush()
-
-    def end(self) -> None:
-        """Leave the line."""
-        if self._shown:
-            sys.stderr.write("\r\x1b[2K")
-            sys.stderr.flush()
+        """Say how far it is; `newest` is the local time of the last message."""
+        counts = f"{self._done}/{self._hours} hours, {self._lines} messages, {format_bytes(self._bytes)}"
+        self.say(lambda: f"{counts}, {self.took}, at {newest[:19] or '-'}")
 
 
 def _short(moment: datetime) -> str:

@@ -5,16 +5,16 @@ Separate from the verb, which opens buckets and a source: who only reports loads
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from engine.clock import format_seconds, format_time, monotonic
+from engine.clock import format_time
 from engine.errors import one_line
 from engine.verbs.printing import print_table
+from engine.verbs.status_line import StatusLine
 from engine.verification import DAMAGE, FOUND_WORDS, Depth, Finding, Kind
 
 if TYPE_CHECKING:
@@ -44,34 +44,21 @@ def depth_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-class ProgressLine:
-    """One line on a terminal that is written over as cells are compared."""
+class ProgressLine(StatusLine):
+    """Counts cells as they are compared."""
 
     def __init__(self, shown: bool) -> None:
-        self._shown = shown
-        self._started = monotonic()
-        self._next = 0.0
+        super().__init__(shown)
         self._cells = self._objects = self._wrong = 0
 
     def show(self, result: CellResult) -> None:
-        """Count a cell, and say how far it is at most ten times a second."""
+        """Count a cell."""
         self._cells += 1
         self._objects += result.objects
         self._wrong += len(result.findings)
-        now = monotonic()
-        if not self._shown or now < self._next:
-            return
-        self._next = now + 0.1
-        took = format_seconds(now - self._started)
-        text = f"{self._cells:,} cells, {self._objects:,} objects compared, {self._wrong:,} wrong, {took}, last {result.cell}"
-        sys.stderr.write(f"\r\x1b[2K{text[:118]}")
-        sys.stderr.flush()
-
-    def end(self) -> None:
-        """Leave the line."""
-        if self._shown:
-            sys.stderr.write("\r\x1b[2K")
-            sys.stderr.flush()
+        self.say(
+            lambda: f"{self._cells:,} cells, {self._objects:,} objects compared, {self._wrong:,} wrong, {self.took}, last {result.cell}"
+        )
 
 
 # The report

@@ -7,9 +7,10 @@ from datetime import UTC, date, datetime
 import pytest
 
 from engine.catalogue import Catalogue, Listing
+from engine.errors import UsageError
 from engine.instrument_key import parse_symbol
 from engine.model import Cell, File
-from engine.old_names import OldNames, venues_meant
+from engine.old_names import Meaning, OldNames, parse_meaning, venues_meant
 from engine.paths import OldDataName
 from engine.refusal import Reason, Refused
 from provision.local.tardis.listings import Listings
@@ -156,3 +157,23 @@ def test_every_symbol_the_demo_lists_is_found_by_its_own_key_or_not_at_all() -> 
             assert (found.cell.venue, found.symbol) == (spec.id, each.symbol)
             checked += 1
     assert checked > 50
+
+
+def test_a_key_that_fits_nothing_means_what_a_person_says_if_the_venue_lists_it_that_day() -> None:
+    name = OldDataName(DAY, "options_chain", "DERIBIT:OPTION:BTC-USD")
+    with pytest.raises(Refused) as refused:
+        NAMES.file_of(name)
+    assert refused.value.reason is Reason.NO_LISTING
+    key, meaning = parse_meaning("DERIBIT:OPTION:BTC-USD=deribit/OPTIONS")
+    offers = {each.venue: each for each in OFFERS}
+    assert OldNames(offers, {key: meaning}).file_of(name) == File(Cell(DAY, "options_chain", "deribit"), "OPTIONS")
+    for symbol, data_type, reason in (("NOSUCH", "options_chain", Reason.NO_LISTING), ("OPTIONS", "trades", Reason.NOT_OFFERED)):
+        with pytest.raises(Refused) as refused:
+            OldNames(offers, {key: Meaning("deribit", symbol)}).file_of(OldDataName(DAY, data_type, key))
+        assert refused.value.reason is reason
+
+
+@pytest.mark.parametrize("text", ["", "A:B:C", "A:B:C=", "A:B:C=deribit", "A:B=deribit/X", "A:B:C=Deribit/X", "A:B:C=deribit/a b"])
+def test_a_meaning_that_cannot_be_read_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_meaning(text)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from engine.errors import UsageError
 from engine.estimate import MB, Speed, lower_bound, makespan
 from engine.model import File
-from engine.packing import most_shards, pack, share_cap, shards_for_deadline
+from engine.packing import most_shards, pack, shards_for_deadline, share_cap
 from engine.plan import STRATEGIES, Shard, Strategy, Work
 
 FIRST = date(2024, 5, 1)
