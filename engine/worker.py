@@ -261,9 +261,7 @@ class Worker:
         work = self.plan.shard(shard).work
         return recorded_outcomes(self.places.state, self.identity.run, shard, {item.cell for item in work})
 
-    async def _work_on(
-        self, shard: int, counts: Counter[Outcome], *, gone: frozenset[str] = frozenset(), again: bool = False
-    ) -> bool:
+    async def _work_on(self, shard: int, counts: Counter[Outcome], *, gone: frozenset[str] = frozenset(), again: bool = False) -> bool:
         """Claim a shard and work through it. False if somebody else has it, or it is done."""
         state, run, vm = self.places.state, self.identity.run, self.identity.vm
         held = await asyncio.to_thread(take, state, run, shard, vm, now=self._clock(), gone=gone, again=again)

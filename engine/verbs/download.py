@@ -155,7 +155,15 @@ async def download(
             line.say(lambda: _how_far(worker, file, line.took))
 
         worker = Worker(
-            Identity(run, f"hand-{run}", shards), plan, places, source, settings, logbook, heal=False, again=True, on_outcome=hear
+            Identity(run, _worker_name(run, shard_index), shards),
+            plan,
+            places,
+            source,
+            settings,
+            logbook,
+            heal=False,
+            again=True,
+            on_outcome=hear,
         )
         worker.install_signals()
         try:
@@ -163,6 +171,11 @@ async def download(
         finally:
             line.end()
     return _show_report(run, plan, report, totals, as_json=as_json, to_stderr=terminal)
+
+
+def _worker_name(run: str, shard_index: int | None) -> str:
+    """Processes that share a run must not write over each other's heartbeats."""
+    return f"hand-{run}" if shard_index is None else f"hand-{run}-{shard_index}"
 
 
 def _days(start: date | None, end: date | None, day: date | None) -> DayRange:

@@ -197,7 +197,7 @@ def test_one_open_manifest_that_the_bucket_does_not_take_does_not_hold_back_the_
     for file in ("ETHUSDT", "SOL_USDC-PERPETUAL"):  # one file of each cell does not come
         arm(run, fault="stall", seconds=600, match=file, count=2)
     storage = run.lake.storage
-    storage.post("/_tickdeck/faults", {"fault": "status", "status": 503, "match": f"{first}r1", "method": "POST"})
+    storage.post("/_tickdeck/faults", {"fault": "status", "status": 503, "match": f"{first}{run.run}", "method": "POST"})
     process = run.start("w-1", "outcome_recorded:8:TERM", MAX_CONCURRENT="11")
     wait_until(lambda: {f"{name.rpartition('/')[0]}/" for _, name, _ in run.manifests()} == set(others), process)
     process.kill()

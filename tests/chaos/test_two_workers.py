@@ -8,7 +8,7 @@ from engine.claims import read_claim
 from tests.chaos.conftest import Calm, MakeRun
 from tests.chaos.shard_run import LIMIT, ShardRun, assert_finished, finish
 
-SLOW = {"fault": "slow", "bytes_per_second": 300_000, "match": ".csv.gz", "count": 10_000}
+SLOW = {"fault": "slow", "bytes_per_second": 900_000, "match": ".csv.gz", "count": 10_000}
 
 
 def test_two_runs_of_one_plan_at_the_same_time_commit_every_file_once(make_run: MakeRun, calm: Calm) -> None:
