@@ -33,8 +33,8 @@ from provision.local.cloud import Cloud, Report
 from provision.profile import REAL_HOSTS, Endpoints, Profile, resolve_profile, with_endpoints
 
 if TYPE_CHECKING:
-    from engine.validation import CellResult, Validation
-    from engine.verification import Depth
+    from engine.validation.comparing import CellResult, Validation
+    from engine.validation.verification import Depth
     from provision.actions import Proposal, Receipt
     from provision.clients import ComputeClients
     from provision.fleet import FleetSnapshot
@@ -111,7 +111,7 @@ class Session:
     def _ask_source(self, venues: Sequence[str]) -> dict[str, Catalogue]:
         import asyncio
 
-        from engine.instruments import fetch_catalogues
+        from engine.instruments.writing import fetch_catalogues
         from engine.source import Source
 
         async def ask() -> dict[str, Catalogue]:
@@ -240,8 +240,8 @@ class Session:
     ) -> Validation:
         """Compare the objects of the range with its manifests, by listings unless told otherwise; what is found is kept."""
         from engine.universe import resolve_scope
-        from engine.validation import Question, validate
-        from engine.verification import Depth
+        from engine.validation.comparing import Question, validate
+        from engine.validation.verification import Depth
 
         catalogues = self.refresh_catalogues(venues)
         question = Question(
@@ -258,7 +258,7 @@ class Session:
         import asyncio
 
         from engine.source import Source
-        from engine.source_comparison import validate_with_source
+        from engine.validation.source_comparison import validate_with_source
 
         source = Source(api_url=self.profile.tardis_api, datasets_url=self.profile.tardis_datasets, api_key=self.api_key)
         return asyncio.run(validate_with_source(source, data, state, question, on_cell=on_cell, clock=self.clock))

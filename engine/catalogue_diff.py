@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from engine.catalogue import Catalogue, Incident, Listing
 from engine.clock import format_time, parse_time
 from engine.errors import UsageError
-from engine.instrument_key import Parsed, parse_symbol
+from engine.instruments.keys import Parsed, parse_symbol
 
 RENAME_WITHIN = timedelta(days=2)
 """So near in time an end and a beginning of the same instrument may be one rename."""

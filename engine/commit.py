@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from engine import __version__
-from engine.convert import Conversion
+from engine.conversion.convert import Conversion
 from engine.datatypes import SCHEMA_VERSION
 from engine.errors import AlreadyExists, CommitConflict, UsageError
 from engine.manifest import Entry

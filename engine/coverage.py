@@ -22,7 +22,7 @@ from engine.model import Cell, CellState, DayRange, Outcome, require_aware
 from engine.plan import Shard
 from engine.tally import OpenCell, Tally, open_cells, state_of, tally_metadata, tally_records
 from engine.thinness import DayFigures, few, judge
-from engine.verification import FOUND_WORDS, Depth, Finding, Kind, Verification, identify_manifests
+from engine.validation.verification import FOUND_WORDS, Depth, Finding, Kind, Verification, identify_manifests
 
 HOLES = frozenset({CellState.MISSING, CellState.PARTIAL, CellState.FAILED})
 """States that a repair plan fills."""

@@ -28,7 +28,7 @@ from engine.planner import make_plan
 from engine.run import run_started
 from engine.store import Store
 from engine.universe import nearest, resolve_scope
-from engine.verification import Finding, Verification, list_verifications, read_verification
+from engine.validation.verification import Finding, Verification, list_verifications, read_verification
 
 LIVE_WITHIN = timedelta(days=7)
 """A run that started earlier cannot hold a shard: VMs do not live so long."""

@@ -38,7 +38,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     symbol: str
     outcome: Outcome
     reason: str = ""
-    """A code of `engine.convert.Reason` or of `engine.source.Reason`; empty where the outcome says it all."""
+    """A code of `engine.conversion.convert.Reason` or of `engine.source.Reason`; empty where the outcome says it all."""
     detail: str = ""
     rows: int = 0
     source_bytes: int = 0

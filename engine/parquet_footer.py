@@ -1,7 +1,7 @@
 """The footer of a Parquet object, read by range: what a file of any writer says of itself, without reading its rows.
 
 One request for nearly every object, two where the footer is longer than what we guess. It is taken as a claim: whoever asks
-decides what follows from a column that is missing or has no statistics. Separate from `engine.parquet_file`, which writes our own.
+decides what follows from a column that is missing or has no statistics. Separate from `conversion.parquet_file`, which writes our own.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from engine.allowance import Allowance
 from engine.catalogue import Catalogue
 from engine.clock import Clock, format_bytes, monotonic
 from engine.commit import commit, is_there, list_committed, quarantine
-from engine.convert import Conversion, ConvertSettings, Reason, convert
+from engine.conversion.convert import Conversion, ConvertSettings, Reason, convert
 from engine.datatypes import require_data_type
 from engine.errors import CommitConflict, EngineError, NotPermitted, StoreError
 from engine.fault_points import FaultPoint, reach

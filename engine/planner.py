@@ -32,7 +32,7 @@ from engine.estimate import (
     makespan,
 )
 from engine.expectation import Expectations, Scope, expect, of_kinds
-from engine.instrument_key import resolve_kinds
+from engine.instruments.keys import resolve_kinds
 from engine.manifest import Record, Summary
 from engine.model import DONE_OUTCOMES, Cell, DayRange, File, Outcome, require_aware
 from engine.packing import most_shards, pack, shards_for_deadline, share_cap
@@ -40,7 +40,7 @@ from engine.plan import STRATEGIES, Estimate, NotReady, Plan, Request, Shard, Wo
 from engine.tally import OpenCell, Tally, open_cells, tally_metadata
 from engine.thinness import few
 from engine.universe import nearest, resolve_scope
-from engine.verification import DAMAGE, Finding, Verification, standing, turn_back
+from engine.validation.verification import DAMAGE, Finding, Verification, standing, turn_back
 
 _TRIED_AGAIN = frozenset(Outcome) - DONE_OUTCOMES
 """Outcomes that a plan tries again unless the request names some."""

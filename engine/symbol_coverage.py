@@ -17,7 +17,7 @@ from engine.manifest import Entry, Record
 from engine.model import Cell, CellState, DayRange, Outcome
 from engine.tally import BAD_OUTCOMES
 from engine.thinness import EVENT_TYPES, GOOD_DAYS, MINUTES_SHARE, ROWS_SHARE, below_band, conspicuous, is_quiet
-from engine.verification import FOUND_WORDS, Finding, standing, turn_back
+from engine.validation.verification import FOUND_WORDS, Finding, standing, turn_back
 
 
 @dataclass(frozen=True, slots=True)

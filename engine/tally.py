@@ -15,7 +15,7 @@ from typing import TypeVar
 from engine.expectation import Expected
 from engine.manifest import Record, Summary
 from engine.model import DONE_OUTCOMES, Cell, CellState, Outcome
-from engine.verification import Finding, standing, turn_back
+from engine.validation.verification import Finding, standing, turn_back
 
 T = TypeVar("T")
 

@@ -55,7 +55,8 @@ ANSWERS = """
 import dataclasses, io, json, sys, time
 from datetime import UTC, date, datetime, timedelta
 
-from engine import catalogue, conversion, expectation, paths, run
+from engine import catalogue, expectation, paths, run
+from engine.conversion import outcome as conversion
 from engine.verbs.options import Day
 from engine.clock import format_time, parse_day, parse_time, utc_now
 from engine.documents import encode

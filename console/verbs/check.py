@@ -15,13 +15,13 @@ from engine.coverage import CellReport, Coverage, Sureness
 from engine.errors import ConfigurationError, ExitCode, UsageError, one_line
 from engine.inventory import Inventory
 from engine.model import Cell, CellState, DayRange
+from engine.validation.verification import Depth, standing
 from engine.verbs.printing import print_json, print_table
 from engine.verbs.validation_report import ProgressLine, advise, depth_options, document_of, last_line, sentence_of
-from engine.verification import Depth, standing
 
 if TYPE_CHECKING:
     from console.session import Session
-    from engine.validation import Validation
+    from engine.validation.comparing import Validation
 
 GLYPHS = {
     CellState.COMPLETE: "█",

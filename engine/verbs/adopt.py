@@ -13,17 +13,17 @@ from typing import Any
 
 import click
 
-from engine.adoption import Adoption, Choice, Counts, Left, adopt
+from engine.adoption.adopting import Adoption, Choice, Counts, Left, adopt
+from engine.adoption.existing_lake import Layout, list_lake
+from engine.adoption.old_names import parse_meaning, venues_meant
+from engine.adoption.refusal import Reason
 from engine.catalogue import Catalogue, load_catalogue, save_catalogue
 from engine.clock import format_bytes, utc_now
 from engine.datatypes import require_data_type
 from engine.errors import ExitCode, NotPermitted, SourceError, UsageError
-from engine.existing_lake import Layout, list_lake
-from engine.instruments import fetch_catalogue
+from engine.instruments.writing import fetch_catalogue
 from engine.logbook import Logbook
 from engine.model import DayRange, require_venue
-from engine.old_names import parse_meaning, venues_meant
-from engine.refusal import Reason
 from engine.settings import Settings, resolve
 from engine.source import Source
 from engine.store import Store

@@ -1,6 +1,6 @@
 """`engine convert`: one source file on this machine to one Parquet file beside it, by hand.
 
-Separate from `engine.convert`: it owns what only a command line has. The destination appears complete or not at all, nothing
+Separate from `engine.conversion.convert`: it owns what only a command line has. The destination appears complete or not at all, nothing
 is overwritten unasked, and the outcome becomes a line of text or of JSON and an exit code. Errors are raised for the program's
 one place that reports them.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 
 from engine.clock import format_bytes, format_seconds, format_time, parse_day, utc_now
-from engine.conversion import Conversion
+from engine.conversion.outcome import Conversion
 from engine.datatypes import require_data_type
 from engine.errors import EngineError, ExitCode, NotPermitted, UsageError
 from engine.model import Cell, File, Outcome, require_symbol, require_venue
@@ -55,7 +55,7 @@ def run(
         NotPermitted: (77) a file may not be read or written.
         EngineError: (69) a file cannot be read or written.
     """
-    from engine.convert import convert
+    from engine.conversion.convert import convert
 
     kind = require_data_type(data_type)
     file = _file(data_type, venue, symbol, day)

@@ -7,9 +7,9 @@ from dataclasses import asdict
 
 import click
 
-from engine.doctor import checks_of, examine, verdict
+from engine.doctor.checkup import checks_of, examine, verdict
+from engine.doctor.finding import Finding, Level
 from engine.errors import ExitCode
-from engine.finding import Finding, Level
 from engine.settings import resolve
 from engine.verbs.options import bucket_options
 

@@ -18,7 +18,7 @@ from engine.clock import format_bytes, utc_now
 from engine.commit import list_committed
 from engine.datatypes import require_data_type
 from engine.errors import ExitCode, UsageError
-from engine.instruments import fetch_catalogues
+from engine.instruments.writing import fetch_catalogues
 from engine.inventory import Inventory, Means, plan_request
 from engine.logbook import Logbook
 from engine.manifest import Entry

@@ -17,10 +17,10 @@ import click
 
 from engine.catalogue import Catalogue, save_catalogue
 from engine.clock import format_time
-from engine.definitions import COLUMNS, Definition, count_kinds, without_key
 from engine.errors import ExitCode, UsageError
-from engine.instrument_key import resolve_kinds
-from engine.instruments import DefinitionWriter, Kept, fetch_answers
+from engine.instruments.definitions import COLUMNS, Definition, count_kinds, without_key
+from engine.instruments.keys import resolve_kinds
+from engine.instruments.writing import DefinitionWriter, Kept, fetch_answers
 from engine.logbook import Logbook
 from engine.model import DayRange, require_venue
 from engine.settings import resolve

@@ -16,9 +16,9 @@ from engine.clock import format_bytes, format_time, parse_day, parse_time, utc_n
 from engine.errors import ExitCode, UsageError, one_line
 from engine.logbook import Logbook
 from engine.model import day_start
-from engine.raw_feed import HOUR, select
-from engine.raw_source import MINUTES, RawSource, pass_proxies_by
-from engine.replay import HourOutcome, HourReport, Order, Replay, ReplayPlan, ReplayReport, plan_replay, require_offered
+from engine.replay.raw_feed import HOUR, select
+from engine.replay.raw_source import MINUTES, RawSource, pass_proxies_by
+from engine.replay.replaying import HourOutcome, HourReport, Order, Replay, ReplayPlan, ReplayReport, plan_replay, require_offered
 from engine.scratch import Scratch
 from engine.settings import Settings, resolve
 from engine.source import Source

@@ -18,12 +18,12 @@ from engine.model import DayRange, require_symbol, require_venue
 from engine.settings import Settings, resolve
 from engine.store import Store
 from engine.universe import nearest
-from engine.validation import Question, Validation, validate
+from engine.validation.comparing import Question, Validation, validate
+from engine.validation.verification import Depth
 from engine.verbs.opening import open_places, open_source
 from engine.verbs.options import Day, Words, bucket_options
 from engine.verbs.printing import print_json
 from engine.verbs.validation_report import ProgressLine, depth_options, document_of, last_line, show
-from engine.verification import Depth
 from engine.worker import Places
 
 
@@ -95,7 +95,7 @@ def _scope(state: Store, venues: tuple[str, ...] | None, symbols: tuple[str, ...
 def _validate(settings: Settings, places: Places, question: Question, progress: ProgressLine) -> Validation:
     if question.depth is not Depth.SOURCE:
         return validate(places.data, places.state, question, on_cell=progress.show)
-    from engine.source_comparison import validate_with_source
+    from engine.validation.source_comparison import validate_with_source
 
     logbook = Logbook(minimum="WARNING", stream=sys.stderr, as_text=sys.stderr.isatty(), secrets=(settings.text("api_key"),))
     source = open_source(settings, logbook)

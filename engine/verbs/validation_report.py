@@ -13,12 +13,12 @@ import click
 
 from engine.clock import format_time
 from engine.errors import one_line
+from engine.validation.verification import DAMAGE, FOUND_WORDS, Depth, Finding, Kind
 from engine.verbs.printing import print_table
 from engine.verbs.status_line import StatusLine
-from engine.verification import DAMAGE, FOUND_WORDS, Depth, Finding, Kind
 
 if TYPE_CHECKING:
-    from engine.validation import CellResult, Validation
+    from engine.validation.comparing import CellResult, Validation
 
 SHOWN = 20
 """Findings that are printed; `--json` has all."""

@@ -26,7 +26,7 @@ OURS = "tickdeck"
 
 def convert_ours(data_type: str, source: Path, target: Path) -> None:
     """The engine, checking every row against the file that the input stands for."""
-    from engine.convert import convert
+    from engine.conversion.convert import convert
     from engine.datatypes import DATA_TYPES
 
     done = convert(source, target, data_type=DATA_TYPES[data_type], file=_file(data_type))

@@ -24,7 +24,7 @@ from engine.claims import read_claim
 from engine.clock import utc_now
 from engine.documents import JSON, encode
 from engine.heartbeat import Heartbeat, read_heartbeat
-from engine.instruments import fetch_catalogues
+from engine.instruments.writing import fetch_catalogues
 from engine.inventory import Inventory, Means, check_range, plan_request
 from engine.launch import LaunchedVm, LaunchRecord
 from engine.model import DayRange

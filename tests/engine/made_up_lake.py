@@ -16,7 +16,7 @@ from engine.manifest import Entry, Manifest, Origin, Record, Summary, merge, met
 from engine.model import Cell, DayRange, Outcome
 from engine.paths import ManifestName, manifest_object
 from engine.store import ObjectInfo
-from engine.verification import Depth, Finding, Verification, identify_manifests
+from engine.validation.verification import Depth, Finding, Verification, identify_manifests
 
 START = date(2024, 5, 1)
 NOW = datetime(2024, 8, 1, 12, tzinfo=UTC)

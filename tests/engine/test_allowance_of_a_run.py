@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from engine import allowance
 from engine.allowance import taken_today
 from engine.errors import ExitCode
-from engine.instruments import fetch_catalogues
+from engine.instruments.writing import fetch_catalogues
 from engine.inventory import Inventory, Means, plan_request
 from engine.logbook import Logbook
 from engine.model import Outcome

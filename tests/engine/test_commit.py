@@ -14,8 +14,8 @@ from os import environ
 import pytest
 
 from engine.commit import commit, entry_of, list_committed
-from engine.conversion import Conversion
-from engine.convert import convert
+from engine.conversion.convert import convert
+from engine.conversion.outcome import Conversion
 from engine.datatypes import require_data_type
 from engine.errors import CommitConflict
 from engine.manifest import read_cell

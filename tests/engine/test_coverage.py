@@ -15,7 +15,7 @@ from engine.manifest import Record
 from engine.model import Cell, CellState, DayRange, Outcome
 from engine.plan import Shard, Work
 from engine.symbol_coverage import symbol_reports
-from engine.verification import Depth, Finding, Kind
+from engine.validation.verification import Depth, Finding, Kind
 from tests.engine.made_up_lake import NOW, Bucket, bad, catalogue, day, listing, moment, ok
 
 BTC, ETH, SOL = "BTCUSDT", "ETHUSDT", "SOLUSDT"

@@ -12,7 +12,7 @@ import pytest
 
 from engine.datatypes import DATA_TYPES, GROUPED_SYMBOLS, Encoding, Kind, require_data_type, schema
 from engine.errors import ExitCode, UsageError
-from tests.engine.tardis_csv import HEADERS, genuine_heads
+from tests.engine.conversion.tardis_csv import HEADERS, genuine_heads
 
 
 def test_every_genuine_header_is_the_columns_in_that_order() -> None:
@@ -103,6 +103,6 @@ def test_a_type_like_none_lists_them_all() -> None:
 
 
 def test_names_are_had_without_loading_pyarrow() -> None:
-    code = "import sys, json, engine.datatypes, engine.convert, engine.verbs.convert; print(json.dumps(sorted(sys.modules)))"
+    code = "import sys, json, engine.datatypes, engine.conversion.convert, engine.verbs.convert; print(json.dumps(sorted(sys.modules)))"
     loaded = json.loads(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
     assert not {"pyarrow", "numpy", "google_crc32c", "pandas"} & set(loaded)

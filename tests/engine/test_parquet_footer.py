@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.adoption.footer_check import AdoptedFlag, FooterFacts, check_footer
+from engine.adoption.refusal import Reason, Refused
 from engine.datatypes import DATA_TYPES
-from engine.footer_check import AdoptedFlag, FooterFacts, check_footer
 from engine.model import Cell, File
 from engine.parquet_footer import TAIL_BYTES, Footer, FooterFlaw, parse_footer, read_footer
-from engine.refusal import Reason, Refused
 from engine.store import ObjectInfo
-from tests.engine.old_lake import DAY, MINUTE_US, old_table, parquet, start_us, with_times
+from tests.engine.adoption.old_lake import DAY, MINUTE_US, old_table, parquet, start_us, with_times
 
 FILE = File(Cell(DAY, "trades", "binance"), "BTCUSDT")
 FIRST = start_us(DAY)

@@ -16,7 +16,7 @@ from engine.estimate import MB, VM_SPEED, Rate, Rates, Sizes
 from engine.model import Cell, File, Outcome
 from engine.plan import NotReady, Plan, Request, seal
 from engine.planner import NOTHING_TO_DO, make_plan
-from engine.verification import Finding, Kind
+from engine.validation.verification import Finding, Kind
 from tests.engine.made_up_lake import NOW, Bucket, bad, catalogue, day, listing, moment, ok
 
 BTC, ETH, SOL = "BTCUSDT", "ETHUSDT", "SOLUSDT"

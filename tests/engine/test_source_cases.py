@@ -31,6 +31,7 @@ from engine.plan import Shard, Work
 from engine.source import Source
 from engine.store import Store, create_bucket, open_client
 from engine.throttle import Throttle
+from tests.engine.conversion.tardis_csv import packed, read_independently, rows_of, trades_csv
 from tests.engine.scripted_server import (
     CLOSE,
     NO_HTTP,
@@ -45,7 +46,6 @@ from tests.engine.scripted_server import (
     chunked,
     scripted_server,
 )
-from tests.engine.tardis_csv import packed, read_independently, rows_of, trades_csv
 from tests.local_servers import KEY, LocalServer
 
 DAY = date(2024, 5, 17)

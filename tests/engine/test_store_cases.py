@@ -24,7 +24,7 @@ import pytest
 from google.cloud import storage
 
 from engine.commit import commit, metadata_of
-from engine.conversion import Conversion
+from engine.conversion.outcome import Conversion
 from engine.errors import CommitConflict, ConfigurationError, EngineError, ExitCode, NotPermitted, StoreError
 from engine.fingerprint import Fingerprint
 from engine.model import Cell, File, Outcome

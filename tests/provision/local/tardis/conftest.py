@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from provision.local.serving import LOOPBACK, listen
 from provision.local.tardis.loading import load_scenario
 from provision.local.tardis.scenario import Scenario
 from provision.local.tardis.server import create_app
+from tests.sample_data import sample_data
 
 KEY = "right-key"
 
@@ -82,9 +82,5 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
 
 @pytest.fixture
 def genuine_data() -> Path:
-    """Heads of the vendor's own files: beside the checkout, or where TICKDECK_SAMPLE_DATA says."""
-    beside = Path(__file__).resolve().parents[5] / "shared" / "data"
-    folder = Path(os.environ.get("TICKDECK_SAMPLE_DATA", beside))
-    if not folder.is_dir():
-        pytest.skip("no sample data of the vendor on this machine")
-    return folder
+    """Heads of the vendor's own files."""
+    return sample_data()

@@ -1,0 +1,249 @@
+"""Conversion of one Tardis `.csv.gz` into one Parquet file, streaming, in bounded memory, and the same bytes every time.
+
+gzip members -> blocks of whole lines -> Arrow tables -> row groups -> Parquet. Each step is a module; this one joins them, and
+turns what they object to into an outcome. What cannot be trusted is never an exception and never leaves a file behind.
+
+Conversions may run beside each other in threads: they share nothing, and decompressing, parsing, encoding and compressing all
+happen outside the GIL. pyarrow is loaded by the first one.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from engine.clock import monotonic
+from engine.conversion.gzip_members import GzipError, GzipMembers
+from engine.conversion.outcome import ContentFlaw as ContentFlaw
+from engine.conversion.outcome import Conversion as Conversion
+from engine.conversion.outcome import ConvertSettings as ConvertSettings
+from engine.conversion.outcome import Flag as Flag
+from engine.conversion.outcome import Reason as Reason
+from engine.datatypes import SCHEMA_VERSION, DataType
+from engine.errors import NotPermitted, SourceError, StoreError, UsageError
+from engine.model import File, Outcome
+
+if TYPE_CHECKING:
+    from engine.conversion.csv_blocks import BlockParser
+    from engine.conversion.parquet_file import ParquetFile
+    from engine.conversion.row_groups import Tally
+
+_CHECKSUM_STEP = 1024 * 1024
+
+
+def convert(
+    source: Path | BinaryIO,
+    sink: Path | None,
+    *,
+    data_type: DataType,
+    file: File | None,
+    settings: ConvertSettings | None = None,
+    expected_bytes: int | None = None,
+) -> Conversion:
+    """Convert one source file.
+
+    Args:
+        source: a path, or a binary file object at its beginning, read in small pieces and left open. It may give short reads.
+        sink: where the Parquet goes, overwriting; None keeps it in `Conversion.parquet`. Only `ok` leaves a file that we wrote.
+        data_type: what the columns must be.
+        file: what the rows must be of: venue, symbol (unless it is a grouped id) and UTC day are checked in every row, and go
+            into the metadata. None takes them as they come.
+        settings: buffer sizes; they never change the result.
+        expected_bytes: announced length of the source, e.g. Content-Length. A file cut at the border of a gzip member is
+            sound in every other respect.
+
+    Returns:
+        `ok`, `empty` or `quarantined`, never anything else.
+
+    Raises:
+        UsageError: if `file` is of another data type, or the source path does not exist.
+        NotPermitted: if the source may not be read, or the sink not be written.
+        SourceError: if the source cannot be read to its end.
+        StoreError: if the sink cannot be written, e.g. because the disk is full. No sink file is left then either.
+    """
+    if file is not None and file.cell.data_type != data_type.name:
+        raise UsageError(f"{file} is not of type {data_type.name}")
+    if not isinstance(source, Path):
+        return _convert_stream(source.read, "the source stream", sink, data_type, file, settings, expected_bytes)
+    with _reading(str(source)):
+        opened = source.open("rb", buffering=0)
+    with opened:
+        return _convert_stream(opened.read, str(source), sink, data_type, file, settings, expected_bytes)
+
+
+def _convert_stream(
+    read: Callable[[int], bytes],
+    source_name: str,
+    sink: Path | None,
+    data_type: DataType,
+    file: File | None,
+    settings: ConvertSettings | None,
+    expected_bytes: int | None,
+) -> Conversion:
+    from engine.conversion.parquet_file import ParquetFile
+
+    def read_source(size: int) -> bytes:
+        with _reading(source_name):
+            return read(size)
+
+    started = monotonic()
+    settings = settings or ConvertSettings()
+    members = GzipMembers(read_source, read_bytes=settings.read_bytes, chunk_bytes=settings.block_bytes)
+    parquet = ParquetFile(sink, data_type)
+    try:
+        conversion = _convert_members(members, parquet, sink, data_type, file, settings, expected_bytes)
+    except ContentFlaw as flaw:
+        parquet.abandon()
+        conversion = _quarantined(flaw.reason, str(flaw))
+        # A broken gzip is the better explanation of broken content: look for it to the end of the stream.
+        try:
+            for _ in members:
+                pass
+        except GzipError as error:
+            conversion = _quarantined(Reason(error.flaw.value), str(error))
+    except GzipError as error:
+        parquet.abandon()
+        conversion = _quarantined(Reason(error.flaw.value), str(error))
+    except BaseException:
+        parquet.abandon()
+        raise
+    return replace(
+        conversion,
+        fingerprint=members.fingerprint,
+        source_bytes=members.source_bytes,
+        csv_bytes=members.inflated_bytes,
+        seconds=monotonic() - started,
+    )
+
+
+def _convert_members(
+    members: GzipMembers,
+    parquet: ParquetFile,
+    sink: Path | None,
+    data_type: DataType,
+    file: File | None,
+    settings: ConvertSettings,
+    expected_bytes: int | None,
+) -> Conversion:
+    from engine.conversion.csv_blocks import BlockParser, line_blocks, read_header
+    from engine.conversion.row_groups import RowGroups
+
+    with _writing(sink):
+        groups = RowGroups(data_type, file, parquet.write)
+        parser: BlockParser | None = None
+        line = 1
+        final_newline = True
+        for block in line_blocks(members, settings.block_bytes):
+            rows = block
+            if parser is None:
+                header, _, rows = block.partition(b"\n")
+                parser = BlockParser(data_type, read_header(header))
+                line = 2
+            if rows:
+                final_newline = rows.endswith(b"\n")
+                groups.add(parser.parse(rows, line), len(rows))
+                line += rows.count(b"\n")
+        groups.finish()
+        if expected_bytes is not None and members.source_bytes != expected_bytes:
+            raise ContentFlaw(Reason.WRONG_LENGTH, f"{members.source_bytes} bytes came instead of {expected_bytes}")
+        if parser is None:
+            return Conversion(Outcome.EMPTY, Reason.NO_DATA, "the source has no data: one gzip of zero bytes")
+        tally = groups.tally
+        if not tally.rows:
+            return Conversion(Outcome.EMPTY, Reason.HEADER_ONLY, "the file has a header but no rows")
+        written = parquet.finish(_metadata(data_type, file, tally), ordered=not tally.backward_rows)
+        size, crc32c = _checksum(sink, memoryview(written) if written is not None else None)
+    return Conversion(
+        Outcome.OK,
+        rows=tally.rows,
+        min_local_timestamp_us=tally.min_local,
+        max_local_timestamp_us=tally.max_local,
+        min_timestamp_us=tally.min_exchange,
+        max_timestamp_us=tally.max_exchange,
+        covered_minutes=len(tally.minutes),
+        flags=_flags(tally, parser, final_newline=final_newline),
+        backward_rows=tally.backward_rows,
+        previous_day_rows=tally.previous_day_rows,
+        next_day_rows=tally.next_day_rows,
+        dropped_columns=parser.extra,
+        parquet_bytes=size,
+        crc32c=crc32c,
+        parquet=written.to_pybytes() if written is not None else None,
+    )
+
+
+def _quarantined(reason: Reason, detail: str) -> Conversion:
+    return Conversion(Outcome.QUARANTINED, reason, detail)
+
+
+def _flags(tally: Tally, parser: BlockParser, *, final_newline: bool) -> tuple[Flag, ...]:
+    seen = {
+        Flag.BACKWARD_LOCAL_TIMESTAMP: tally.backward_rows > 0,
+        Flag.PREVIOUS_DAY_TIMESTAMP: tally.previous_day_rows > 0,
+        Flag.NEXT_DAY_TIMESTAMP: tally.next_day_rows > 0,
+        Flag.EXTRA_COLUMNS: bool(parser.extra),
+        Flag.REORDERED_COLUMNS: parser.reordered,
+        Flag.UNEXPECTED_EMPTY: tally.unexpected_empty,
+        Flag.NON_FINITE_NUMBER: tally.non_finite,
+        Flag.NO_FINAL_NEWLINE: not final_newline,
+    }
+    return tuple(sorted(flag for flag, present in seen.items() if present))
+
+
+def _metadata(data_type: DataType, file: File | None, tally: Tally) -> dict[str, str]:
+    metadata = {"data_type": data_type.name, "schema_version": str(SCHEMA_VERSION), "rows": str(tally.rows)}
+    if file is not None:
+        metadata |= {"venue": file.cell.venue, "day": file.cell.day.isoformat(), "symbol": file.symbol}
+    bounds = {
+        "min_local_timestamp": tally.min_local,
+        "max_local_timestamp": tally.max_local,
+        "min_timestamp": tally.min_exchange,
+        "max_timestamp": tally.max_exchange,
+    }
+    return metadata | {f"{name}_us": str(value) for name, value in bounds.items()}
+
+
+def _checksum(sink: Path | None, written: memoryview | None) -> tuple[int, str]:
+    """Length and CRC-32C of the finished file, read back in pieces."""
+    import google_crc32c
+
+    checksum = google_crc32c.Checksum()
+    size = 0
+    if written is not None:
+        for size in range(0, len(written), _CHECKSUM_STEP):
+            checksum.update(bytes(written[size : size + _CHECKSUM_STEP]))
+        size = len(written)
+    elif sink is not None:
+        with sink.open("rb") as file:
+            while piece := file.read(_CHECKSUM_STEP):
+                checksum.update(piece)
+                size += len(piece)
+    return size, base64.b64encode(checksum.digest()).decode("ascii")
+
+
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise UsageError(f"{name} does not exist", hint="name a .csv.gz file that is there") from None
+    except IsADirectoryError:
+        raise UsageError(f"{name} is a folder", hint="give a .csv.gz file") from None
+    except PermissionError as error:
+        raise NotPermitted(f"{name} cannot be read: {error.strerror}", hint="let this user read it") from error
+    except OSError as error:
+        raise SourceError(f"{name} cannot be read: {error}", hint="fetch it again") from error
+
+
+@contextmanager
+def _writing(sink: Path | None) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError as error:
+        raise NotPermitted(f"{sink} cannot be written: {error.strerror}", hint="let this user write there") from error
+    except OSError as error:
+        raise StoreError(f"{sink or 'memory'} cannot be written: {error}", hint="free or choose another disk") from error

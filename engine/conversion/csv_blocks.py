@@ -1,0 +1,253 @@
+"""CSV text to Arrow tables, one block of whole lines at a time, against a fixed list of columns.
+
+Separate from the bytes before it and the row groups behind it. The parser is pyarrow's, but it only ever sees a native buffer
+that is complete in memory: its threads never call into Python, which aborts the process when a conversion fails half-way.
+
+What is a row must not depend on where a block ends, so a row is always exactly one line, in LF or CRLF:
+
+- The source writes no quotes. Should it begin to, then as RFC 4180 has them: a cell in quotes loses them, `""` in it is one quote,
+  a comma in it is text. A quoted cell must close in its own line, right in front of a comma or the end; elsewhere quotes are text.
+- A carriage return anywhere but at the end of a line is refused: the parser would begin a row there.
+- A number is decimal, `nan`, `inf` or `infinity`; a time is a decimal integer. Blanks and tabs around either are skipped. What the
+  parser would take beyond that (hexadecimal times, `nan(...)`) is refused.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from engine.conversion.gzip_members import looks_like_html
+from engine.conversion.outcome import ContentFlaw, Reason
+from engine.datatypes import Column, DataType, Kind
+
+LINE_LIMIT = 65_536
+"""No line of any type is near this many bytes; without a limit one endless line would fill the memory."""
+
+_INT64 = range(-(2**63), 2**63)
+_INT64_DIGITS = 19
+_INTEGER = re.compile(r"[ \t]*(-?)([0-9]++)[ \t]*")
+_DECIMAL = re.compile(r"[ \t]*[+-]?(([0-9]++(\.[0-9]*+)?|\.[0-9]++)(e[+-]?[0-9]++)?|nan|inf|infinity)[ \t]*", re.IGNORECASE)
+_CELL = rb'(?:"(?:[^"]|"")*+"|[^",][^,]*+|)'
+_QUOTED_LINE = re.compile(_CELL + b"(?:," + _CELL + b")*+")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def line_blocks(chunks: Iterable[bytes], block_bytes: int) -> Iterator[bytes]:
+    """Join chunks and cut them again after the last newline of about every `block_bytes`. Only the last may lack a newline.
+
+    Raises:
+        ContentFlaw: if a line is longer than `LINE_LIMIT`.
+    """
+    held: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        held.append(chunk)
+        size += len(chunk)
+        if size < block_bytes:
+            continue
+        text = b"".join(held)
+        cut = text.rfind(b"\n") + 1
+        _require_short_lines(text)
+        if cut:
+            yield text[:cut]
+            text = text[cut:]
+        held, size = [text], len(text)
+    if size:
+        text = b"".join(held)
+        _require_short_lines(text)
+        yield text
+
+
+def _require_short_lines(text: bytes) -> None:
+    start = 0
+    while len(text) - start > LINE_LIMIT:
+        # The last newline within reach is all it takes: lines in front of it are shorter still.
+        start = text.rfind(b"\n", start, start + LINE_LIMIT + 1) + 1
+        if not start:
+            raise ContentFlaw(Reason.BAD_VALUE, f"a line has more than {LINE_LIMIT} bytes")
+
+
+def read_header(line: bytes) -> list[str]:
+    """The column names in a header line.
+
+    Raises:
+        ContentFlaw: if it is no text, begins a web page, or is no line of CSV.
+    """
+    if looks_like_html(line):
+        raise ContentFlaw(Reason.HTML_BODY, f"the gzip holds a web page, it begins {_shown(line.decode('utf-8', 'replace'))}")
+    try:
+        text = line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ContentFlaw(Reason.INVALID_UTF8, f"line 1 is not UTF-8 at byte {error.start}") from None
+    _require_rows_are_lines(line, 1)
+    return _cells(text)
+
+
+class BlockParser:
+    """Parses blocks of one file, whose header has been read."""
+
+    def __init__(self, data_type: DataType, header: list[str]) -> None:
+        """Check `header` against the columns of `data_type`; their order does not matter.
+
+        Raises:
+            ContentFlaw: if a column is missing or named twice.
+        """
+        twice = sorted({name for name in header if header.count(name) > 1})
+        if twice:
+            raise ContentFlaw(Reason.DUPLICATE_COLUMN, f"the header names {', '.join(twice)} more than once")
+        known = [column.source for column in data_type.columns]
+        self.extra = tuple(name for name in header if name not in known)
+        """Columns of the file that the data type does not have."""
+        if missing := [name for name in known if name not in header]:
+            instead = f"; it has {_shown(', '.join(self.extra))} instead" if self.extra else ""
+            raise ContentFlaw(Reason.MISSING_COLUMN, f"the header lacks {_shown(', '.join(missing))}{instead}")
+        self.reordered = [name for name in header if name in known] != known
+        """Whether the columns come in another order than documented."""
+        self._header = header
+        self._columns = {column.source: column for column in data_type.columns}
+        self._required = [index for index, column in enumerate(data_type.columns) if not column.nullable]
+        types = {
+            Kind.TIME: pa.int64(),
+            Kind.NUMBER: pa.float64(),
+            Kind.TEXT: pa.string(),
+            Kind.CATEGORY: pa.dictionary(pa.int32(), pa.string()),
+            Kind.FLAG: pa.bool_(),
+        }
+        self._convert = pa.csv.ConvertOptions(
+            check_utf8=False,  # checked here, with the line
+            column_types={column.source: types[column.kind] for column in data_type.columns},
+            include_columns=known,
+            null_values=[""],
+            strings_can_be_null=True,
+            true_values=["true"],
+            false_values=["false"],
+        )
+
+    def parse(self, block: bytes, first_line: int) -> pa.Table:
+        """The rows of a block: the schema's columns under their source names, times as int64, empty cells as null.
+
+        Args:
+            block: whole lines.
+            first_line: number of its first line in the file, counted from 1.
+
+        Raises:
+            ContentFlaw: naming line and column.
+        """
+        if not block.isascii():
+            _require_utf8(block, first_line)
+        _require_rows_are_lines(block, first_line)
+        lines = block.count(b"\n") + (not block.endswith(b"\n"))
+        try:
+            table = _read(block, self._header, self._convert)
+        except pa.ArrowInvalid as error:
+            raise self._locate(block, first_line, str(error)) from None
+        if table.num_rows != lines:
+            raise self._locate(block, first_line, f"{lines} lines hold {table.num_rows} rows")
+        if any(table.column(index).null_count for index in self._required):
+            raise self._locate(block, first_line, "a cell that must not be empty is")
+        if _may_hold_hexadecimals(block) and self._holds(block, Kind.TIME, "x"):
+            raise self._locate(block, first_line, "a time is hexadecimal")
+        if b"(" in block and self._holds(block, Kind.NUMBER, "("):
+            raise self._locate(block, first_line, "a number has a bracket")
+        return table
+
+    def _holds(self, block: bytes, kind: Kind, sign: str) -> bool:
+        """Whether a cell of that kind has `sign`, in either case, in its text: by a second reading, of the columns of that kind."""
+        names = [name for name, column in self._columns.items() if column.kind is kind]
+        texts = pa.csv.ConvertOptions(check_utf8=False, column_types=dict.fromkeys(names, pa.string()), include_columns=names)
+        table = _read(block, self._header, texts)
+        return any(pc.any(pc.match_substring(column, sign, ignore_case=True)).as_py() for column in table.columns)
+
+    def _locate(self, block: bytes, first_line: int, otherwise: str) -> ContentFlaw:
+        """Find the cell that the parser stumbled over, by a second, slower reading."""
+        lines = block.removesuffix(b"\n").decode("utf-8").split("\n")
+        for number, line in enumerate(lines, first_line):
+            cells = _cells(line.removesuffix("\r"))
+            if cells == self._header:
+                return ContentFlaw(Reason.BAD_VALUE, f"line {number} is the header again")
+            if len(cells) != len(self._header):
+                return ContentFlaw(Reason.BAD_VALUE, f"line {number} has {len(cells)} cells instead of {len(self._header)}")
+            for name, cell in zip(self._header, cells, strict=True):
+                column = self._columns.get(name)
+                if column and (complaint := _complaint(column, cell)):
+                    return ContentFlaw(Reason.BAD_VALUE, f"line {number}, column {name}: {complaint}")
+        last_line = first_line + len(lines) - 1
+        return ContentFlaw(Reason.BAD_VALUE, f"lines {first_line} to {last_line}: {_shown(otherwise, 160)}")
+
+
+def _read(block: bytes, header: list[str], convert: pyarrow.csv.ConvertOptions) -> pa.Table:
+    # The parser skips a byte order mark in front, here the beginning of a cell: it gets one to skip.
+    text = _BYTE_ORDER_MARK + block if block.startswith(_BYTE_ORDER_MARK) else block
+    buffer = pa.allocate_buffer(len(text))
+    memoryview(buffer).cast("B")[:] = text
+    reader: Any = pa.BufferReader(buffer)
+    return pa.csv.read_csv(
+        reader,
+        read_options=pa.csv.ReadOptions(use_threads=False, block_size=len(text) + 1, column_names=header),
+        # Looking for quotes costs speed where there are none: that is everywhere so far.
+        parse_options=pa.csv.ParseOptions(quote_char='"' if b'"' in text else False, ignore_empty_lines=False),
+        convert_options=convert,
+    )
+
+
+def _may_hold_hexadecimals(block: bytes) -> bool:
+    # One byte is found a hundred times faster than two, and most blocks have no x.
+    return (b"x" in block and b"0x" in block) or (b"X" in block and b"0X" in block)
+
+
+def _complaint(column: Column, cell: str) -> str:
+    """Why `column` cannot hold `cell`, or nothing."""
+    if not cell:
+        return "" if column.nullable else "the cell is empty"
+    if column.kind is Kind.TIME and not _is_time(cell):
+        return f"{_shown(cell)} is no time in microseconds"
+    if column.kind is Kind.NUMBER and not _DECIMAL.fullmatch(cell):
+        return f"{_shown(cell)} is no number"
+    if column.kind is Kind.FLAG and cell not in ("true", "false"):
+        return f"{_shown(cell)} is neither true nor false"
+    return ""
+
+
+def _is_time(cell: str) -> bool:
+    found = _INTEGER.fullmatch(cell)
+    if found is None:
+        return False
+    digits = found[2].lstrip("0") or "0"
+    return len(digits) <= _INT64_DIGITS and int(found[1] + digits) in _INT64
+
+
+def _require_utf8(block: bytes, first_line: int) -> None:
+    try:
+        block.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = first_line + block.count(b"\n", 0, error.start)
+        raise ContentFlaw(Reason.INVALID_UTF8, f"line {line} is not UTF-8") from None
+
+
+def _require_rows_are_lines(text: bytes, first_line: int) -> None:
+    """Refuse what would end a row elsewhere than at the end of a line."""
+    if b"\r" in text and text.count(b"\r") - text.endswith(b"\r") != text.count(b"\r\n"):
+        stray = re.search(rb"\r(?!\n|\Z)", text)
+        assert stray is not None
+        line = first_line + text.count(b"\n", 0, stray.start())
+        raise ContentFlaw(Reason.BAD_VALUE, f"line {line} has a carriage return before its end")
+    if b'"' in text:
+        for number, row in enumerate(text.split(b"\n"), first_line):
+            if b'"' in row and not _QUOTED_LINE.fullmatch(row.removesuffix(b"\r")):
+                raise ContentFlaw(Reason.BAD_VALUE, f"line {number}: a quoted cell is not closed, or more text follows it")
+
+
+def _cells(line: str) -> list[str]:
+    return next(csv.reader([line]), [])
+
+
+def _shown(text: str, limit: int = 80) -> str:
+    shown = repr(text[: limit + 1])
+    return shown if len(shown) <= limit + 2 else f"{shown[:limit]}...{shown[0]}"

@@ -1,0 +1,133 @@
+"""One Parquet file being written: to a path or to memory, natively, and gone again if it does not get finished.
+
+Separate because it alone knows how our Parquet is laid out:
+
+- zstd level 3; encodings per column from `engine.datatypes`; data pages version 1.0, which every reader knows (2.0 gave the same
+  sizes); page index on, so that a reader finds minutes of a day without scanning it.
+- `sorting_columns` promises `local_timestamp` order. pyarrow takes that promise before the first row is known, so a file in which
+  a row steps back is copied, group by group, into one without the promise: such files are rare, a wrong promise loses rows.
+- Key-value metadata carries facts about the data only. No address, version or time of conversion, so equal rows are equal bytes.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.conversion.row_groups import compact_dictionary
+from engine.datatypes import DataType, Encoding, Kind, schema
+
+
+class ParquetFile:
+    """Create-once: write row groups, then `finish` or `abandon`. Nothing exists before the first row group."""
+
+    def __init__(self, sink: Path | None, data_type: DataType) -> None:
+        """Write to the path `sink`, or to memory if it is None."""
+        self._sink = sink
+        self._data_type = data_type
+        self._output: Any = None
+        self._writer: pq.ParquetWriter | None = None
+
+    def write(self, table: pa.Table) -> None:
+        """Append `table` as one row group.
+
+        Raises:
+            OSError: if the sink cannot be written.
+        """
+        if self._writer is None:
+            self._output = pa.BufferOutputStream() if self._sink is None else pa.OSFile(str(self._sink), "wb")
+            self._writer = open_writer(self._output, self._data_type, ordered=True)
+        self._writer.write_table(table, row_group_size=table.num_rows)
+
+    def finish(self, metadata: dict[str, str], *, ordered: bool) -> pa.Buffer | None:
+        """Close the file; give its bytes if the sink is memory.
+
+        Args:
+            metadata: key-value metadata of the file.
+            ordered: whether `local_timestamp` never steps back.
+
+        Raises:
+            OSError: if the sink cannot be written.
+        """
+        assert self._writer is not None
+        assert self._output is not None
+        if ordered:
+            self._writer.add_key_value_metadata(metadata)
+        self._writer.close()
+        written: pa.Buffer | None = self._output.getvalue() if self._sink is None else None
+        self._output.close()
+        if ordered:
+            return written
+        return self._withdraw_order(written, metadata)
+
+    def abandon(self) -> None:
+        """Close and remove what was written. Safe at any time, and more than once."""
+        for opened in (self._writer, self._output):
+            if opened is not None:
+                with suppress(OSError, pa.ArrowException):  # the sink may be what failed
+                    opened.close()
+        if self._writer is not None:
+            self._writer.is_open = False  # or its finalizer would try once more
+        if self._sink is not None and self._output is not None:
+            for path in (self._sink, _copy_of(self._sink)):
+                with suppress(OSError):  # what failed first says more
+                    if path.is_file():
+                        path.unlink()
+
+    def _withdraw_order(self, written: pa.Buffer | None, metadata: dict[str, str]) -> pa.Buffer | None:
+        """Copy the file into one that promises no order."""
+        copy = _copy_of(self._sink) if self._sink is not None else None
+        source = pa.BufferReader(written) if self._sink is None else pa.OSFile(str(self._sink), "rb")
+        target: Any = pa.BufferOutputStream() if copy is None else pa.OSFile(str(copy), "wb")
+        with source, pq.ParquetFile(source, pre_buffer=False) as groups:
+            writer = open_writer(target, self._data_type, ordered=False)
+            try:
+                for index in range(groups.num_row_groups):
+                    table = groups.read_row_group(index, use_threads=False)
+                    writer.write_table(_contiguous(table, self._data_type), row_group_size=table.num_rows)
+                writer.add_key_value_metadata(metadata)
+                writer.close()
+            except BaseException:
+                with suppress(OSError, pa.ArrowException):
+                    writer.close()
+                writer.is_open = False
+                raise
+        result: pa.Buffer | None = target.getvalue() if copy is None else None
+        target.close()
+        if copy is not None and self._sink is not None:
+            copy.replace(self._sink)
+        return result
+
+
+def open_writer(output: Any, data_type: DataType, *, ordered: bool) -> pq.ParquetWriter:
+    """A Parquet writer with our layout."""
+    columns = data_type.columns
+    dictionaries: Any = [column.name for column in columns if column.encoding is Encoding.DICTIONARY]
+    position = [column.name for column in columns].index("local_timestamp")
+    return pq.ParquetWriter(
+        output,
+        schema(data_type),
+        compression="zstd",
+        compression_level=3,
+        use_dictionary=dictionaries,
+        column_encoding={column.name: column.encoding.value for column in columns if column.encoding is not Encoding.DICTIONARY},
+        data_page_version="1.0",
+        write_page_index=True,
+        sorting_columns=[pq.SortingColumn(position)] if ordered else None,
+    )
+
+
+def _copy_of(sink: Path) -> Path:
+    return sink.with_name(sink.name + ".unordered")
+
+
+def _contiguous(table: pa.Table, data_type: DataType) -> pa.Table:
+    arrays = []
+    for column in data_type.columns:
+        array: Any = pa.concat_arrays(table.column(column.name).chunks)
+        arrays.append(compact_dictionary(array) if column.kind is Kind.CATEGORY else array)
+    return pa.Table.from_arrays(arrays, schema=schema(data_type))
