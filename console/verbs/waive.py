@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from console.confirming import ask_count
+from console.sentences import plural
 from console.verbs.fleet import change_options
 from console.verbs.options import headless_session, json_option, profile_option, range_options
 from engine.errors import ExitCode
@@ -62,7 +63,7 @@ def waive_command(
         elif dry_run and proposal.cells:
             click.echo("dry run: nothing was written")
         return ExitCode.DONE
-    files = f"{proposal.files:,} file{'s' if proposal.files != 1 else ''}"
+    files = plural(proposal.files, "file")
     if not yes and not ask_count(proposal.files, f"{proposal.verb} {files}"):
         click.echo("nothing was written", err=True)
         return ExitCode.TEMPORARY
@@ -70,7 +71,7 @@ def waive_command(
     if as_json:
         print_json(waiver_document(proposal, receipt))
     else:
-        click.echo(f"{proposal.verb}: {files} in {len(receipt.manifests)} cells; audit {receipt.audit_id}")
+        click.echo(f"{proposal.verb}: {files} in {plural(len(receipt.manifests), 'cell')}; audit {receipt.audit_id}")
         for cell, why in receipt.failed:
             click.echo(f"! {cell}: {why}", err=True)
     return ExitCode.PARTIAL if receipt.failed else ExitCode.DONE

@@ -67,7 +67,9 @@ def other_server() -> Iterator[str]:
         port = str(probe.getsockname()[1])
     url = f"http://127.0.0.1:{port}"
     options = ["-scheme", "http", "-host", "127.0.0.1", "-port", port, "-backend", "memory", "-log-level", "error"]
-    process = subprocess.Popen([binary, *options, "-external-url", url, "-public-host", f"127.0.0.1:{port}"])
+    # It writes times in the machine's zone, which the official client refuses.
+    environment = os.environ | {"TZ": "UTC"}
+    process = subprocess.Popen([binary, *options, "-external-url", url, "-public-host", f"127.0.0.1:{port}"], env=environment)
     try:
         deadline = time.monotonic() + 30
         while not _answers(f"{url}/storage/v1/b?project=local"):
