@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from console.verbs.drill import drill_command
 from console.verbs.options import json_option
 from engine.errors import ConfigurationError, ExitCode
 from engine.verbs.printing import print_json, print_table
@@ -131,21 +132,45 @@ def kill(vm: str) -> int:
 
 @local_command.group("chaos")
 def chaos() -> None:
-    """Faults as switches. SERVICE is storage, compute, logs or tardis."""
+    """Faults as switches. SERVICE is storage, logs, platform, compute or tardis."""
 
 
 _SERVICE = click.Choice(local_cloud.SERVICES)
 
 
 @chaos.command("list")
-def chaos_list() -> int:
+@click.option("--kinds", is_flag=True, help="Which faults there are, instead of which are armed. Nothing need run.")
+@json_option
+def chaos_list(kinds: bool, as_json: bool) -> int:
     """Armed faults and how often each has struck."""
+    if kinds:
+        return _list_kinds(as_json=as_json)
     cloud = _running()
     rows: list[tuple[object, ...]] = []
     for server in cloud.state.servers:
         faults = json.loads(local_cloud.call(cloud, server.name, FAULTS_PATH)).get("faults", [])
         rows += [(server.name, fault.get("fault", ""), fault.get("struck", 0), json.dumps(fault)) for fault in faults]
+    if as_json:
+        print_json([{"service": row[0], **json.loads(str(row[3]))} for row in rows])
+        return ExitCode.DONE
     print_table(("service", "fault", "struck", "settings"), rows, right=(2,))
+    return ExitCode.DONE
+
+
+def _list_kinds(*, as_json: bool) -> int:
+    from provision.local.fault_table import DEEDS, describe_settings, fault_kinds
+
+    rows = [
+        {"service": service, "fault": kind.name, "settings": describe_settings(kind), "does": kind.does}
+        for service, kinds in fault_kinds().items()
+        for kind in kinds
+    ]
+    rows += [{"service": "compute", "fault": name, "settings": f"(tickdeck local {name} VM)", "does": does} for name, does in DEEDS.items()]
+    if as_json:
+        print_json(rows)
+        return ExitCode.DONE
+    print_table(("service", "fault", "settings", "what it does"), [tuple(row.values()) for row in rows])
+    click.echo("\neach takes count=N, skip=N, method=M, match=PART too; arm one: tickdeck local chaos arm SERVICE FAULT KEY=VALUE ...")
     return ExitCode.DONE
 
 
@@ -174,3 +199,6 @@ def chaos_clear(service: str) -> int:
     local_cloud.call(_running(), service, FAULTS_PATH, method="DELETE")
     click.echo(f"{service} is well again")
     return ExitCode.DONE
+
+
+local_command.add_command(drill_command)
