@@ -35,7 +35,7 @@ from tests.local_servers import LocalServer, started
 from tests.provision.made_up_fleet import local_profile, make_plan
 
 GUEST = Path(__file__).with_name("sleeping_guest.py")
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 
 _numbers = itertools.count(1)
 
@@ -130,6 +130,13 @@ def compute_server(servers_root: Path) -> Iterator[LocalServer]:
     argv = json.dumps([sys.executable, "-S", str(GUEST)])
     arguments = ("--boot-argv", argv, "--memory-per-vm-mib", "16", "--memory-budget-mib", "640")
     with started("compute", servers_root / "fleet" / "compute", *arguments) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def platform_server(servers_root: Path) -> Iterator[LocalServer]:
+    """One platform server for the session; tests take projects of their own."""
+    with started("platform", servers_root / "fleet" / "platform") as server:
         yield server
 
 

@@ -24,7 +24,7 @@ from provision.local.serving import listen
 GUEST = Path(__file__).with_name("guest_program.py")
 BOOT_ARGV = (sys.executable, "-S", str(GUEST))
 PROJECT, REGION, ZONE = "tickdeck-test", "asia-northeast1", "asia-northeast1-a"
-PATIENCE_SECONDS = 15.0
+PATIENCE_SECONDS = 60.0
 
 
 def until(holds: Callable[[], Any], what: str) -> Any:
