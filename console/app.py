@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -42,7 +42,7 @@ from console.theme import DEFAULT_THEME, install_themes, theme_names, variable_d
 from console.widgets.detail import DetailScreen
 from console.widgets.status_bar import Source, Status, StatusBar
 from engine.clock import Clock, utc_now
-from engine.errors import one_line
+from engine.errors import ConfigurationError, one_line
 
 if TYPE_CHECKING:
     from console.commands import Command
@@ -161,6 +161,8 @@ class ConsoleApp(App[object]):
             clock=clock,
         )
         self._tail = LogTail(lambda batch: self.post_message(LogsArrived(batch)), self._tail_failed)
+        self._told = ExitStack()
+        """Those who are told of what happens, while the console runs."""
 
     # Opening
 
@@ -193,6 +195,18 @@ class ConsoleApp(App[object]):
         self.show_mode(Mode.FLEET if opened.live_run else Mode.PLAN)
         if opened.problem:
             self.notify(opened.problem, title="the state bucket", severity="error", timeout=15)
+        self._tell_others(opened.session)
+
+    def _tell_others(self, session: Session) -> None:
+        """What happens to the fleet rings here and goes to the profile's addresses."""
+
+        def report(line: str) -> None:
+            self.call_later(self.notify, line, title="notify", severity="warning", timeout=10)
+
+        try:
+            self._told.enter_context(session.telling(bell=lambda: self.call_later(self.bell), report=report))
+        except ConfigurationError as error:
+            self.notify(one_line(error), title="notify", severity="error", timeout=15)
 
     async def _learn_names(self, ask: Callable[[], Sequence[str]]) -> None:
         """Ask the source which venues there are; without an answer the planner finds a wrong one later."""
@@ -638,6 +652,7 @@ class ConsoleApp(App[object]):
 
     def on_unmount(self) -> None:
         self._tail.stop()
+        self._told.close()
 
 
 def run_console(

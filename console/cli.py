@@ -15,26 +15,28 @@ from engine.errors import ExitCode, UsageError
 
 VERBS = {
     "abort": Verb("Delete all VMs of a run, in any state.", "console.verbs.fleet:abort_command"),
-    "adopt-resources": Verb("Label what the old scripts left behind, so that cleanup sees it.", ""),
+    "adopt-resources": Verb(
+        "Label what the old scripts left behind, so that cleanup sees it.", "console.verbs.adopt_resources:adopt_resources_command"
+    ),
     "audit": Verb("Who changed what, when, and what came of it.", "console.verbs.audit:audit_command"),
     "catalogue": Verb("What venues offer, and what changed between two catalogues.", "console.verbs.catalogue:catalogue_command"),
     "check": Verb("Is the data there? Coverage of a range.", "console.verbs.check:check_command"),
     "cleanup": Verb("Delete what is provably garbage.", "console.verbs.fleet:cleanup_command"),
     "config": Verb("Settings and profiles: every value and where it came from.", "console.verbs.config:config_command"),
-    "costs": Verb("Estimates against what was spent.", ""),
+    "costs": Verb("Estimates against what was spent.", "console.verbs.costs:costs_command"),
     "demo": Verb("The whole product on this machine.", "console.verbs.demo:demo_command"),
     "deploy": Verb("Launch a fleet for a request or a saved plan.", "console.verbs.deploy:deploy_command"),
-    "doctor": Verb("Credentials, quotas, permissions, before they cost money.", ""),
+    "doctor": Verb("Credentials, quotas, permissions, before they cost money.", "console.verbs.doctor:doctor_command"),
     "drain": Verb("No new work for a run; what is in flight finishes.", "console.verbs.fleet:drain_command"),
     "fleet": Verb("The VMs of a run, worst first.", "console.verbs.fleet:fleet_command"),
-    "iam": Verb("The permissions each part needs.", ""),
-    "images": Verb("Build, push and list engine images.", ""),
+    "iam": Verb("The permissions each part needs.", "console.verbs.iam:iam_command"),
+    "images": Verb("Build, push and list engine images.", "console.verbs.images:images_command"),
     "local": Verb("The local cloud: up, down, status, chaos.", "console.verbs.local:local_command"),
     "logs": Verb("Logs of VMs by name or pattern.", "console.verbs.logs:logs_command"),
     "plan": Verb("What a request would do. Starts nothing.", "console.verbs.plan:plan_command"),
-    "reconcile": Verb("Replace lost VMs of a run.", "console.verbs.fleet:reconcile_command"),
+    "reconcile": Verb("Replace lost VMs of a run.", "console.verbs.reconcile:reconcile_command"),
     "repair": Verb("Plan and launch what is missing in a range.", "console.verbs.repair:repair_command"),
-    "run": Verb("Another job on a VM that was kept.", ""),
+    "run": Verb("Another job on a VM that was kept.", "console.verbs.run:run_command"),
     "waive": Verb("Say, with a reason, that the source will never have a file.", "console.verbs.waive:waive_command"),
 }
 

@@ -30,12 +30,14 @@ def preview_launch(session: Session, plan: Plan) -> dict[str, object]:
     record: dict[str, object] = {
         "plan": plan.id,
         "profile": f"{session.profile.name} ({session.profile.kind})",
-        "vms": {name: f"shards {', '.join(map(str, vm.shards))}" for name, vm in order.vms.items()},
+        "vms": {name: f"shards {', '.join(map(str, vm.shards))}" for name, vm in intent.vms.items()},
         "machine types": ", ".join(session.profile.machine_types),
         "provisioning": plan.request.provisioning_model.lower(),
         "expires": order.expires,
         "writes": [f"gs://{plan.state_bucket}/{name}" for name in (plan_object(plan.id), launch_object(order.run, order.number))],
     }
+    if order.follows:
+        record["canaries"] = f"{', '.join(order.vms)} first; the rest once each of them has committed a file"
     if prices := prices_of(plan):
         record["costs"] = prices
     if intent.warnings:

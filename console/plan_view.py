@@ -86,8 +86,10 @@ def notices_of(plan: Plan, now: datetime) -> list[Notice]:
 
 
 def prices_of(plan: Plan) -> list[str]:
-    """Each cost line with where its price is from, dearest first."""
+    """Each cost line with where its price is from, dearest first; then what the data costs every month after."""
     lines = sorted(plan.estimate.costs, key=lambda line: -line.expected)
+    if plan.estimate.storage is not None:
+        lines.append(plan.estimate.storage)
     return [
         f"{money(line.expected)} ({money(line.low)} to {money(line.high)})  {line.item}  {line.source}, {line.dated}"
         for line in lines
@@ -112,6 +114,8 @@ def _against_deadline(plan: Plan, ends: datetime) -> list[Phrase]:
 
 def _cost(plan: Plan) -> list[Phrase]:
     low, expected, high = plan.estimate.cost
+    if not plan.estimate.is_priced:
+        return [Phrase("at a price that is not known", Tone.WARN, strong=True)]
     if high == 0:
         return [Phrase("free", strong=True)]
     if high < 0.01:

@@ -40,6 +40,8 @@ def plan_sentence(plan: Plan) -> str:
         return f"Nothing to do for {days}."
     low, expected, high = estimate.cost
     cost = "free" if high == 0 else f"{money(expected)} ({money(low)} to {money(high)})"
+    if not estimate.is_priced:
+        cost = "at a price that is not known"
     done = f"; {plural(plan.already_done, 'file')} there already" if plan.already_done else ""
     return (
         f"Downloads {plural(estimate.files, 'file')} ({format_bytes(estimate.bytes)}) of {plural(estimate.cells, 'cell')} for {days} "

@@ -55,6 +55,17 @@ def ask_permissions(store: Store, wanted: Collection[str]) -> frozenset[str]:
         return frozenset(store._bucket.test_iam_permissions(sorted(wanted), timeout=QUICK_TIMEOUT, retry=None))
 
 
+def read_policy(store: Store) -> tuple[Mapping[str, Any], ...]:
+    """Who has which role in the bucket, without what it inherits: rows with `role`, `members` and perhaps `condition`.
+
+    Raises:
+        ConfigurationError, NotPermitted, StoreError: as for `require_bucket`.
+    """
+    with store._errors(""):
+        policy = store._bucket.get_iam_policy(requested_policy_version=3, timeout=QUICK_TIMEOUT, retry=None)
+        return tuple(policy.bindings)
+
+
 def read_rules(store: Store) -> BucketRules:
     """The rules of a bucket. Workers need not be allowed to read them.
 

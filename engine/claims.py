@@ -65,13 +65,22 @@ def list_claims(store: Store, run: str) -> dict[int, Held]:
 
 
 def take(
-    store: Store, run: str, shard: int, vm: str, *, now: datetime, gone: frozenset[str] = frozenset(), again: bool = False
+    store: Store,
+    run: str,
+    shard: int,
+    vm: str,
+    *,
+    now: datetime,
+    gone: frozenset[str] = frozenset(),
+    again: bool = False,
+    stale_after: timedelta = STALE_AFTER,
 ) -> Held | None:
     """Claim a shard for `vm`: if it is free, was given back, was ours before a restart, or its holder is gone or silent.
 
     Args:
         gone: VMs that are known to be gone (the launch record of a replacement names them).
         again: take it also if it is done: a run that goes on by hand has planned anew what is missing.
+        stale_after: a holder that was silent for longer has lost it.
 
     Returns:
         The claim we hold, or None if the shard is done or another live worker has it.
@@ -83,7 +92,7 @@ def take(
     old = held.claim
     if old.state == "done" and not again:
         return None
-    if old.state == "working" and old.vm != vm and old.vm not in gone and not _is_silent(store, run, old, now):
+    if old.state == "working" and old.vm != vm and old.vm not in gone and not _is_silent(store, run, old, now, stale_after):
         return None
     history = (*old.history, f"{old.vm}#{old.attempt}")[-HISTORY:]
     claim = Claim(run=run, shard=shard, vm=vm, attempt=old.attempt + 1, state="working", since=now, history=history)
@@ -95,10 +104,10 @@ def release(store: Store, held: Held, state: State, *, now: datetime) -> Held | 
     return _swap(store, msgspec.structs.replace(held.claim, state=state, since=now), generation=held.generation)
 
 
-def _is_silent(store: Store, run: str, claim: Claim, now: datetime) -> bool:
+def _is_silent(store: Store, run: str, claim: Claim, now: datetime, stale_after: timedelta) -> bool:
     heartbeat = read_heartbeat(store, run, claim.vm)
     last = claim.since if heartbeat is None else max(heartbeat.written, claim.since)
-    return now - last > STALE_AFTER
+    return now - last > stale_after
 
 
 def _swap(store: Store, claim: Claim, *, generation: int) -> Held | None:

@@ -23,8 +23,11 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int
     written: Moment
     started: Moment
+    progressed: Moment | None = None
+    """When the worker last got on, by its own clock, so that one look is enough to see it stuck; None: an earlier version wrote this."""
     state: str
-    """`starting`, `working`, `paused` (the source refuses for a while), `stopping`, `idle`, `done`, `stopped`, `failed`."""
+    """`starting`, `working`, `paused` (the source refuses for a while), `stopping`, `idle`, `done`, `stopped`, `failed`,
+    `kept` (its work is over, it stays for jobs)."""
     shard: int = -1
     attempt: int = 0
     shards_done: int = 0
@@ -57,7 +60,13 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     current: str = ""
     """The file it has worked on longest."""
     exit_code: int = -1
-    """Set in the last heartbeat."""
+    """Set in the last heartbeat of the work; a kept worker goes on repeating it."""
+    kept_until: Moment | None = None
+    """Until when the worker stays for jobs; None: it does not."""
+    job: int = 0
+    """The job it does, or did last; 0: none yet."""
+    job_exit_code: int = -1
+    """Of that job, once it has ended."""
     engine_version: str = ""
 
 
@@ -77,6 +86,8 @@ def to_metadata(heartbeat: Heartbeat) -> dict[str, str]:
     fields = msgspec.structs.asdict(heartbeat)
     metadata = {}
     for key, value in fields.items():
+        if value is None:
+            continue
         if isinstance(value, datetime):
             metadata[key] = format_time(value)
         elif isinstance(value, float):
@@ -98,6 +109,9 @@ def from_listing(info: ObjectInfo) -> Heartbeat:
     fields: dict[str, object] = {key: value for key, value in info.metadata.items() if key in known}
     for key in ("written", "started"):
         fields[key] = parse_time(str(fields.get(key) or format_time(info.updated)))
+    for key in ("progressed", "kept_until"):
+        if key in fields:
+            fields[key] = parse_time(str(fields[key]))
     return msgspec.convert({"sequence": 0, "state": "", **fields, "run": run, "vm": vm}, Heartbeat, strict=False)
 
 

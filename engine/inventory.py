@@ -138,6 +138,12 @@ class Means:
     """A folder of the person's own universes."""
     prior_share: float = 1.0
     """Scales the first guesses of file sizes, for a source that is not the real market."""
+    fleet_warning: str = ""
+    """What a plan for more than one VM says: how many addresses the source's keys allow is not known. Empty: nothing."""
+    warn_cost_run: float = 0.0
+    """US dollars; a plan that may cost more says so. 0: never."""
+    warn_cost_day: float = 0.0
+    """The same for what falls on one UTC day."""
 
 
 def plan_request(inventory: Inventory, request: Request, means: Means, *, now: datetime) -> Plan:
@@ -168,6 +174,9 @@ def plan_request(inventory: Inventory, request: Request, means: Means, *, now: d
         allowance_bytes=means.allowance_bytes,
         settings=means.settings or {},
         universe_folder=means.universe_folder,
+        fleet_warning=means.fleet_warning,
+        warn_cost_run=means.warn_cost_run,
+        warn_cost_day=means.warn_cost_day,
     )
 
 

@@ -23,7 +23,9 @@ class LaunchedVm(msgspec.Struct, frozen=True):
     attempt: int = 1
     """1 for the first VM of its shards, counted up by replacements."""
     replaces: str = ""
-    """The VM whose shards it took over."""
+    """The VMs whose shards it took over, newest first, separated by commas."""
+    cause: str = ""
+    """Why the newest of them was lost. Along the line of replacements these are counted, cause by cause."""
 
 
 class LaunchRecord(msgspec.Struct, frozen=True, kw_only=True):

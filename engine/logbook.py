@@ -10,6 +10,7 @@ import gzip
 import json
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import IO, Protocol
@@ -17,13 +18,19 @@ from typing import IO, Protocol
 from engine.clock import Clock, format_time, utc_now
 from engine.errors import AlreadyExists
 from engine.paths import log_object
+from engine.redaction import Redaction
 from engine.store import Store
 
 FLUSH_SECONDS = 60.0
 """How often the log becomes an object in the bucket."""
 
 SEVERITIES = ("DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL")
-REDACTED = "[redacted]"
+
+KEPT_BYTES = 32 << 20
+"""So much of the log waits in memory for a bucket that is away. Beyond that DEBUG goes first, then INFO, and it is told."""
+
+_TIERS = (("DEBUG",), ("INFO", "NOTICE"), SEVERITIES)
+"""In this order lines make room, the oldest of a tier first."""
 
 
 class Sink(Protocol):
@@ -45,15 +52,19 @@ class Logbook:
         clock: Clock = utc_now,
         minimum: str = "DEBUG",
         as_text: bool = False,
+        kept_bytes: int = KEPT_BYTES,
     ) -> None:
         """`context` is in every entry; `secrets` are cut out of every text; `as_text` writes for people instead of JSON."""
         self._stream = stream if stream is not None else sys.stdout
-        self._secrets = tuple(secret for secret in secrets if secret)
+        self._redaction = Redaction(secrets)
         self._context = dict(context or {})
         self._clock = clock
         self._minimum = SEVERITIES.index(minimum)
         self._as_text = as_text
         self._lines: list[str] = []
+        self._bytes = 0
+        self._kept_bytes = kept_bytes
+        self._dropped: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._sinks: list[Sink] = []
         self._on_error: Callable[[str], None] = lambda _message: None
@@ -82,13 +93,15 @@ class Logbook:
         moment = self._clock()
         entry: dict[str, object] = {"severity": severity, "time": format_time(moment), "message": message, "event": event}
         entry |= {key: value for key, value in (self._context | fields).items() if value is not None}
-        line = self._redact(json.dumps(entry, default=str, ensure_ascii=False))
+        line = self.redact(json.dumps(entry, default=str, ensure_ascii=False))
         if severity in ("ERROR", "CRITICAL"):
-            self._on_error(self._redact(message))
+            self._on_error(self.redact(message))
         with self._lock:
             self._lines.append(line)
+            self._bytes += len(line)
+            self._make_room()
             if SEVERITIES.index(severity) >= self._minimum:
-                shown = f"{moment:%H:%M:%S} {severity} {self._redact(message)}" if self._as_text else line
+                shown = f"{moment:%H:%M:%S} {severity} {self.redact(message)}" if self._as_text else line
                 self._stream.write(shown + "\n")
                 self._stream.flush()
         if self._sinks:
@@ -113,20 +126,51 @@ class Logbook:
         self.event("ERROR", event, message, **fields)
 
     def take_lines(self) -> list[str]:
-        """The lines since the last call."""
+        """The lines since the last call. If some had to make room, the last one tells how many."""
         with self._lock:
-            lines, self._lines = self._lines, []
+            lines, self._lines, self._bytes = self._lines, [], 0
+            dropped, self._dropped = self._dropped, Counter()
+        if dropped:
+            lines.append(self._dropped_line(dropped))
         return lines
 
     def put_back(self, lines: list[str]) -> None:
         """Return lines that could not be stored."""
         with self._lock:
             self._lines = lines + self._lines
+            self._bytes += sum(map(len, lines))
+            self._make_room()
 
-    def _redact(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, REDACTED)
-        return text
+    def _make_room(self) -> None:
+        """Drop lines once there are too many, down to half: so the next lines find room without another pass."""
+        if self._bytes <= self._kept_bytes:
+            return
+        for tier in _TIERS:
+            starts = tuple(f'{{"severity": "{severity}"' for severity in tier)
+            kept: list[str] = []
+            for line in self._lines:
+                if self._bytes > self._kept_bytes // 2 and line.startswith(starts):
+                    self._bytes -= len(line)
+                    self._dropped[json.loads(line)["severity"]] += 1
+                else:
+                    kept.append(line)
+            self._lines = kept
+
+    def _dropped_line(self, dropped: Counter[str]) -> str:
+        counts = ", ".join(f"{severity} {dropped[severity]}" for severity in SEVERITIES if dropped[severity])
+        entry = {
+            "severity": "WARNING",
+            "time": format_time(self._clock()),
+            "message": f"log lines dropped before they could be stored: {counts}",
+            "event": "log_lines_dropped",
+            **{key: value for key, value in self._context.items() if value is not None},
+            "dropped": dict(dropped),
+        }
+        return self.redact(json.dumps(entry, default=str, ensure_ascii=False))
+
+    def redact(self, text: str) -> str:
+        """The text without the secrets."""
+        return self._redaction.clean(text)
 
 
 class LogObjects:

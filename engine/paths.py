@@ -27,7 +27,12 @@ QUARANTINE = "quarantine/"
 VERIFICATIONS = "verifications/by_date/"
 RAW_FEED = "raw_feed/by_date/"
 PROBES = "probes/"
+BUILDS = "builds/"
+BUILD_LOGS = "builds/logs/"
 OLD_CANDLES = "data/"
+
+PASSING_STATE = f"{RUNS}*/{{claims/*,workers/*,lease}}.json"
+"""A glob (of the bucket's language): what runs overwrite while they last, of all runs."""
 
 _DAY = r"day-(?P<day>\d{4}-\d{2}-\d{2})"
 _TYPE = r"data_type-(?P<data_type>[A-Za-z0-9_]+)"
@@ -260,6 +265,15 @@ def run_prefix(run: str) -> str:
     return f"{RUNS}{run}/"
 
 
+def run_of(name: str) -> str:
+    """The run that an object below `runs/` belongs to.
+
+    Raises:
+        UsageError: if `name` is elsewhere.
+    """
+    return _match(rf"{RUNS}{_RUN}/.+", name)["run"]
+
+
 def launch_object(run: str, number: int) -> str:
     """The n-th launch record of a run, counted from 1."""
     return f"{RUNS}{run}/launch-{number}.json"
@@ -344,6 +358,58 @@ def parse_allowance_object(name: str) -> tuple[str, int]:
     return found["run"], int(found["shard"])
 
 
+def lease_object(run: str) -> str:
+    """Who looks after a run at the moment: compare-and-swap by generation."""
+    return f"{RUNS}{run}/lease.json"
+
+
+def parse_lease_object(name: str) -> str:
+    """Inverse of `lease_object`: the run."""
+    return _match(rf"{RUNS}{_RUN}/lease\.json", name)["run"]
+
+
+def canary_object(run: str) -> str:
+    """Why a launch stopped at its canaries: the rest of its VMs is never asked for."""
+    return f"{RUNS}{run}/canary.json"
+
+
+def parse_canary_object(name: str) -> str:
+    """Inverse of `canary_object`."""
+    return _match(rf"{RUNS}{_RUN}/canary\.json", name)["run"]
+
+
+def job_prefix(run: str, vm: str) -> str:
+    """The folder of the jobs that a kept VM was given."""
+    return f"{RUNS}{run}/jobs/{vm}/"
+
+
+def job_object(run: str, vm: str, number: int) -> str:
+    """The n-th job that a kept VM was given, counted from 1."""
+    return f"{job_prefix(run, vm)}{number}.json"
+
+
+def parse_job_object(name: str) -> tuple[str, str, int]:
+    """Inverse of `job_object`: (run, vm, number)."""
+    found = _match(rf"{RUNS}{_RUN}/jobs/(?P<vm>{_NAME})/(?P<number>[1-9]\d*)\.json", name)
+    return found["run"], found["vm"], int(found["number"])
+
+
+def job_result_prefix(run: str, vm: str) -> str:
+    """The folder of what became of a kept VM's jobs. Apart from the jobs, so that a listing of jobs shows jobs."""
+    return f"{RUNS}{run}/job-results/{vm}/"
+
+
+def job_result_object(run: str, vm: str, number: int) -> str:
+    """What became of a job: written when it begins, and again when it has ended."""
+    return f"{job_result_prefix(run, vm)}{number}.json"
+
+
+def parse_job_result_object(name: str) -> tuple[str, str, int]:
+    """Inverse of `job_result_object`: (run, vm, number)."""
+    found = _match(rf"{RUNS}{_RUN}/job-results/(?P<vm>{_NAME})/(?P<number>[1-9]\d*)\.json", name)
+    return found["run"], found["vm"], int(found["number"])
+
+
 def drain_object(run: str) -> str:
     """Its presence tells the workers of a run to take no new work."""
     return f"{RUNS}{run}/drain.json"
@@ -425,6 +491,27 @@ def parse_probe_object(name: str) -> tuple[datetime, str]:
     """Inverse of `probe_object`: (moment, identifier)."""
     found = _match(rf"{PROBES}{_STAMP}-(?P<identifier>[a-z0-9]+)\.json", name)
     return _unstamp(found), found["identifier"]
+
+
+def build_source_object(moment: datetime, identifier: str) -> str:
+    """The source archive of an image build. Of no use once the build has ended."""
+    return f"{BUILDS}source/{_stamp(moment)}-{identifier}.tar.gz"
+
+
+def parse_build_source_object(name: str) -> tuple[datetime, str]:
+    """Inverse of `build_source_object`: (moment, identifier)."""
+    found = _match(rf"{BUILDS}source/{_STAMP}-(?P<identifier>[a-z0-9]+)\.tar\.gz", name)
+    return _unstamp(found), found["identifier"]
+
+
+def build_log_object(build: str) -> str:
+    """What the build service writes while it builds: it names the object itself, below the folder that it is given."""
+    return f"{BUILD_LOGS}log-{build}.txt"
+
+
+def parse_build_log_object(name: str) -> str:
+    """Inverse of `build_log_object`: the build's id."""
+    return _match(rf"{BUILD_LOGS}log-(?P<build>[a-zA-Z0-9-]+)\.txt", name)["build"]
 
 
 def quarantine_object(file: File, run: str, attempt: int) -> str:

@@ -52,6 +52,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """Plan also files that were adopted from the system before Tickdeck."""
     daily_bytes: int = 0
     """At most so many source bytes a UTC day, over all shards; 0: no cap."""
+    max_cost: float = 0.0
+    """US dollars that the run may cost: no VM is asked for that could pass it; 0: the profile's `max_cost`."""
     max_failures: str = ""
     """A worker stops when more of its files end bad: a number such as `25` or a share such as `5%`; empty: never."""
 
@@ -126,6 +128,13 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     costs: tuple[Price, ...]
     allowance_bytes: int = 0
     """The account's daily transfer allowance, 0 if the profile names none."""
+    storage: Price | None = None
+    """What keeping the result adds to the bill of every month after. Not part of the run's cost."""
+
+    @property
+    def is_priced(self) -> bool:
+        """Whether there are prices at all; a plan that is not priced is not free."""
+        return bool(self.costs)
 
     @property
     def cost(self) -> tuple[float, float, float]:

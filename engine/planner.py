@@ -30,6 +30,7 @@ from engine.estimate import (
     elapsed_under_cap,
     lower_bound,
     makespan,
+    storage_growth,
 )
 from engine.expectation import Expectations, Scope, expect, of_kinds
 from engine.instruments.keys import resolve_kinds
@@ -46,6 +47,8 @@ _TRIED_AGAIN = frozenset(Outcome) - DONE_OUTCOMES
 """Outcomes that a plan tries again unless the request names some."""
 
 _RETRIED = tuple(outcome.value for outcome in Outcome if outcome is not Outcome.OK)
+
+DAY_SECONDS = 86_400
 
 NOTHING_TO_DO = "nothing to do"
 """How the warning of a plan without shards begins."""
@@ -70,6 +73,9 @@ def make_plan(
     allowance_bytes: int = 0,
     settings: Mapping[str, str] = MappingProxyType({}),
     universe_folder: Path | None = None,
+    fleet_warning: str = "",
+    warn_cost_run: float = 0.0,
+    warn_cost_day: float = 0.0,
 ) -> Plan:
     """Plan a request.
 
@@ -96,6 +102,9 @@ def make_plan(
         allowance_bytes: the account's daily transfer allowance, 0 if it has none; the cap where the request names none.
         settings: worker settings that the plan fixes, by their environment names.
         universe_folder: a folder of the user's own universes.
+        fleet_warning: what a plan for more than one VM says; "": nothing.
+        warn_cost_run: US dollars; a plan that may cost more says so. 0: never.
+        warn_cost_day: the same for what falls on one UTC day.
 
     Raises:
         UsageError: for a venue, data type, symbol, universe or strategy that nobody knows (naming the nearest), a reversed
@@ -119,8 +128,10 @@ def make_plan(
     if daily_bytes and shards:
         shards, limits = _share(request, works, shards, daily_bytes, speed)
         warnings += limits
-    estimate = _estimate(works, shards, speed, rates, daily_bytes, now)
+    estimate = estimate_fleet(works, shards, speed=speed, rates=rates, daily_bytes=daily_bytes, now=now)
     warnings += _over_allowance(estimate, now)
+    warnings += [fleet_warning] if fleet_warning and len(shards) > 1 else []
+    warnings += _over_cost(estimate, rates, warn_cost_run, warn_cost_day)
     if not works:
         warnings.insert(0, _nothing(wanted, held))
     return seal(
@@ -328,20 +339,31 @@ def _share(
     ]
 
 
-def _estimate(works: Sequence[Work], shards: Sequence[Shard], speed: Speed, rates: Rates, allowance_bytes: int, now: datetime) -> Estimate:
+def estimate_fleet(
+    works: Sequence[Work], shards: Sequence[Shard], *, speed: Speed, rates: Rates, now: datetime, daily_bytes: int = 0
+) -> Estimate:
+    """What this work takes in these shards, each on a VM of its own.
+
+    Args:
+        now: the launch; matters where a daily cap makes shards wait for 00:00 UTC.
+        daily_bytes: the daily cap on source bytes, which the shards share; 0: none.
+    """
     files = sum(len(work.symbols) for work in works)
+    size = sum(sum(work.bytes) for work in works)
     seconds = [elapsed_under_cap(shard, now=now) for shard in shards]
     vm_hours = sum(speed.boot_seconds + elapsed for elapsed in seconds) / 3600
     operations = class_a_operations(files=files, manifests=sum(len(shard.work) for shard in shards), shards=len(shards), vm_hours=vm_hours)
+    elapsed = speed.boot_seconds + max(seconds) if seconds else 0.0
     return Estimate(
         files=files,
-        bytes=sum(sum(work.bytes) for work in works),
+        bytes=size,
         cells=len(works),
-        makespan_seconds=speed.boot_seconds + max(seconds) if seconds else 0.0,
+        makespan_seconds=elapsed,
         lower_bound_seconds=lower_bound((size for work in works for size in work.bytes), max(1, len(shards)), speed),
         vm_hours=vm_hours,
-        costs=cost_lines(rates, vm_hours=vm_hours, class_a=operations),
-        allowance_bytes=allowance_bytes,
+        costs=cost_lines(rates, vm_hours=vm_hours, class_a=operations, source_bytes=size, hours=elapsed / 3600),
+        allowance_bytes=daily_bytes,
+        storage=storage_growth(rates, size),
     )
 
 
@@ -409,6 +431,18 @@ def _over_allowance(estimate: Estimate, now: datetime) -> list[str]:
     end = allowance_end(estimate.bytes, estimate.allowance_bytes, now=now)
     sizes = f"{format_bytes(estimate.bytes)} against an allowance of {format_bytes(estimate.allowance_bytes)} a UTC day"
     return [f"{sizes}: {needed} days, not finished before {format_time(end)[:16]}Z"]
+
+
+def _over_cost(estimate: Estimate, rates: Rates, warn_run: float, warn_day: float) -> list[str]:
+    if rates.unknown and estimate.files:
+        return [f"no price is known for {rates.unknown}: what this costs cannot be said"]
+    _, expected, high = estimate.cost
+    if 0 < warn_run < high:
+        return [f"may cost ${high:,.2f} (expected ${expected:,.2f}): the profile warns above ${warn_run:,.2f} a run"]
+    a_day = high / max(1.0, estimate.makespan_seconds / DAY_SECONDS)
+    if 0 < warn_day < a_day:
+        return [f"may cost ${a_day:,.2f} in a day: the profile warns above ${warn_day:,.2f} a day"]
+    return []
 
 
 def _damaged(held: _Held) -> list[str]:

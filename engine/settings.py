@@ -81,6 +81,7 @@ TABLE: tuple[Setting, ...] = (
     Setting("heartbeat_seconds", ("HEARTBEAT_SECONDS",), "10", "2", "between two heartbeats", minimum=1),
     Setting("log_flush_seconds", ("LOG_FLUSH_SECONDS",), "60", "60", "between two log objects", minimum=1),
     Setting("heal_seconds", ("HEAL_SECONDS",), "60", "60", "between an idle worker's looks for lost shards", minimum=1),
+    Setting("stale_seconds", ("STALE_SECONDS",), "180", "180", "of silence after which a worker has lost its shards", minimum=5),
     Setting("log_level", ("LOG_LEVEL",), "INFO", "INFO", "least severity on stdout", choices=SEVERITIES),
 )
 

@@ -100,6 +100,10 @@ class Store:
         self._bucket = client.bucket(bucket)
         self.bucket = bucket
 
+    def beside(self, bucket: str) -> Store:
+        """Another bucket, over the same client."""
+        return Store(self._client, bucket, retries=self._retries)
+
     def get(self, name: str) -> ObjectData | None:
         """An object's bytes, or None if there is none."""
         from google.api_core.exceptions import NotFound

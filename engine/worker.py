@@ -13,7 +13,7 @@ import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import psutil
 
@@ -152,10 +152,12 @@ class Worker:
         self._shards_total = len(identity.shards)
         self._errors, self._last_error = 0, ""
         self._sequence = 0
-        self._started = clock()
+        self._started = self._progressed = clock()
+        self._marks: tuple[object, ...] = ()
+        self._stale_after = timedelta(seconds=settings.number("stale_seconds"))
         self._process = psutil.Process()
         self._pipeline: Pipeline | None = None
-        self._objects = LogObjects(places.state, logbook, run=identity.run, vm=identity.vm, attempt=identity.attempt)
+        self.log_objects = LogObjects(places.state, logbook, run=identity.run, vm=identity.vm, attempt=identity.attempt)
         logbook.on_error(self._hear_error)
 
     def stop(self, reason: str) -> None:
@@ -264,7 +266,9 @@ class Worker:
     async def _work_on(self, shard: int, counts: Counter[Outcome], *, gone: frozenset[str] = frozenset(), again: bool = False) -> bool:
         """Claim a shard and work through it. False if somebody else has it, or it is done."""
         state, run, vm = self.places.state, self.identity.run, self.identity.vm
-        held = await asyncio.to_thread(take, state, run, shard, vm, now=self._clock(), gone=gone, again=again)
+        held = await asyncio.to_thread(
+            take, state, run, shard, vm, now=self._clock(), gone=gone, again=again, stale_after=self._stale_after
+        )
         if held is None:
             return False
         reach(FaultPoint.CLAIM_TAKEN)
@@ -302,13 +306,13 @@ class Worker:
         """While another worker's shard is unfinished, be there for it: the two lowest-numbered idle workers stay."""
         while not self.stopped.is_set():
             claims = await asyncio.to_thread(list_claims, self.places.state, self.identity.run)
-            open_shards = [
-                shard.index for shard in self.plan.shards if shard.index not in claims or claims[shard.index].claim.state != "done"
-            ]
+            asked = await asyncio.to_thread(self._asked_for)
+            open_shards = [shard for shard in sorted(asked) if shard not in claims or claims[shard].claim.state != "done"]
             if not open_shards:
                 return
             for shard in open_shards:
-                if shard in claims and await self._work_on(shard, counts):
+                # A VM that was asked for and never came claims nothing: its shards are free once it should have been here.
+                if (shard in claims or self._clock() - asked[shard] > self._stale_after) and await self._work_on(shard, counts):
                     break
             else:
                 self._state = "idle"
@@ -316,6 +320,13 @@ class Worker:
                     return
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self.stopped.wait(), self._settings.number("heal_seconds"))
+
+    def _asked_for(self) -> dict[int, datetime]:
+        """The shards that VMs were asked for, and when: a part of a plan may have been launched, or the rest be still to come."""
+        records = read_launches(self.places.state, self.identity.run)
+        if not records:
+            return {shard.index: self._clock() for shard in self.plan.shards}
+        return {shard: record.created for record in records for launched in record.vms.values() for shard in launched.shards}
 
     async def _stays(self) -> bool:
         heartbeats = await asyncio.to_thread(list_heartbeats, self.places.state, self.identity.run)
@@ -353,7 +364,7 @@ class Worker:
         write_heartbeat(self.places.state, self._heartbeat())
 
     def _flush_log(self) -> None:
-        self._objects.flush()
+        self.log_objects.flush()
 
     def _check_drain(self) -> None:
         if self.places.state.stat(drain_object(self.identity.run)) is not None:
@@ -362,12 +373,17 @@ class Worker:
     def _heartbeat(self, exit_code: int = -1) -> Heartbeat:
         self._sequence += 1
         progress, pipeline = self.progress, self._pipeline
+        written = self._clock()
+        marks = (self._state, self._shard, self._attempt, progress.files_done, progress.rows, progress.source_bytes, progress.bytes_so_far)
+        if marks != self._marks:
+            self._marks, self._progressed = marks, written
         return Heartbeat(
             run=self.identity.run,
             vm=self.identity.vm,
             sequence=self._sequence,
-            written=self._clock(),
+            written=written,
             started=self._started,
+            progressed=self._progressed,
             state="paused" if self._state == "working" and self._source.throttle.remaining > 10 else self._state,
             shard=self._shard,
             attempt=self._attempt,
@@ -398,7 +414,7 @@ class Worker:
         """The last heartbeat and log object; a bucket that is gone must not hide why we end."""
         self._logbook.info("worker_ended", f"ends with exit code {int(code) if code is not None else '?'}", exit_code=code)
         with contextlib.suppress(EngineError):
-            await asyncio.to_thread(self._objects.flush)
+            await asyncio.to_thread(self.log_objects.flush)
         reach(FaultPoint.LOG_WRITTEN)
         with contextlib.suppress(EngineError):
             heartbeat = self._heartbeat(int(code) if code is not None else int(ExitCode.UNAVAILABLE))
@@ -409,17 +425,27 @@ class Worker:
         self._errors += 1
         self._last_error = message
 
+    @property
+    def over_budget(self) -> bool:
+        """Whether it stopped by itself because too many files ended bad."""
+        return self._over_budget
+
     def install_signals(self) -> None:
         """Let SIGTERM and SIGINT stop the work. Call inside the running loop, in the main thread."""
-        loop = asyncio.get_running_loop()
+        install_signals(self.stop)
 
-        def hear(signum: int, _frame: object) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended, and the work with it
-                loop.call_soon_threadsafe(self.stop, f"signal {signal.Signals(signum).name}")
 
-        # Not the loop's own handlers: those end with the loop, and a second SIGTERM would then kill the process on its way out.
-        for signum in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(signum, hear)
+def install_signals(stop: Callable[[str], None]) -> None:
+    """Let SIGTERM and SIGINT call `stop` with their name. Call inside the running loop, in the main thread."""
+    loop = asyncio.get_running_loop()
+
+    def hear(signum: int, _frame: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and the work with it
+            loop.call_soon_threadsafe(stop, f"signal {signal.Signals(signum).name}")
+
+    # Not the loop's own handlers: those end with the loop, and a second SIGTERM would then kill the process on its way out.
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, hear)
 
 
 def _is_old(heartbeat: Heartbeat, now: datetime) -> bool:

@@ -7,9 +7,9 @@ before it is touched, from a fresh read: our labels, the same resource id, this 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -27,6 +27,7 @@ from provision.prices import cost_per_hour, disk_cost_per_day
 from provision.profile import Profile, require_writable
 from provision.resources import Address, Disk, Vm, get_address, get_disk, get_vm, list_vms, read_serial_tail, watched_zones
 from provision.runs import DrainOrder, RunView, write_drain
+from provision.stale_state import delete_state
 from provision.vm_state import FleetVm
 
 PARALLEL = 16
@@ -35,8 +36,8 @@ PARALLEL = 16
 WAIT_SECONDS = 240.0
 """For the operation of one resource."""
 
-Verb = Literal["drain", "abort", "delete", "cleanup", "stop", "start", "reset"]
-Kind = Literal["vm", "disk", "address", "run"]
+Verb = Literal["drain", "abort", "delete", "cleanup", "stop", "start", "reset", "adopt"]
+Kind = Literal["vm", "disk", "address", "run", "state"]
 
 DELETING: frozenset[str] = frozenset({"abort", "delete", "cleanup"})
 _POWER: dict[str, frozenset[str]] = {
@@ -45,6 +46,8 @@ _POWER: dict[str, frozenset[str]] = {
     "reset": frozenset({"RUNNING"}),
 }
 """What a VM's status has to be for the verb to mean anything."""
+
+_DONE = {"delete": "deleted", "stop": "stopped", "start": "started", "reset": "reset", "adopt": "ours now"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class Item:
     name: str
     why: str
     place: str = ""
-    """Zone of a VM or disk, region of an address."""
+    """Zone of a VM or disk, region of an address, bucket of state."""
     id: str = ""
     """The resource's number: another resource that has the same name by then is not meant."""
     run: str = ""
@@ -64,6 +67,10 @@ class Item:
     age_seconds: float | None = None
     cost_per_day: float = 0.0
     """US dollars that it costs a day as it is."""
+    users: tuple[str, ...] = ()
+    """Of a disk to adopt: the VMs that had it when this was proposed."""
+    objects: tuple[tuple[str, int], ...] = ()
+    """Of state: each object's name and generation. Another generation by then is not meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +91,8 @@ class Proposal:
     refused: tuple[Refusal, ...] = ()
     run: str = ""
     plan: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What an adoption puts on its items."""
 
     @property
     def cost_per_day(self) -> float:
@@ -129,14 +138,18 @@ Progress = Callable[[ItemResult, int, int], None]
 """Called for each finished item, with how many are finished and how many there are, from the thread that called `apply`."""
 
 
-def propose_drain(profile: Profile, view: RunView) -> Proposal:
+def propose_drain(profile: Profile, view: RunView, *, why: str = "") -> Proposal:
     """Tell the workers of a run to take no new work: spending ends, nothing is lost.
+
+    Args:
+        why: for the audit trail, where no person says so.
 
     Raises:
         GuardRefusal: if the run is another project's.
     """
     _require_project(profile, view)
-    item = Item("run", view.run, f"{len(view.unfinished)} of {len(view.shards)} shards unfinished", run=view.run)
+    left = f"{len(view.unfinished)} of {len(view.shards)} shards unfinished"
+    item = Item("run", view.run, f"{why}; {left}" if why else left, run=view.run)
     if view.drain is not None:
         return Proposal("drain", profile.project, (), (Refusal(view.run, "was told before"),), view.run, view.plan)
     return Proposal("drain", profile.project, (item,), run=view.run, plan=view.plan)
@@ -256,13 +269,16 @@ class _Execution:
         try:
             if item.kind == "run":
                 return ItemResult(item, True, self._drain(item), request_id)
+            if item.kind == "state" and self._proposal.verb == "cleanup":
+                return ItemResult(item, *delete_state(self._state, item.run, item.objects), request_id)
             found = self._read(item)
-            refusal = self._refuse(item, found)
+            refusal = self._refuse_adoption(item, found) if self._proposal.verb == "adopt" else self._refuse(item, found)
             if refusal:
                 return ItemResult(item, False, refusal, request_id)
             if item.kind == "vm" and self._proposal.verb in DELETING:
                 tail = self._tail(item)
-            return ItemResult(item, *self._send(item, request_id), request_id, tail)
+            send = self._label(item, found, request_id) if self._proposal.verb == "adopt" else self._change(item, request_id)
+            return ItemResult(item, *self._send(item, send), request_id, tail)
         except NotFound:
             gone = self._proposal.verb in DELETING
             return ItemResult(item, gone, "was gone already" if gone else "is gone", request_id, tail)
@@ -284,11 +300,15 @@ class _Execution:
         return "told to take no new work" if write_drain(self._state, order) else "was told before"
 
     def _read(self, item: Item) -> Vm | Disk | Address:
+        if item.kind != "vm" and self._proposal.verb not in (*DELETING, "adopt"):
+            raise GuardRefusal(f"a {item.kind} is nothing to {self._proposal.verb}")
         if item.kind == "vm":
             return get_vm(self._clients, item.place, item.name)
         if item.kind == "disk":
             return get_disk(self._clients, item.place, item.name)
-        return get_address(self._clients, item.place, item.name)
+        if item.kind == "address":
+            return get_address(self._clients, item.place, item.name)
+        raise GuardRefusal(f"{item.kind} {item.name} is nothing to {self._proposal.verb}")
 
     def _refuse(self, item: Item, found: Vm | Disk | Address) -> str:
         """Why a resource must not be touched as it is now; "" if it may."""
@@ -305,26 +325,58 @@ class _Execution:
             return f"{', '.join(found.users)} uses it"
         return ""
 
+    def _refuse_adoption(self, item: Item, found: Vm | Disk | Address) -> str:
+        """Why something must not be given our labels; "" if it may."""
+        if parse_labels(self._proposal.labels) is None:
+            return "these are not our labels"
+        if found.id != item.id:
+            return f"another {item.kind} has this name now"
+        if found.labels:
+            return f"it carries labels by now: {', '.join(sorted(found.labels))}"
+        if isinstance(found, Address) and found.users:
+            return f"{', '.join(found.users)} uses it"
+        if isinstance(found, Disk) and set(found.users) - set(item.users):
+            return f"{', '.join(found.users)} uses it"
+        return ""
+
     def _tail(self, item: Item) -> str:
         try:
             return read_serial_tail(self._clients, item.place, item.name)
         except EngineError as error:
             return f"(no serial output: {error})"
 
-    def _send(self, item: Item, request_id: str) -> tuple[bool, str]:
+    def _change(self, item: Item, request_id: str) -> Callable[[], Any]:
+        """The call that deletes, stops, starts or resets an item."""
         clients, verb = self._clients, "delete" if self._proposal.verb in DELETING else self._proposal.verb
-        options = repeatable()
+        request = {"project": clients.project, "request_id": request_id}
+        if item.kind == "vm":
+            call = getattr(clients.instances, f"{verb}_unary")
+            return lambda: call({**request, "zone": item.place, "instance": item.name}, **repeatable())
+        if item.kind == "disk":
+            return lambda: clients.disks.delete_unary({**request, "zone": item.place, "disk": item.name}, **repeatable())
+        return lambda: clients.addresses.delete_unary({**request, "region": item.place, "address": item.name}, **repeatable())
+
+    def _label(self, item: Item, found: Vm | Disk | Address, request_id: str) -> Callable[[], Any]:
+        """The call that gives an item our labels, and fails if it has others by then: they are named by their fingerprint."""
+        clients = self._clients
+        body = {"labels": dict(self._proposal.labels), "label_fingerprint": found.fingerprint}
+        request = {"project": clients.project}
+        if item.kind == "vm":
+            request |= {"zone": item.place, "instance": item.name, "request_id": request_id}
+            return lambda: clients.instances.set_labels_unary({**request, "instances_set_labels_request_resource": body}, **repeatable())
+        request |= {"resource": item.name, "request_id": request_id}
+        if item.kind == "disk":
+            return lambda: clients.disks.set_labels_unary(
+                {**request, "zone": item.place, "zone_set_labels_request_resource": body}, **repeatable()
+            )
+        return lambda: clients.addresses.set_labels_unary(
+            {**request, "region": item.place, "region_set_labels_request_resource": body}, **repeatable()
+        )
+
+    def _send(self, item: Item, call: Callable[[], Any]) -> tuple[bool, str]:
+        clients, verb = self._clients, "delete" if self._proposal.verb in DELETING else self._proposal.verb
         with cloud_errors(f"{verb} {item.kind} {item.name}"):
-            if item.kind == "vm":
-                call = getattr(clients.instances, f"{verb}_unary")
-                request = {"project": clients.project, "zone": item.place, "instance": item.name, "request_id": request_id}
-            elif item.kind == "disk":
-                call = clients.disks.delete_unary
-                request = {"project": clients.project, "zone": item.place, "disk": item.name, "request_id": request_id}
-            else:
-                call = clients.addresses.delete_unary
-                request = {"project": clients.project, "region": item.place, "address": item.name, "request_id": request_id}
-            operation: Any = call(request, **options)
+            operation: Any = call()
         if item.kind == "address":
             operation = wait_in_region(clients, operation.name, seconds=WAIT_SECONDS)
         else:
@@ -334,7 +386,7 @@ class _Execution:
             return False, "; ".join(failure.message for failure in failures)
         if not is_done(operation):
             raise CloudUnavailable(f"{verb} {item.name} is under way since {WAIT_SECONDS:.0f} s: operation {operation.name}")
-        return True, {"delete": "deleted", "stop": "stopped", "start": "started", "reset": "reset"}[verb]
+        return True, _DONE[verb]
 
 
 def _select(snapshot: FleetSnapshot, patterns: Sequence[str]) -> tuple[list[FleetVm], tuple[Refusal, ...]]:

@@ -29,7 +29,7 @@ class AuditItem(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that a mutation touches."""
 
     kind: str
-    """`vm`, `disk`, `address` or `run`."""
+    """`vm`, `disk`, `address`, `run` or `state`."""
     name: str
     place: str = ""
     """Zone or region."""
@@ -52,7 +52,7 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
     phase: str
     when: Moment
     verb: str
-    """`launch`, `replace`, `drain`, `abort`, `delete`, `cleanup`, `stop`, `start`, `reset`."""
+    """`launch`, `replace`, `drain`, `abort`, `delete`, `cleanup`, `stop`, `start`, `reset`, `adopt`."""
     who: str
     host: str
     profile: str

@@ -6,18 +6,21 @@ not garbage: a person may have stopped it, and reconcile decides what takes its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 from engine.clock import Clock, utc_now
+from engine.errors import ExitCode
+from engine.store import Store
 from provision.actions import Item, Proposal
 from provision.clients import ComputeClients
 from provision.fleet import FleetSnapshot
+from provision.labels import ADOPTED
 from provision.prices import cost_per_hour, disk_cost_per_day, idle_address_cost_per_day
 from provision.profile import Profile
 from provision.resources import Address, Disk, Inventory, Vm, list_addresses, list_disks, watched_zones
 from provision.runs import Phase, RunView
+from provision.stale_state import STALE_AFTER, StaleState, find_stale_state
 from provision.vm_state import FleetVm
 
 ENDED_FOR = timedelta(minutes=3)
@@ -27,8 +30,19 @@ SETTLED_AFTER = timedelta(minutes=10)
 """A disk without a VM, or an address without a user, may belong to something that is just being made."""
 
 
-def take_inventory(clients: ComputeClients, snapshot: FleetSnapshot, *, clock: Clock = utc_now) -> Inventory:
-    """The disks and addresses that exist, beside the VMs of a snapshot.
+def take_inventory(
+    clients: ComputeClients,
+    snapshot: FleetSnapshot,
+    *,
+    state: Store | None = None,
+    stale_after: timedelta = STALE_AFTER,
+    clock: Clock = utc_now,
+) -> Inventory:
+    """The disks and addresses that exist, beside the VMs of a snapshot, and state of runs that are long over.
+
+    Args:
+        state: the state bucket; None: state is not looked at.
+        stale_after: how long state is kept.
 
     Raises:
         EngineError: if anything could not be listed.
@@ -37,24 +51,45 @@ def take_inventory(clients: ComputeClients, snapshot: FleetSnapshot, *, clock: C
     with ThreadPoolExecutor(max_workers=2, thread_name_prefix="inventory") as pool:
         disks, addresses = pool.submit(list_disks, clients, zones), pool.submit(list_addresses, clients)
         vms = tuple(row.vm for row in snapshot.vms if row.vm is not None)
-        return Inventory(clock(), vms, disks.result(), addresses.result())
+        now = clock()
+        living = {vm.ownership.run for vm in vms if vm.ownership is not None}
+        stale = find_stale_state(state, now=now, older_than=stale_after, living=living) if state is not None else ()
+        return Inventory(now, vms, disks.result(), addresses.result(), stale)
 
 
 def propose_cleanup(profile: Profile, snapshot: FleetSnapshot, inventory: Inventory) -> Proposal:
     """What is garbage. Pure; strangers' resources never appear, not even as refused."""
     now = inventory.taken
     views = {view.run: view for view in snapshot.runs}
-    items = [item for row in snapshot.vms if (item := _judge_vm(profile, row, views, now)) is not None]
+    items = [item for row in snapshot.vms if (item := _judge_vm(profile, row, views.get(row.run), now)) is not None]
     items += [item for disk in inventory.disks if (item := _judge_disk(profile, disk, inventory.vms, now)) is not None]
     items += [item for address in inventory.addresses if (item := _judge_address(profile, address, now)) is not None]
+    items += [_state_item(stale, now) for stale in inventory.stale]
     return Proposal("cleanup", profile.project, tuple(items))
 
 
-def _judge_vm(profile: Profile, row: FleetVm, views: Mapping[str, RunView], now: datetime) -> Item | None:
+def propose_sweep(profile: Profile, snapshot: FleetSnapshot, view: RunView) -> Proposal:
+    """The VMs of one run that nobody will want back: what reconcile deletes without asking a person. Pure.
+
+    One whose worker failed stays for whoever looks into it; `tickdeck cleanup` proposes it.
+    """
+    items = []
+    for row in snapshot.of_run(view.run):
+        settled = row.exit_code in (ExitCode.DONE, ExitCode.PARTIAL) or row.replaced_by or view.phase(snapshot.taken) is Phase.FINISHED
+        if settled and (item := _judge_vm(profile, row, view, snapshot.taken, expired=False)) is not None:
+            items.append(item)
+    return Proposal("cleanup", profile.project, tuple(items), run=view.run, plan=view.plan)
+
+
+def _state_item(stale: StaleState, now: datetime) -> Item:
+    return Item("state", stale.name, stale.why, run=stale.run, age_seconds=_age(stale.newest, now), objects=stale.objects)
+
+
+def _judge_vm(profile: Profile, row: FleetVm, view: RunView | None, now: datetime, *, expired: bool = True) -> Item | None:
     vm = row.vm
     if vm is None or vm.ownership is None:
         return None
-    why = _garbage_vm(vm, row, views.get(vm.ownership.run), now)
+    why = _ended_vm(vm, row, view, now) or (_expired_vm(vm, now) if expired else None)
     if why is None:
         return None
     disk = disk_cost_per_day(profile, profile.disk_type, vm.disk_gb)
@@ -62,13 +97,20 @@ def _judge_vm(profile: Profile, row: FleetVm, views: Mapping[str, RunView], now:
     return Item("vm", vm.name, why, vm.zone, vm.id, vm.ownership.run, vm.status, _age(vm.created, now), cost)
 
 
-def _garbage_vm(vm: Vm, row: FleetVm, view: RunView | None, now: datetime) -> str | None:
-    """Why a VM of ours is garbage; None if that cannot be proved."""
+def _ended_vm(vm: Vm, row: FleetVm, view: RunView | None, now: datetime) -> str | None:
+    """Why a VM of ours has done its work, or will never do it; None if that cannot be proved."""
     ownership = vm.ownership
     assert ownership is not None
     heartbeat = row.heartbeat
     ended = heartbeat is not None and heartbeat.exit_code >= 0
+    going_on = view is not None and view.phase(now) is Phase.RUNNING
+    if ownership.kept_until is not None and now < ownership.kept_until:
+        return None
     if vm.status == "TERMINATED":
+        if row.cause == "stopped" and going_on:
+            return None  # by a person, who may start it again
+        if ownership.run == ADOPTED:
+            return "was adopted, and is powered off"
         if ended and heartbeat is not None:
             return f"its worker ended with exit code {heartbeat.exit_code}"
         if row.replaced_by:
@@ -77,9 +119,17 @@ def _garbage_vm(vm: Vm, row: FleetVm, view: RunView | None, now: datetime) -> st
             return f"run {view.run} is {view.phase(now)}"
     elif vm.status == "RUNNING" and ended and heartbeat is not None and now - heartbeat.written > ENDED_FOR:
         return f"its worker ended {(now - heartbeat.written).total_seconds() / 60:.0f} min ago, and it still runs"
-    if ownership.expires is not None and now > ownership.expires:
-        return f"expired {ownership.expires:%Y-%m-%d %H:%M} UTC"
+    elif row.abandoned and row.replaced_by:
+        return f"{row.replaced_by} took its place; {row.note}"
+    elif row.abandoned and view is not None and view.phase(now) is Phase.FINISHED:
+        return f"run {view.run} is finished; {row.note}"
     return None
+
+
+def _expired_vm(vm: Vm, now: datetime) -> str | None:
+    ownership = vm.ownership
+    expires = ownership.expires if ownership is not None else None
+    return f"expired {expires:%Y-%m-%d %H:%M} UTC" if expires is not None and now > expires else None
 
 
 def _judge_disk(profile: Profile, disk: Disk, vms: tuple[Vm, ...], now: datetime) -> Item | None:

@@ -68,6 +68,11 @@ class ComputeClients:
         return self._make("RegionsClient")
 
     @cached_property
+    def projects(self) -> Any:
+        """`ProjectsClient`: quotas over all regions."""
+        return self._make("ProjectsClient")
+
+    @cached_property
     def disks(self) -> Any:
         """`DisksClient`"""
         return self._make("DisksClient")
@@ -122,10 +127,10 @@ def open_stores(profile: Profile) -> tuple[Store, Store]:
     return Store(client, profile.data_bucket), Store(client, profile.state)
 
 
-def make_logging(profile: Profile) -> LogClients:
-    """Clients of Cloud Logging. To be called on the event loop that will tail.
+def make_logging(profile: Profile, *, tailing: bool = True) -> LogClients:
+    """Clients of Cloud Logging; see `make_clients`.
 
     Raises:
         ConfigurationError: if the local cloud is not running, or its endpoint is not on this machine.
     """
-    return make_clients(profile.endpoints.logging or None, local=profile.kind == "local")
+    return make_clients(profile.endpoints.logging or None, local=profile.kind == "local", tailing=tailing)

@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import re
+from datetime import datetime
 from importlib.resources import files
 
 from engine.errors import ConfigurationError
+from engine.model import require_aware
 
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]*")
 _SECRET = re.compile(r"projects/[a-z0-9:._-]+/secrets/[A-Za-z0-9_-]+/versions/([0-9]+|latest)")
 _REGISTRY_HOSTS = (".pkg.dev", "gcr.io")
 
 
-def render_user_data(image: str, *, secret: str = "") -> str:
+def render_user_data(image: str, *, secret: str = "", keep_until: datetime | None = None) -> str:
     """The cloud-init document that runs `image`.
 
-    Both arguments reach a unit file, so only the characters of such names are let through.
+    Names reach a unit file, so only the characters of such names are let through.
 
     Args:
         image: by digest on the real cloud.
         secret: name of the Secret Manager version that holds the source's key, which the VM reads by itself; "" for none.
+        keep_until: aware; how long the VM stays, however its worker ends. None: it is powered off when the worker ends.
 
     Raises:
         ConfigurationError: if `image` is no image name, or `secret` no version of a secret.
@@ -36,7 +39,8 @@ def render_user_data(image: str, *, secret: str = "") -> str:
     worker = (files("provision") / "worker.sh").read_text(encoding="utf-8")
     document = (files("provision") / "cloud_init.yaml").read_text(encoding="utf-8")
     indented = "\n".join(f"    {line}" if line else "" for line in worker.splitlines())
-    values = {"@WORKER@": indented, "@IMAGE@": image, "@REGISTRY@": registry_of(image), "@SECRET@": secret}
+    keep = str(int(require_aware(keep_until).timestamp())) if keep_until else ""
+    values = {"@WORKER@": indented, "@IMAGE@": image, "@REGISTRY@": registry_of(image), "@SECRET@": secret, "@KEEP@": keep}
     for placeholder, value in values.items():
         document = document.replace(placeholder, value)
     return document

@@ -39,6 +39,14 @@ class GuardRefusal(UsageError):
     """A selection that may not be acted on: a wildcard alone, nothing at all, or another count than was confirmed."""
 
 
+class PreflightFailed(ProvisionError):
+    """A check before a launch found what would make it fail. Nothing was asked for."""
+
+    def __init__(self, message: str, *, hint: str, code: ExitCode) -> None:
+        super().__init__(message, hint=hint)
+        self.exit_code = code
+
+
 @contextmanager
 def cloud_errors(what: str) -> Iterator[None]:
     """Turn the clients' errors into ours. `what` names the call, e.g. "list the VMs of asia-northeast1-a".

@@ -18,7 +18,7 @@ from provision.operations import VmEvent, list_events
 from provision.prices import cost_per_hour
 from provision.profile import Profile
 from provision.resources import Vm, list_vms, watched_zones
-from provision.runs import Phase, RunReader, RunView
+from provision.runs import LOOK_BACK, Phase, RunReader, RunView
 from provision.vm_state import APPEARS_WITHIN, UNKNOWN, FleetVm, VmState, judge_listed_vm, judge_missing_vm
 
 
@@ -76,7 +76,7 @@ def observe(
 
     Args:
         run: read this run whatever its phase; by default the live ones and those that a VM names.
-        previous: the last snapshot; without it nothing can be seen to be stuck.
+        previous: the last snapshot, for causes that were found before.
 
     Raises:
         EngineError: if anything could not be read: half a picture would show VMs as lost that are not.
@@ -89,7 +89,7 @@ def observe(
     snapshot = assess(now, profile, vms, views, previous=previous)
     missing = frozenset(row.name for row in snapshot.vms if _is_unexplained(row))
     if missing:
-        since = min(view.orders[0].created for view in views) - APPEARS_WITHIN
+        since = min((view.orders[0].created for view in views), default=now - LOOK_BACK) - APPEARS_WITHIN
         events = list_events(clients, zones, since=since, vms=missing)
         snapshot = assess(now, profile, vms, views, events=events, previous=previous)
     return snapshot
@@ -156,7 +156,8 @@ def _verdict(rows: Sequence[FleetVm], views: Sequence[RunView], now: datetime) -
         line += f"; slowest shard {shard} ends {slowest.ends:%H:%M}"
         if slowest.ends.date() != now.date():
             line += f" on {slowest.ends:%Y-%m-%d}"
-    return line
+    holders = dict.fromkeys(view.lease.lease.who for view in views if view.run in live and view.lease and not view.lease.is_stale(now))
+    return f"{line}; looked after by {', '.join(holders)}" if holders else line
 
 
 def without_work(rows: Iterable[FleetVm], views: Iterable[RunView]) -> frozenset[str]:

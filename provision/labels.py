@@ -18,13 +18,18 @@ OWNER = "td-owner"
 RUN = "td-run"
 PLAN = "td-plan"
 EXPIRES = "td-expires"
+KEEP = "td-keep"
+"""Only on VMs that stay after their work: until when."""
+
+ADOPTED = "adopted"
+"""In place of a run, on what was there before Tickdeck."""
 
 MAX_LENGTH = 63
 """Of a label's key and of its value, in characters."""
 
 _VALUE = re.compile(r"[a-z0-9_-]{1,63}")
 _RUN = re.compile(r"[a-z][a-z0-9]{0,62}")
-_EXPIRES = "%Y%m%dt%H%M%Sz"
+_MOMENT = "%Y%m%dt%H%M%Sz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,8 @@ class Ownership:
     plan: str = ""
     expires: datetime | None = None
     """UTC; None if the label is missing or unreadable, which makes it no less ours."""
+    kept_until: datetime | None = None
+    """UTC; until when a VM stays after its work. None: it does not."""
 
 
 def label_value(text: str) -> str:
@@ -51,7 +58,7 @@ def label_value(text: str) -> str:
     return value or "unknown"
 
 
-def make_labels(*, owner: str, run: str, plan: str, expires: datetime) -> dict[str, str]:
+def make_labels(*, owner: str, run: str, plan: str, expires: datetime, keep_until: datetime | None = None) -> dict[str, str]:
     """The labels of everything that is launched for a run.
 
     Args:
@@ -59,21 +66,23 @@ def make_labels(*, owner: str, run: str, plan: str, expires: datetime) -> dict[s
         run: the run's name.
         plan: the plan's hash.
         expires: aware; when nobody should need the resource any more. Kept to the second.
+        keep_until: aware; until when a VM stays after its work.
 
     Raises:
         ConfigurationError: if `run` or `plan` cannot be a label: they are compared exactly, so they are never altered.
-        UsageError: if `expires` is naive.
+        UsageError: if a moment is naive.
     """
     if not _RUN.fullmatch(run):
         raise ConfigurationError(f"run {run!r} cannot be a label", hint="a run is lower-case letters and digits, a letter first")
     if not _VALUE.fullmatch(plan):
         raise ConfigurationError(f"plan {plan!r} cannot be a label", hint="a plan is named by its hash")
-    return {
+    labels = {
         OWNER: label_value(owner),
         RUN: run,
         PLAN: plan,
-        EXPIRES: require_aware(expires).strftime(_EXPIRES),
+        EXPIRES: require_aware(expires).strftime(_MOMENT),
     }
+    return labels if keep_until is None else {**labels, KEEP: require_aware(keep_until).strftime(_MOMENT)}
 
 
 def parse_labels(labels: Mapping[str, str]) -> Ownership | None:
@@ -81,11 +90,11 @@ def parse_labels(labels: Mapping[str, str]) -> Ownership | None:
     owner, run = labels.get(OWNER, ""), labels.get(RUN, "")
     if not owner or not _RUN.fullmatch(run):
         return None
-    return Ownership(owner, run, labels.get(PLAN, ""), _parse_expires(labels.get(EXPIRES, "")))
+    return Ownership(owner, run, labels.get(PLAN, ""), _parse_moment(labels.get(EXPIRES, "")), _parse_moment(labels.get(KEEP, "")))
 
 
-def _parse_expires(text: str) -> datetime | None:
+def _parse_moment(text: str) -> datetime | None:
     try:
-        return datetime.strptime(text, _EXPIRES).replace(tzinfo=UTC)
+        return datetime.strptime(text, _MOMENT).replace(tzinfo=UTC)
     except ValueError:
         return None

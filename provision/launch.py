@@ -1,7 +1,8 @@
 """Launching VMs for a plan: preview, order, request, receipt. The order is in the bucket before any VM is asked for.
 
-A launch that was cut off at any point is taken up again by `resume_launch`: the same order makes the same request with the same
-request id, so that the service makes one fleet of however many tries.
+Of a large fleet two VMs start first (`provision.canary`); what finds no room goes elsewhere (`provision.shortage`). A launch that was
+cut off at any point is taken up again by `resume_launch`: the same order makes the same request with the same request id, so that the
+service makes one fleet of however many tries.
 """
 
 from __future__ import annotations
@@ -11,25 +12,30 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from engine.clock import Clock, utc_now
+from engine.clock import Clock, format_seconds, utc_now
 from engine.errors import ConfigurationError, UsageError
 from engine.estimate import Rates
 from engine.launch import LaunchedVm
 from engine.model import require_aware
 from engine.plan import Plan, save_plan
 from engine.store import Store
+from provision.canary import split
 from provision.clients import ComputeClients
 from provision.labels import make_labels
 from provision.names import shard_name, single_name
-from provision.orders import LaunchOrder, vm_metadata
-from provision.placing import WAIT_SECONDS, LaunchResult, place_order, require_same, resume_launch
+from provision.orders import LaunchOrder, hash_of_user_data, vm_metadata
+from provision.placing import WAIT_SECONDS, LaunchResult, require_same, resume_launch
 from provision.prices import find_rates
 from provision.profile import Profile, require_writable
+from provision.shortage import expected_cost, money_limit, place_widely
 
 __all__ = ["LaunchIntent", "LaunchResult", "launch", "make_order", "preview", "resume_launch", "share_shards"]
 
 GRACE = timedelta(hours=1)
 """From the end of the run limit to the expiry on the labels: time to look at what is left."""
+
+SOURCE_MODES = frozenset({"download", "instruments"})
+"""Jobs that talk to the source. The others reach Google's services without an address of their own (Private Google Access)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +49,17 @@ class LaunchIntent:
     warnings: tuple[str, ...] = ()
 
     @property
+    def vms(self) -> dict[str, LaunchedVm]:
+        """All VMs, those that wait for the canaries too."""
+        return {**self.order.vms, **self.order.follows}
+
+    @property
     def cost_per_hour(self) -> float | None:
         """US dollars of all its VMs; None if there is no price."""
         rates = self.rates
         if rates is None:
             return None
-        return len(self.order.vms) * (rates.vm_hour.dollars + rates.disk_hour.dollars + rates.ip_hour.dollars)
+        return len(self.vms) * (rates.vm_hour.dollars + rates.disk_hour.dollars + rates.ip_hour.dollars)
 
 
 def share_shards(plan: Plan, vms: int, *, shards: Sequence[int] | None = None) -> list[tuple[int, ...]]:
@@ -85,6 +96,9 @@ def preview(
     shards: Sequence[int] | None = None,
     taken: Collection[str] = (),
     region_zones: Sequence[str] = (),
+    canary: bool = True,
+    keep: timedelta | None = None,
+    external_ip: bool | None = None,
 ) -> LaunchIntent:
     """What launching a plan would do. Asks nobody and writes nothing.
 
@@ -95,9 +109,12 @@ def preview(
         shards: a part of the plan, e.g. of `--shards-only 40-59`.
         taken: names of VMs that exist.
         region_zones: all zones of the region (`provision.resources.region_zones`), so that those not in the profile are denied.
+        canary: of a large fleet let two VMs prove themselves first.
+        keep: how long after the launch the VMs stay, also after their work; None: they end with it.
+        external_ip: whether VMs get an address; None: as the profile says, for jobs that talk to the source.
 
     Raises:
-        UsageError, ConfigurationError: if the plan and the profile do not go together.
+        UsageError, ConfigurationError: if the plan and the profile do not go together, or the VMs may cost more than the run.
     """
     if vms > profile.max_vms:
         raise UsageError(f"{vms} VMs, but profile {profile.name} allows {profile.max_vms}", hint="raise max_vms, or plan fewer shards")
@@ -113,18 +130,26 @@ def preview(
         warnings.append(f"{vms} VMs for {len(owned)} shards: {vms - len(owned)} are not needed")
     single = len(owned) == 1
     names = [single_name(require_aware(now).date(), taken)] if single else [shard_name(run, own[0]) for own in owned]
+    vms_named = {name: LaunchedVm(shards=own) for name, own in zip(names, owned, strict=True)}
+    first, follows = split(vms_named) if canary else (vms_named, {})
     order = make_order(
         profile,
         plan,
         run=run,
         number=1,
-        vms={name: LaunchedVm(shards=own) for name, own in zip(names, owned, strict=True)},
+        vms=first,
+        follows=follows,
         now=now,
         region_zones=region_zones,
+        keep_until=_keep_until(profile, keep, now),
+        external_ip=external_ip,
     )
     rates = find_rates(profile, machine_type=order.machine_types[0], model=order.provisioning_model)
     if rates is None:
         warnings.append(f"no price is known for {order.machine_types[0]} in {profile.region}")
+    _require_affordable(profile, plan, vms_named, order)
+    if plan.request.mode in SOURCE_MODES and not order.external_ip:
+        warnings.append("VMs get no external address: what they fetch goes through Cloud NAT, which is billed by the GiB")
     return LaunchIntent(order, plan, rates, tuple(warnings))
 
 
@@ -139,8 +164,16 @@ def make_order(
     region_zones: Sequence[str] = (),
     model: str = "",
     reason: str = "launch",
+    follows: Mapping[str, LaunchedVm] | None = None,
+    keep_until: datetime | None = None,
+    external_ip: bool | None = None,
 ) -> LaunchOrder:
     """The order for these VMs, with everything that its request is made of.
+
+    Args:
+        follows: VMs that are asked for once these have proved themselves.
+        keep_until: aware; until when the VMs stay, also after their work; None, or a moment that is past: they end with it.
+        external_ip: whether they get an address; None: as the profile says, for jobs that talk to the source.
 
     Raises:
         ConfigurationError: if the image has no digest, no zone is left, or a setting of the plan may not be in metadata.
@@ -155,6 +188,10 @@ def make_order(
     request = plan.request
     machine_types = (request.machine_type,) if request.machine_type else profile.machine_types
     expires = now + timedelta(seconds=profile.max_run_seconds) + GRACE
+    keep_until = keep_until if keep_until is not None and keep_until > now else None
+    if external_ip is None:
+        external_ip = profile.external_ip and request.mode in SOURCE_MODES
+    metadata = vm_metadata(profile, plan, run, keep_until=keep_until)
     return LaunchOrder(
         run=run,
         number=number,
@@ -172,8 +209,9 @@ def make_order(
         expires=expires,
         data_bucket=plan.data_bucket,
         state_bucket=plan.state_bucket,
-        labels=make_labels(owner=profile.owner, run=run, plan=plan.id, expires=expires),
+        labels=make_labels(owner=profile.owner, run=run, plan=plan.id, expires=expires, keep_until=keep_until),
         vms=dict(vms),
+        follows=dict(follows or {}),
         reason=reason,
         image=profile.image,
         boot_image=profile.boot_image,
@@ -181,9 +219,11 @@ def make_order(
         disk_type=profile.disk_type,
         network=profile.network,
         subnetwork=profile.subnetwork,
-        external_ip=profile.external_ip,
+        external_ip=external_ip,
         service_account=profile.worker_service_account,
-        metadata=vm_metadata(profile, plan, run),
+        metadata=metadata,
+        cloud_init=hash_of_user_data(metadata),
+        keep_until=keep_until,
     )
 
 
@@ -197,7 +237,9 @@ def launch(
     wait_seconds: float = WAIT_SECONDS,
     clock: Clock = utc_now,
 ) -> LaunchResult:
-    """Launch what was previewed: plan and order into the bucket, then one request for all VMs.
+    """Launch what was previewed: plan and order into the bucket, then one request for all VMs, or for the canaries among them.
+
+    What could not be made for want of capacity is asked for elsewhere, each step an order of its own.
 
     Raises:
         WriteRefused: if the profile may not write.
@@ -207,4 +249,20 @@ def launch(
     require_writable(profile, armed=armed)
     require_same(profile, clients, state, intent.order)
     save_plan(state, intent.plan)
-    return place_order(profile, clients, state, intent.order, verb="launch", wait_seconds=wait_seconds, clock=clock)
+    return place_widely(profile, clients, state, intent.plan, intent.order, verb="launch", wait_seconds=wait_seconds, clock=clock)
+
+
+def _keep_until(profile: Profile, keep: timedelta | None, now: datetime) -> datetime | None:
+    if keep is not None and not timedelta(0) < keep <= timedelta(seconds=profile.max_run_seconds):
+        raise UsageError(
+            f"VMs cannot be kept for {format_seconds(keep.total_seconds())}",
+            hint=f"the service deletes them after {format_seconds(profile.max_run_seconds)} (max_run_seconds of profile {profile.name})",
+        )
+    return now + keep if keep is not None else None
+
+
+def _require_affordable(profile: Profile, plan: Plan, vms: Mapping[str, LaunchedVm], order: LaunchOrder) -> None:
+    limit = money_limit(profile, plan)
+    cost = expected_cost(profile, plan, vms, order.machine_types[0], order.provisioning_model)
+    if limit and cost > limit:
+        raise UsageError(f"{len(vms)} VMs are expected to cost ${cost:,.2f}, the run may cost ${limit:,.2f}", hint="raise --max-cost")

@@ -73,6 +73,11 @@ def has_wildcard(pattern: str) -> bool:
     return any(sign in pattern for sign in "*?[")
 
 
+def is_short(name: str) -> bool:
+    """True for a name that means a shard of the live run: `market-data-shard-7`."""
+    return _SHORT.fullmatch(name) is not None
+
+
 def resolve_names(pattern: str, vms: Iterable[KnownVm]) -> tuple[str, ...]:
     """The VMs that a person means, in the order given.
 

@@ -9,18 +9,21 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from engine import loopback
+from engine.clock import format_time
 from engine.documents import JSON, Moment, decode, encode
 from engine.errors import AlreadyExists, ConfigurationError, GenerationMismatch
-from engine.launch import LaunchRecord
-from engine.paths import launch_object, launch_operation_object
+from engine.jobs import KEEP_VARIABLE
+from engine.launch import LaunchedVm, LaunchRecord
+from engine.paths import canary_object, launch_object, launch_operation_object
 from engine.plan import Plan
 from engine.store import Store
-from provision.cloud_init import render_user_data
+from provision.cloud_init import hash_user_data, render_user_data
 from provision.profile import REAL_HOSTS, Profile, require_image
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -28,6 +31,7 @@ SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 ENVIRONMENT_ITEM = "tickdeck-env"
 RUN_ITEM = "td-run"
+USER_DATA_ITEM = "user-data"
 
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 _SECRET = re.compile(r"SECRET|PASSWORD|PASSWD|TOKEN|CREDENTIAL|(^|_)(API_?)?KEY(_|$)")
@@ -47,8 +51,20 @@ class LaunchOrder(LaunchRecord, frozen=True, kw_only=True):
     service_account: str = ""
     denied_zones: tuple[str, ...] = ()
     """Zones of the region that are not in `zones`. Unless denied they would be allowed, and nobody would look for VMs there."""
+    exhausted_zones: tuple[str, ...] = ()
+    """Of `denied_zones`, those that had no capacity a moment ago. The next machine type asks them again."""
+    exhausted_types: tuple[str, ...] = ()
+    """Machine types that no zone could give a moment ago."""
     metadata: dict[str, str] = msgspec.field(default_factory=dict)
     """Metadata items of the VMs."""
+    cloud_init: str = ""
+    """Hash of their user-data: what was approved is what runs."""
+    keep_until: Moment | None = None
+    """Until when the VMs stay after their work, for `tickdeck run`; None: they end with it."""
+    follows: dict[str, LaunchedVm] = msgspec.field(default_factory=dict)
+    """The rest of the launch, which waits until each VM of this order has proved itself. Empty: this order is no canary."""
+    after_canary: int = 0
+    """Number of the order whose `follows` these VMs are; 0: of none."""
 
 
 class LaunchFailure(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +102,23 @@ class LaunchOperation(msgspec.Struct, frozen=True, kw_only=True):
         return next((failure for failure in self.failures if vm in failure.vms or not failure.vms), None)
 
 
-def worker_environment(profile: Profile, plan: Plan, run: str) -> dict[str, str]:
+class CanaryStop(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a launch stopped at its canaries. Its presence is what counts: the rest is never asked for."""
+
+    schema: int = 1
+    run: str
+    number: int
+    """Of the canary order."""
+    vm: str
+    """The canary that failed."""
+    cause: str
+    evidence: str = ""
+    """Where the cause was read: `heartbeat`, `log`, `serial port` or `launch`."""
+    who: str = ""
+    when: Moment
+
+
+def worker_environment(profile: Profile, plan: Plan, run: str, *, keep_until: datetime | None = None) -> dict[str, str]:
     """What a worker is told by its environment. Never a secret.
 
     Raises:
@@ -98,6 +130,7 @@ def worker_environment(profile: Profile, plan: Plan, run: str) -> dict[str, str]
         "DATA_BUCKET": plan.data_bucket,
         "STATE_BUCKET": plan.state_bucket,
         "GOOGLE_CLOUD_PROJECT": profile.project,
+        KEEP_VARIABLE: format_time(keep_until) if keep_until else "",
     }
     if profile.kind == "local":
         environment |= {
@@ -115,16 +148,23 @@ def render_environment(environment: Mapping[str, str]) -> str:
     return "".join(f"{key}={value}\n" for key, value in sorted(environment.items()))
 
 
-def vm_metadata(profile: Profile, plan: Plan, run: str) -> dict[str, str]:
+def vm_metadata(profile: Profile, plan: Plan, run: str, *, keep_until: datetime | None = None) -> dict[str, str]:
     """The metadata items of the VMs of a run."""
     return {
-        ENVIRONMENT_ITEM: render_environment(worker_environment(profile, plan, run)),
+        ENVIRONMENT_ITEM: render_environment(worker_environment(profile, plan, run, keep_until=keep_until)),
         RUN_ITEM: run,
-        "user-data": render_user_data(require_image(profile), secret=profile.tardis_secret),
+        USER_DATA_ITEM: render_user_data(require_image(profile), secret=profile.tardis_secret, keep_until=keep_until),
         "block-project-ssh-keys": "TRUE",
         "enable-oslogin": "TRUE",
+        # Output still goes to the port; nobody can log in through it.
+        "serial-port-enable": "FALSE",
         "google-logging-enabled": "true",
     }
+
+
+def hash_of_user_data(metadata: Mapping[str, str]) -> str:
+    """The hash of the user-data among metadata items."""
+    return hash_user_data(metadata[USER_DATA_ITEM])
 
 
 def bulk_insert_request(order: LaunchOrder) -> Any:
@@ -234,6 +274,22 @@ def read_operation(state: Store, run: str, number: int) -> LaunchOperation | Non
     name = launch_operation_object(run, number)
     found = state.get(name)
     return None if found is None else decode(found.data, LaunchOperation, name=name)
+
+
+def write_canary_stop(state: Store, stop: CanaryStop) -> bool:
+    """Write down that a launch stopped at its canaries; False if somebody said so before."""
+    try:
+        state.put(canary_object(stop.run), encode(stop), if_generation=0, content_type=JSON)
+    except AlreadyExists:
+        return False
+    return True
+
+
+def read_canary_stop(state: Store, run: str) -> CanaryStop | None:
+    """Why a run's launch stopped at its canaries, or None."""
+    name = canary_object(run)
+    found = state.get(name)
+    return None if found is None else decode(found.data, CanaryStop, name=name)
 
 
 def _network_interface(order: LaunchOrder) -> Any:

@@ -68,6 +68,18 @@ class LaunchResult:
     failures: tuple[Failure, ...] = ()
     """Why VMs are missing, one for each reason and zone."""
     zones: Mapping[str, ZoneCount] = field(default_factory=dict)
+    later: tuple[LaunchResult, ...] = ()
+    """Further orders for what this one could not make, each with its own number. The fields above count them in."""
+
+    @property
+    def last_number(self) -> int:
+        """Number of the last order that was placed."""
+        return max((self.order.number, *(step.order.number for step in self.later)))
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """One line for each further order: "launch 2, no capacity in asia-northeast1-a: next zone: 1 of 2 VMs"."""
+        return tuple(f"launch {step.order.number}, {step.order.reason}: {step.message}" for step in self.later)
 
     @property
     def message(self) -> str:
@@ -181,13 +193,14 @@ def _follow(
     missing = tuple(name for name in order.vms if name not in created)
     if not is_done(operation):
         return LaunchResult(order, "pending", accepted.operation, created, missing, zones=counts)
-    status = _status(created, missing)
+    status = status_of(created, missing)
     result = LaunchResult(order, status, accepted.operation, created, missing, merge_failures(failures), counts)
     write_operation(state, _answer(order, result, accepted=accepted.accepted, ended=clock()))
     return result
 
 
-def _status(created: Mapping[str, str], missing: Sequence[str]) -> Literal["complete", "partial", "failed"]:
+def status_of(created: Mapping[str, str], missing: Sequence[str]) -> Literal["complete", "partial", "failed"]:
+    """How an order ended that made these VMs and not those."""
     if not missing:
         return "complete"
     return "partial" if created else "failed"
@@ -214,7 +227,7 @@ def _known_result(order: LaunchOrder, answer: LaunchOperation) -> LaunchResult:
     failures = tuple(
         Failure(FailureKind(failure.kind), failure.code, failure.message, failure.zone, failure.vms) for failure in answer.failures
     )
-    return LaunchResult(order, _status(answer.created, missing), answer.operation, answer.created, missing, failures)
+    return LaunchResult(order, status_of(answer.created, missing), answer.operation, answer.created, missing, failures)
 
 
 def _zone_counts(operation: Any) -> dict[str, ZoneCount]:
@@ -226,6 +239,7 @@ def _zone_counts(operation: Any) -> dict[str, ZoneCount]:
 
 
 def require_same(profile: Profile, clients: ComputeClients, state: Store, order: LaunchOrder) -> None:
+    """Raise GuardRefusal unless an order is for the profile's project and state bucket."""
     if not order.project == profile.project == clients.project:
         raise GuardRefusal(f"this launch is for project {order.project}, the profile is for {profile.project}")
     if not order.state_bucket == profile.state == state.bucket:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import getpass
+import math
 import os
 import re
 import tomllib
@@ -52,6 +53,8 @@ class Endpoints:
     """`host:port`, gRPC."""
     bigquery: str = ""
     """Base URL."""
+    platform: str = ""
+    """Base URL of what answers for Resource Manager, IAM, Service Usage, Secret Manager and Artifact Registry."""
     tardis_api: str = ""
     """Base URL with the version, like https://api.tardis.dev/v1."""
     tardis_datasets: str = ""
@@ -105,10 +108,22 @@ class Profile:
     """Never writes."""
     allowance_bytes_per_day: int = 0
     """What the source lets the account transfer in a UTC day; 0: not known."""
+    api_keys: int = 1
+    """How many keys of the source this profile's VMs share."""
+    addresses_per_key: int = 0
+    """How many addresses may use a key at a time; 0: not known. The vendor says one key, one address at a time."""
     max_vms: int = 100
     """Of one run."""
+    max_cost: float = 0.0
+    """US dollars that one run may cost: no VM is asked for that could pass it, and a run beyond it is drained; 0: no limit."""
+    warn_cost_run: float = 0.0
+    """US dollars; a plan that may cost more, and a run that did, say so; 0: never. Stops nothing."""
+    warn_cost_day: float = 0.0
+    """US dollars of all runs in a UTC day, the same way."""
     max_run_seconds: int = 86_400
     """After this many seconds a VM is deleted by the service, whatever it does."""
+    notify: tuple[str, ...] = field(default=(), repr=False)
+    """Addresses that are told of what happens (`provision.notify`). As good as keys: shown by their hosts only."""
     source: Literal["stand-in", "tardis"] = "tardis"
     """Where data comes from: the stand-in of the local cloud, or the real source."""
     endpoints: Endpoints = Endpoints()
@@ -121,6 +136,30 @@ class Profile:
     def state(self) -> str:
         """The state bucket's name."""
         return self.state_bucket or f"{self.data_bucket}-state"
+
+    @property
+    def most_addresses(self) -> int:
+        """From how many addresses VMs may download at a time; 0: not known, or of no matter here.
+
+        It matters where each VM has an address of its own and the source is the real one.
+        """
+        counts = self.kind == "gcp" and self.external_ip
+        return self.api_keys * self.addresses_per_key if counts else 0
+
+    @property
+    def address_warning(self) -> str:
+        """What is not known of addresses and keys, where it matters for more than one VM; "" else."""
+        if self.kind != "gcp" or self.most_addresses:
+            return ""
+        keys = f"{self.api_keys} API key{'' if self.api_keys == 1 else 's'}"
+        if not self.external_ip:
+            return f"VMs have no addresses of their own: how many the NAT uses for {keys} is not known here"
+        return f"each VM downloads from an address of its own: how many of them {keys} may have is not known (addresses_per_key)"
+
+    @property
+    def most_vms(self) -> int:
+        """How many VMs a run may have: `max_vms`, or fewer where the keys allow fewer addresses."""
+        return min(self.max_vms, self.most_addresses or self.max_vms)
 
     @property
     def tardis_api(self) -> str:
@@ -151,6 +190,8 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 _FIELDS = {item.name: item for item in dataclasses.fields(Profile) if item.name not in ("name", "endpoints", "origins")}
 _ENDPOINTS = tuple(item.name for item in dataclasses.fields(Endpoints))
 _TOP_LEVEL = ("profile", "theme", "profiles")
+SECRET_FIELDS = frozenset({"notify"})
+"""Never shown as they are."""
 _CHOICES = {"kind": ("local", "gcp"), "source": ("stand-in", "tardis"), "provisioning_model": ("SPOT", "STANDARD")}
 
 
@@ -358,6 +399,14 @@ def _convert(key: str, value: object, where: str) -> Any:
         if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
             return value
         raise ConfigurationError(f"{where}: {key} = {value!r}", hint="a whole number, at least 0")
+    if kind == "float":
+        try:
+            number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan
+        except ValueError:
+            number = math.nan
+        if math.isfinite(number) and number >= 0:
+            return number
+        raise ConfigurationError(f"{where}: {key} = {value!r}", hint="a number, at least 0")
     if kind == "bool":
         words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
         if isinstance(value, str) and value.lower() in words:
@@ -369,7 +418,7 @@ def _convert(key: str, value: object, where: str) -> Any:
         parts = value.split(",") if isinstance(value, str) else value
         if isinstance(parts, list | tuple) and all(isinstance(part, str) for part in parts):
             return tuple(part.strip() for part in parts if part.strip())
-        raise ConfigurationError(f"{where}: {key} = {value!r}", hint="a list of names")
+        raise ConfigurationError(f"{where}: {key} = {'(hidden)' if key in SECRET_FIELDS else repr(value)}", hint="a list of names")
     if isinstance(value, str):
         return value
     raise ConfigurationError(f"{where}: {key} = {value!r}", hint="a text")

@@ -16,6 +16,7 @@ from provision.clients import ComputeClients
 from provision.errors import cloud_errors
 from provision.labels import Ownership, parse_labels
 from provision.operations import repeatable
+from provision.stale_state import StaleState
 
 PAGE = 500
 SERIAL_TAIL_BYTES = 64 * 1024
@@ -39,6 +40,8 @@ class Vm:
     """Last boot."""
     labels: Mapping[str, str] = field(default_factory=dict)
     disk_gb: int = 0
+    fingerprint: str = ""
+    """Of the labels: they can be changed only by who knows how they were."""
 
     @property
     def ownership(self) -> Ownership | None:
@@ -61,6 +64,8 @@ class Disk:
     labels: Mapping[str, str] = field(default_factory=dict)
     users: tuple[str, ...] = ()
     """Names of the VMs that have it."""
+    fingerprint: str = ""
+    """Of the labels."""
 
     @property
     def ownership(self) -> Ownership | None:
@@ -81,6 +86,8 @@ class Address:
     created: datetime | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     users: tuple[str, ...] = ()
+    fingerprint: str = ""
+    """Of the labels."""
 
     @property
     def ownership(self) -> Ownership | None:
@@ -96,6 +103,8 @@ class Inventory:
     vms: tuple[Vm, ...] = ()
     disks: tuple[Disk, ...] = ()
     addresses: tuple[Address, ...] = ()
+    stale: tuple[StaleState, ...] = ()
+    """What runs that are long over left in the state bucket."""
 
 
 def region_zones(clients: ComputeClients) -> tuple[str, ...]:
@@ -203,6 +212,7 @@ def _vm(item: Any) -> Vm:
         started=_moment(item.last_start_timestamp),
         labels=dict(item.labels),
         disk_gb=sum(int(disk.disk_size_gb) for disk in item.disks),
+        fingerprint=item.label_fingerprint,
     )
 
 
@@ -217,6 +227,7 @@ def _disk(item: Any) -> Disk:
         created=_moment(item.creation_timestamp),
         labels=dict(item.labels),
         users=tuple(_last(user) for user in item.users),
+        fingerprint=item.label_fingerprint,
     )
 
 
@@ -230,4 +241,5 @@ def _address(item: Any) -> Address:
         created=_moment(item.creation_timestamp),
         labels=dict(item.labels),
         users=tuple(_last(user) for user in item.users),
+        fingerprint=item.label_fingerprint,
     )

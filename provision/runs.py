@@ -22,7 +22,8 @@ from engine.launch import list_runs
 from engine.paths import drain_object, launch_object, parse_launch_object, run_prefix
 from engine.run import run_started
 from engine.store import Store
-from provision.orders import LaunchOperation, LaunchOrder, read_operation
+from provision.lease import Held, read_lease
+from provision.orders import CanaryStop, LaunchOperation, LaunchOrder, read_canary_stop, read_operation
 
 LOOK_BACK = timedelta(days=14)
 """Runs that began earlier are not looked at unless asked for by name, or a VM says it belongs to one."""
@@ -66,8 +67,18 @@ class RunView:
     claims: Mapping[int, Claim] = field(default_factory=dict)
     """By shard."""
     drain: DrainOrder | None = None
+    lease: Held | None = None
+    """Which console looks after it, or did so last."""
     operations: Mapping[int, LaunchOperation] = field(default_factory=dict)
     """The service's answers by the number of the order. Without one the service never heard of it, or its answer was lost."""
+    canary_stop: CanaryStop | None = None
+    """Why the launch stopped at its canaries; None if it did not."""
+
+    @property
+    def canary(self) -> LaunchOrder | None:
+        """The order whose VMs have to prove themselves before the rest is asked for; None if nothing waits for any."""
+        followed = {order.after_canary for order in self.orders}
+        return next((order for order in self.orders if order.follows and order.number not in followed), None)
 
     @property
     def plan(self) -> str:
@@ -76,8 +87,9 @@ class RunView:
 
     @property
     def shards(self) -> tuple[int, ...]:
-        """Every shard of its launches."""
-        return tuple(sorted({shard for order in self.orders for vm in order.vms.values() for shard in vm.shards}))
+        """Every shard of its launches, those of VMs that wait for a canary too."""
+        launched = (vm for order in self.orders for vm in (*order.vms.values(), *order.follows.values()))
+        return tuple(sorted({shard for vm in launched for shard in vm.shards}))
 
     @property
     def unfinished(self) -> tuple[int, ...]:
@@ -135,10 +147,11 @@ class RunReader:
         Raises:
             UsageError: if there is no such run.
         """
-        with ThreadPoolExecutor(max_workers=4, thread_name_prefix="run") as pool:
+        with ThreadPoolExecutor(max_workers=5, thread_name_prefix="run") as pool:
             heartbeats = pool.submit(list_heartbeats, self._state, run)
             claims = pool.submit(list_claims, self._state, run)
             drain = pool.submit(read_drain, self._state, run)
+            lease = pool.submit(read_lease, self._state, run)
             orders = self._read_orders(run)
             if not orders:
                 raise UsageError(f"there is no run {run!r} in bucket {self._state.bucket}", hint="list them: tickdeck fleet --runs")
@@ -148,7 +161,9 @@ class RunReader:
                 heartbeats={heartbeat.vm: heartbeat for heartbeat in heartbeats.result()},
                 claims={shard: held.claim for shard, held in claims.result().items()},
                 drain=drain.result(),
+                lease=lease.result(),
                 operations=self._read_operations(run, orders),
+                canary_stop=read_canary_stop(self._state, run) if any(order.follows for order in orders) else None,
             )
 
     def read_all(self, runs: Iterable[str]) -> tuple[RunView, ...]:

@@ -13,6 +13,7 @@ from enum import StrEnum
 from engine.errors import ExitCode
 from engine.heartbeat import Heartbeat
 from provision.operations import FailureKind, VmEvent
+from provision.orders import LaunchOperation
 from provision.prices import cost_per_hour
 from provision.profile import Profile
 from provision.resources import Vm
@@ -23,6 +24,9 @@ SILENT_AFTER = timedelta(seconds=45)
 
 STUCK_AFTER = timedelta(minutes=3)
 """Without progress, or without a first heartbeat after boot."""
+
+ABANDONED_AFTER = timedelta(minutes=10)
+"""A VM that runs and whose worker said nothing for so long is given up: another one does its work."""
 
 APPEARS_WITHIN = timedelta(minutes=2)
 """A VM that was asked for less long ago and is not listed yet is on its way."""
@@ -72,6 +76,12 @@ NOT_ASKED = "not asked for"
 
 UNKNOWN = "unknown"
 """The cause of a loss of which the service says nothing."""
+
+SILENT = "silent"
+"""The cause where the VM runs and its worker has not been heard for ten minutes."""
+
+NO_HEARTBEAT = "no heartbeat"
+"""The cause where the VM runs and no worker was ever heard on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +137,11 @@ class FleetVm:
     def dead(self) -> bool:
         """Nothing runs on it: it is gone or powered off."""
         return self.vm is None or self.status == "TERMINATED"
+
+    @property
+    def abandoned(self) -> bool:
+        """It runs, and nothing is expected of it any more."""
+        return not self.dead and self.cause in (SILENT, NO_HEARTBEAT)
 
     @property
     def exit_code(self) -> int:
@@ -192,11 +207,15 @@ def _judge_owned(row: FleetVm, now: datetime, booted: datetime | None, events: S
         return replace(row, state=VmState.BOOTING, note="waiting for a host")
     if heartbeat is None:
         if silence > STUCK_AFTER:
-            return replace(row, state=VmState.STUCK, note=f"no heartbeat {_minutes(silence)} after boot: see its serial output")
+            cause = NO_HEARTBEAT if silence > ABANDONED_AFTER else ""
+            return replace(
+                row, state=VmState.STUCK, cause=cause, note=f"no heartbeat {_minutes(silence)} after boot: see its serial output"
+            )
         return replace(row, state=VmState.BOOTING, note="booted, no heartbeat yet")
     age = now - heartbeat.written
     if age > SILENT_AFTER:
-        return replace(row, state=VmState.LOST, cause=UNKNOWN, note=f"no heartbeat for {_minutes(age)}, the VM is {row.status}")
+        cause = SILENT if age > ABANDONED_AFTER else UNKNOWN
+        return replace(row, state=VmState.LOST, cause=cause, note=f"no heartbeat for {_minutes(age)}, the VM is {row.status}")
     return _judge_living(row, heartbeat, now)
 
 
@@ -209,7 +228,8 @@ def _judge_living(row: FleetVm, heartbeat: Heartbeat, now: datetime) -> FleetVm:
         case "paused":
             limit = heartbeat.limited_by or "source"
             return replace(row, state=VmState.RUNNING, limited_by=limit, note="paused: the source refuses for a while")
-    still = _ago(now, row.progressed)
+    # Two times of one clock, the worker's; a heartbeat without the second is of an earlier version, and takes two looks.
+    still = heartbeat.written - heartbeat.progressed if heartbeat.progressed else _ago(now, row.progressed)
     if still > STUCK_AFTER:
         what = f" on {heartbeat.current}" if heartbeat.current else ""
         return replace(row, state=VmState.STUCK, note=f"no progress for {_minutes(still)}{what}")
@@ -236,17 +256,17 @@ def judge_missing_vm(
     )
     row = _with_launch(row, view)
     heartbeat = view.heartbeats.get(name)
+    operation = view.operations.get(order.number)
     if heartbeat is not None:
         row = _with_heartbeat(row, heartbeat, now, before)
-        began = row.created or heartbeat.started
-        row = replace(row, cost=_hours(began, heartbeat.written) * cost_per_hour(profile, row.machine_type, row.model))
+    hours = _hours_it_ran(row, operation, events)
+    row = replace(row, cost=hours * cost_per_hour(profile, row.machine_type, row.model))
     ended = _judge_end(row, events, before)
     if ended is not None:
         return ended
     done = {shard: view.claims[shard].vm for shard in row.shards if shard not in view.unfinished}
     if len(done) == len(row.shards) and set(done.values()) == {name}:
         return replace(row, state=VmState.DONE, note="its shards are done")
-    operation = view.operations.get(order.number)
     seen = heartbeat is not None or (before is not None and before.exists) or (operation is not None and name in operation.created)
     if not seen and (operation is None or operation.ended is None):
         age = now - order.created
@@ -274,7 +294,11 @@ def _judge_end(row: FleetVm, events: Sequence[VmEvent], before: FleetVm | None) 
         return None
     code = heartbeat.exit_code
     note = f"worker ended, exit code {code}" if code >= 0 else "worker ended"
-    if code in (ExitCode.DONE, ExitCode.PARTIAL):
+    if heartbeat.kept_until is not None and not row.dead:
+        note += f"; kept for jobs until {heartbeat.kept_until:%H:%M} UTC" + (f", at {heartbeat.current}" if heartbeat.current else "")
+    if code == ExitCode.PARTIAL and heartbeat.state == "stopped":
+        state, note = VmState.FAILED, "stopped: more files ended bad than --max-failures allows"
+    elif code in (ExitCode.DONE, ExitCode.PARTIAL):
         state = VmState.DONE
     elif code >= 0:
         state = VmState.STOPPED if code == ExitCode.TEMPORARY else VmState.FAILED
@@ -318,8 +342,13 @@ def _with_launch(row: FleetVm, view: RunView) -> FleetVm:
 
 
 def _with_heartbeat(row: FleetVm, heartbeat: Heartbeat, now: datetime, before: FleetVm | None) -> FleetVm:
-    progressed = heartbeat.written
-    if before is not None and before.heartbeat is not None and _marks(before.heartbeat) == _marks(heartbeat):
+    progressed = heartbeat.progressed or heartbeat.written
+    if (
+        heartbeat.progressed is None
+        and before is not None
+        and before.heartbeat is not None
+        and _marks(before.heartbeat) == _marks(heartbeat)
+    ):
         progressed = before.progressed or progressed
     rate = heartbeat.bytes_per_second
     left = max(heartbeat.bytes_total - heartbeat.bytes_done, 0)
@@ -356,6 +385,15 @@ def _share(heartbeat: Heartbeat) -> float:
     if heartbeat.bytes_total > 0:
         return min(heartbeat.bytes_done / heartbeat.bytes_total, 1.0)
     return min(heartbeat.files_done / heartbeat.files_total, 1.0) if heartbeat.files_total else 0.0
+
+
+def _hours_it_ran(row: FleetVm, operation: LaunchOperation | None, events: Sequence[VmEvent]) -> float:
+    """Of a VM that is gone: from when it was made, or first heard of, to when it was last heard of."""
+    heartbeat = row.heartbeat
+    made = operation is not None and row.name in operation.created
+    began = row.created or (operation.accepted if operation is not None and made else None) or (heartbeat.started if heartbeat else None)
+    heard = [event.when for event in events if event.type != "insert"] + ([heartbeat.written] if heartbeat else [])
+    return _hours(began, max(heard)) if heard else 0.0
 
 
 def _hours(began: datetime | None, ended: datetime) -> float:

@@ -212,6 +212,8 @@ class PlanScreen(ModeScreen):
         if twin := self._twin(plan.request):
             text = f"Run {twin} was asked for the same and is still at it. Files are committed once: a second run is mostly waste."
             self._ask("Launch it a second time?", text, plan)
+        elif not plan.estimate.is_priced:
+            self._ask(f"Launch {plural(len(plan.shards), 'VM')}?", "Nobody knows what it costs: it has no price.", plan)
         elif plan.estimate.cost[2] > 0:
             low, expected, high = plan.estimate.cost
             text = f"It costs {money(expected)} ({money(low)} to {money(high)}) and starts at once. Drain and abort stop it."

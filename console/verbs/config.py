@@ -9,7 +9,8 @@ import click
 from console.verbs.options import json_option, profile_option
 from engine.errors import ExitCode
 from engine.verbs.printing import print_json, print_table
-from provision.profile import config_path, resolve_profile
+from provision.notify import host_of
+from provision.profile import SECRET_FIELDS, config_path, resolve_profile
 
 
 @click.group("config")
@@ -28,6 +29,8 @@ def show(profile_name: str, as_json: bool) -> int:
         if field.name in ("origins", "endpoints"):
             continue
         value = getattr(profile, field.name)
+        if field.name in SECRET_FIELDS:
+            value = tuple(host_of(address) for address in value)
         text = ",".join(value) if isinstance(value, tuple) else str(value)
         rows.append({"name": field.name, "value": text, "origin": profile.origins.get(field.name, "default")})
     if as_json:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import click
 
 from console.confirming import ask_count, ask_yes
 from console.sentences import money, plural
-from console.session import Session
-from console.verbs.options import headless_session, json_option, profile_option
+from console.session import STALE_DAYS, Session
+from console.verbs.options import headless_session, json_option, notify_option, profile_option, ring, say_aside
 from engine.clock import format_bytes, format_seconds
 from engine.errors import ExitCode, UsageError
 from engine.verbs.printing import print_json, print_table
-from provision.actions import Proposal, Receipt
+from provision.actions import Item, Proposal, Receipt
 from provision.fleet import FleetSnapshot
+from provision.lease import Held
 
 WATCH_SECONDS = 2.0
 
@@ -26,10 +27,13 @@ WATCH_SECONDS = 2.0
 @click.option("--run", default="", help="Only this run [the live ones].")
 @click.option("--watch", is_flag=True, help="Again every two seconds until no run is live.")
 @click.option("--runs", "list_runs", is_flag=True, help="List all runs.")
+@notify_option
 @profile_option
 @json_option
 @click.pass_context
-def fleet_command(ctx: click.Context, run: str, watch: bool, list_runs: bool, profile_name: str, as_json: bool) -> int | None:
+def fleet_command(
+    ctx: click.Context, run: str, watch: bool, list_runs: bool, notify: tuple[str, ...], profile_name: str, as_json: bool
+) -> int | None:
     """The VMs: state, progress, what limits them, worst first."""
     if ctx.invoked_subcommand is not None:
         ctx.obj = profile_name
@@ -39,16 +43,23 @@ def fleet_command(ctx: click.Context, run: str, watch: bool, list_runs: bool, pr
         return _show_runs(session, as_json=as_json)
     if run:
         session.runs.read(run)
-    while True:
-        snapshot = session.fleet(run)
-        if as_json:
-            print_json(fleet_document(snapshot, run))
-        else:
-            show_fleet(snapshot, run)
-        if not watch or not any(view.unfinished for view in snapshot.runs):
-            return ExitCode.DONE
-        time.sleep(WATCH_SECONDS)
-        click.echo()
+    if not watch:
+        _look(session, run, as_json=as_json)
+        return ExitCode.DONE
+    with session.telling(notify, bell=ring, report=say_aside):
+        while any(view.unfinished for view in _look(session, run, as_json=as_json).runs):
+            time.sleep(WATCH_SECONDS)
+            click.echo()
+    return ExitCode.DONE
+
+
+def _look(session: Session, run: str, *, as_json: bool) -> FleetSnapshot:
+    snapshot = session.fleet(run)
+    if as_json:
+        print_json(fleet_document(snapshot, run))
+    else:
+        show_fleet(snapshot, run)
+    return snapshot
 
 
 def _show_runs(session: Session, *, as_json: bool) -> int:
@@ -115,6 +126,7 @@ def fleet_document(snapshot: FleetSnapshot, run: str = "") -> dict[str, Any]:
                 "shards": len(view.shards),
                 "unfinished": list(view.unfinished),
                 "phase": view.phase(snapshot.taken).value,
+                "lease": _lease(view.lease, snapshot.taken),
             }
             for view in snapshot.runs
         ],
@@ -154,6 +166,13 @@ def fleet_document(snapshot: FleetSnapshot, run: str = "") -> dict[str, Any]:
             for vm in (snapshot.of_run(run) if run else snapshot.vms)
         ],
     }
+
+
+def _lease(held: Held | None, now: datetime) -> dict[str, Any] | None:
+    """Who looks after a run, as JSON carries it."""
+    if held is None:
+        return None
+    return {"who": held.lease.who, "since": held.lease.since, "renewed": held.renewed, "stale": held.is_stale(now)}
 
 
 def change_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -229,8 +248,9 @@ def receipt_document(receipt: Receipt) -> dict[str, Any]:
     }
 
 
-def _item(item: Any) -> dict[str, Any]:
-    return {"kind": item.kind, "name": item.name, "place": item.place, "why": item.why, "cost_per_day": item.cost_per_day}
+def _item(item: Item) -> dict[str, Any]:
+    document = {"kind": item.kind, "name": item.name, "place": item.place, "why": item.why, "cost_per_day": item.cost_per_day}
+    return document | {"objects": [name for name, _ in item.objects]} if item.objects else document
 
 
 def _the_run(session: Session, run: str) -> str:
@@ -268,30 +288,20 @@ def abort_command(run: str, dry_run: bool, yes: bool, armed: bool, profile_name:
 
 
 @click.command("cleanup")
+@click.option(
+    "--state-older-than",
+    type=click.IntRange(min=1),
+    default=STALE_DAYS,
+    show_default=True,
+    help="Days after which claims, heartbeats and leases of runs that are over go too.",
+)
 @change_options
 @profile_option
 @json_option
-def cleanup_command(dry_run: bool, yes: bool, armed: bool, profile_name: str, as_json: bool) -> int:
-    """Remove what is provably of no use: finished and dead VMs, orphan disks, idle addresses of ours."""
+def cleanup_command(state_older_than: int, dry_run: bool, yes: bool, armed: bool, profile_name: str, as_json: bool) -> int:
+    """Remove what is provably of no use: finished and dead VMs, orphan disks, idle addresses of ours, state of old runs."""
     session = headless_session(profile_name, armed=armed)
-    return carry_out(session, session.propose_cleanup(), dry_run=dry_run, yes=yes, as_json=as_json)
-
-
-@click.command("reconcile")
-@click.argument("run", default="")
-@click.option("--watch", is_flag=True, help="Again and again until the run is finished.")
-@profile_option
-def reconcile_command(run: str, watch: bool, profile_name: str) -> int:
-    """Replace the VMs that a run has lost: same shards, next attempt."""
-    session = headless_session(profile_name)
-    name = _the_run(session, run)
-    while True:
-        said = session.reconcile(name)
-        if said or not watch:
-            click.echo(said or f"run {name}: nothing is lost")
-        if not watch or not session.runs.read(name).unfinished:
-            return ExitCode.DONE
-        time.sleep(WATCH_SECONDS)
+    return carry_out(session, session.propose_cleanup(stale_days=state_older_than), dry_run=dry_run, yes=yes, as_json=as_json)
 
 
 @fleet_command.command("delete")
@@ -303,6 +313,22 @@ def delete_command(profile_name: str, names: tuple[str, ...], dry_run: bool, yes
     """Delete VMs by name, short name (market-data-shard-7) or glob; only ours."""
     session = headless_session(profile_name or "", armed=armed)
     return carry_out(session, session.propose_delete(names), dry_run=dry_run, yes=yes, as_json=as_json)
+
+
+def _power(verb: Literal["stop", "start", "reset"], what: str) -> None:
+    @fleet_command.command(verb, help=what)
+    @click.argument("names", nargs=-1, required=True)
+    @change_options
+    @json_option
+    @click.pass_obj
+    def power(profile_name: str, names: tuple[str, ...], dry_run: bool, yes: bool, armed: bool, as_json: bool) -> int:
+        session = headless_session(profile_name or "", armed=armed)
+        return carry_out(session, session.propose_power(verb, names), dry_run=dry_run, yes=yes, as_json=as_json)
+
+
+_power("stop", "Power VMs off by name, short name or glob; only ours. They stay, and cost their disk.")
+_power("start", "Start VMs that are powered off; their workers go on with what is left.")
+_power("reset", "Switch VMs off and on again at once, without a word to their workers.")
 
 
 @fleet_command.command("serial")

@@ -29,6 +29,29 @@ def json_option(function: Function) -> Function:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
 
 
+def notify_option(function: Function) -> Function:
+    """`--notify`."""
+    return click.option(
+        "--notify",
+        "notify",
+        multiple=True,
+        metavar="URL",
+        help='Also tell this address ({"text": ...}, as Slack takes it) when something happens; several times for several. An '
+        "address is as good as a key: the profile's `notify` or TICKDECK_NOTIFY keeps it out of the list of processes.",
+    )(function)
+
+
+def ring() -> None:
+    """The bell of the terminal, if somebody sits at one."""
+    if sys.stderr.isatty():
+        click.echo("\a", nl=False, err=True)
+
+
+def say_aside(line: str) -> None:
+    """A remark beside the answer: on stderr."""
+    click.echo(f"-- {line}", err=True)
+
+
 def range_options(function: Function) -> Function:
     """`--venues`, `--data-types`, the days, `--symbols` and `--universe`."""
     for option in (
@@ -49,6 +72,7 @@ def request_options(function: Function) -> Function:
         click.option("--instrument-type", "instrument_types", type=Words(), help="Only these: spot,perpetual,future,option,combo."),
         click.option("--on-demand", is_flag=True, help="VMs that cannot be preempted [spot]."),
         click.option("--machine-type", default="", help="Machine type [the profile's]."),
+        click.option("--max-cost", type=click.FloatRange(min=0), default=0.0, help="US dollars that the run may cost [the profile's]."),
         click.option("--deadline", help="Finish by this time (2024-05-02T06:00Z): then the VM count is the answer."),
         click.option("--shards", type=click.IntRange(min=0), default=0, help="How many shards [by the profile]."),
         click.option("--strategy", type=OneOf(STRATEGIES), default="balanced", show_default=True, help="How work is split."),
@@ -69,6 +93,7 @@ def make_request(
     shards: int = 0,
     deadline: str | None = None,
     machine_type: str = "",
+    max_cost: float = 0.0,
     on_demand: bool = False,
     instrument_types: tuple[str, ...] | None = None,
     mode: str = "download",
@@ -97,6 +122,7 @@ def make_request(
         deadline=moment,
         machine_type=machine_type,
         provisioning_model="STANDARD" if on_demand else "SPOT",
+        max_cost=max_cost,
         **(read_retries(**retries) if retries else {}),
     )
 
@@ -126,6 +152,8 @@ def command_line(request: Request, verb: str = "deploy download") -> str:
         words.append(f"--deadline {request.deadline:%Y-%m-%dT%H:%MZ}")
     if request.machine_type:
         words.append(f"--machine-type {request.machine_type}")
+    if request.max_cost:
+        words.append(f"--max-cost {request.max_cost:g}")
     if request.provisioning_model != "SPOT":
         words.append("--on-demand")
     if request.refetch:

@@ -10,7 +10,7 @@ from console.sentences import not_ready_lines, plan_sentence
 from console.verbs.options import command_line, headless_session, json_option, make_request, profile_option, range_options, request_options
 from engine.clock import format_bytes, format_seconds
 from engine.errors import ExitCode
-from engine.plan import Plan
+from engine.plan import Plan, Price
 from engine.verbs.printing import print_json, print_table, say_not_ready
 
 
@@ -61,11 +61,19 @@ def show_plan(plan: Plan) -> None:
         f"\nends {format_seconds(estimate.makespan_seconds)} after launch; no packing is faster than "
         f"{format_seconds(estimate.lower_bound_seconds)}"
     )
+    if not estimate.is_priced:
+        return
     if estimate.cost[2] == 0:
-        click.echo(f"costs nothing: {estimate.costs[0].source}" if estimate.costs else "costs nothing")
+        click.echo(f"costs nothing: {estimate.costs[0].source}")
         return
     for price in estimate.costs:
-        click.echo(f"  ${price.expected:,.2f} (${price.low:,.2f} to ${price.high:,.2f})  {price.item}  [{price.source}, {price.dated}]")
+        click.echo(f"  {_priced(price)}")
+    if estimate.storage is not None:
+        click.echo(f"and every month after:\n  {_priced(estimate.storage)}")
+
+
+def _priced(price: Price) -> str:
+    return f"${price.expected:,.2f} (${price.low:,.2f} to ${price.high:,.2f})  {price.item}  [{price.source}, {price.dated}]"
 
 
 def _shard_rows(plan: Plan, *, capped: bool) -> list[tuple[object, ...]]:

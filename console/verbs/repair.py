@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from console.verbs.deploy import launch_options, launch_plan
+from console.verbs.deploy import Launching, launch_options, launch_plan
 from console.verbs.options import headless_session, json_option, make_request, profile_option, range_options, request_options
 from console.verbs.plan import show_plan
 from engine.errors import ExitCode
@@ -20,11 +20,9 @@ from engine.verbs.printing import print_json, say_not_ready
 @launch_options
 @profile_option
 @json_option
-def repair_command(
-    *, profile_name: str, dry_run: bool, yes: bool, armed: bool, shards_only: str, vms: int, as_json: bool, **options: Any
-) -> int:
+def repair_command(*, profile_name: str, launching: Launching, as_json: bool, **options: Any) -> int:
     """Plan and launch what is missing, failed or partial in a range; what is committed is never fetched again."""
-    session = headless_session(profile_name, armed=armed)
+    session = headless_session(profile_name, armed=launching.armed)
     request = make_request(**options)
     coverage = session.check(
         DayRange(request.start, request.end), request.venues, request.data_types, symbols=request.symbols, universe=request.universe
@@ -40,4 +38,4 @@ def repair_command(
         if plan.not_ready:
             say_not_ready(plan, program="tickdeck")
         return ExitCode.TEMPORARY if plan.not_ready else ExitCode.DONE
-    return launch_plan(session, plan, dry_run=dry_run, yes=yes, shards_only=shards_only, vms=vms, as_json=as_json)
+    return launch_plan(session, plan, launching, as_json=as_json)

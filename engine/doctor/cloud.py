@@ -218,15 +218,16 @@ def check_separation(settings: Settings) -> list[Finding]:
     return [good("two buckets", f"data {data}, state {state}")]
 
 
-def check_bucket(settings: Settings, *, which: str) -> list[Finding]:
-    """Is the bucket there, may it be listed, and may this account do there what a worker does?"""
+def check_bucket(settings: Settings, *, which: str, needed: frozenset[str] = frozenset()) -> list[Finding]:
+    """Is the bucket there, may it be listed, and may this account do there what is needed [what a worker does]?"""
     name = f"{which} bucket"
+    is_worker = not needed
     try:
         store = open_stores(settings)[which == "state"]
         require_bucket(store)
     except EngineError as error:
         return [from_error(name, error)]
-    needed = READ | CREATE | (REPLACE if which == "state" else frozenset())
+    needed = needed or READ | CREATE | (REPLACE if which == "state" else frozenset())
     try:
         granted = ask_permissions(store, needed | REPLACE)
     except EngineError as error:
@@ -235,10 +236,10 @@ def check_bucket(settings: Settings, *, which: str) -> list[Finding]:
     if missing:
         message = f"gs://{store.bucket} can be listed, but {', '.join(missing)} is not granted"
         return [bad(name, message, "grant it to this account", ExitCode.NOT_PERMITTED)]
-    if which == "data" and granted >= REPLACE and not settings.text("storage_endpoint"):
+    if is_worker and which == "data" and granted >= REPLACE and not settings.text("storage_endpoint"):
         message = f"gs://{store.bucket} can be listed and written; this account may also delete and overwrite"
         return [warn(name, message, "a worker never needs storage.objects.delete here: take it away")]
-    return [good(name, f"gs://{store.bucket} can be listed and written")]
+    return [good(name, f"gs://{store.bucket} can be listed{' and written' if needed >= CREATE else ' and read'}")]
 
 
 def check_rules(settings: Settings, *, which: str) -> list[Finding]:

@@ -6,19 +6,29 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 import click
 
-from engine.errors import ConfigurationError, UsageError
+from engine.clock import parse_time
+from engine.errors import ConfigurationError, EngineError, UsageError
 from engine.instance import Instance, metadata_host
+from engine.jobs import KEEP_VARIABLE
+from engine.keeping import Keeper
 from engine.logbook import Logbook
 from engine.plan import load_plan
 from engine.settings import Settings, resolve
 from engine.verbs.opening import open_places, open_source
 from engine.verbs.options import bucket_options
-from engine.worker import Identity, Worker, describe, find_identity
+from engine.worker import Identity, Places, Worker, describe, find_identity, install_signals
+
+
+class Stoppable(Protocol):
+    """Who ends in good order when told to."""
+
+    def stop(self, reason: str) -> None:
+        """Begin nothing new."""
 
 
 @click.command("work")
@@ -82,9 +92,34 @@ async def work(
         worker = Worker(identity, document, places, source, settings, logbook)
         worker.install_signals()
         preempted.append(worker)
-        report = await worker.run()
+        try:
+            report = await worker.run()
+        except EngineError:
+            await _stay(worker, places, settings, logbook, preempted)
+            raise
         logbook.info("report", describe(report))
+        await _stay(worker, places, settings, logbook, preempted)
     return report.exit_code
+
+
+async def _stay(worker: Worker, places: Places, settings: Settings, logbook: Logbook, preempted: list[Stoppable]) -> None:
+    """Where the environment says so, stay after the work, however it ended, and do the jobs that come."""
+    until = os.environ.get(KEEP_VARIABLE, "")
+    if not until or (worker.stopped.is_set() and not worker.over_budget):
+        return
+    keeper = Keeper(
+        places.state,
+        worker.identity.run,
+        worker.identity.vm,
+        parse_time(until),
+        logbook=logbook,
+        log_objects=worker.log_objects,
+        heartbeat_seconds=settings.number("heartbeat_seconds"),
+        flush_seconds=settings.number("log_flush_seconds"),
+    )
+    install_signals(keeper.stop)
+    preempted.append(keeper)
+    await keeper.run()
 
 
 @asynccontextmanager
@@ -112,9 +147,9 @@ async def _cloud_log(
 
 
 @asynccontextmanager
-async def _preemption(on_vm: bool) -> AsyncIterator[list[Worker]]:
+async def _preemption(on_vm: bool) -> AsyncIterator[list[Stoppable]]:
     """Stop the workers in the list when the machine is being preempted."""
-    workers: list[Worker] = []
+    workers: list[Stoppable] = []
 
     async def watch() -> None:
         async with aiohttp.ClientSession() as session:

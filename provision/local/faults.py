@@ -30,6 +30,8 @@ class FaultKind:
     name: str
     required: Mapping[str, Setting] = field(default_factory=dict)
     optional: Mapping[str, Setting] = field(default_factory=dict)
+    does: str = ""
+    """What it does to the request it strikes, a few words for `tickdeck local chaos list --kinds`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +128,11 @@ class FaultSwitches:
         self._armed = kept
         return removed
 
-    def take(self, *names: str, method: str, target: str) -> Fault | None:
-        """The oldest armed fault of one of these kinds that strikes this request, counted as one strike."""
+    def take(self, *names: str, method: str, target: str, having: Mapping[str, Any] | None = None) -> Fault | None:
+        """The oldest armed fault of one of these kinds, with these settings, that strikes this request, counted as one strike."""
+        wanted = (having or {}).items()
         for armed in self._armed:
-            if armed.fault.name in names and armed.strikes(method, target):
+            if armed.fault.name in names and wanted <= armed.fault.settings.items() and armed.strikes(method, target):
                 return armed.fault
         return None
 

@@ -1,4 +1,4 @@
-"""The official clients that logs are read through, and the budget of reads that they share."""
+"""The official clients that logs are read through, and the budgets of reads that they share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from engine.cloudlog import LOOPBACK_CHANNEL_OPTIONS, grpc_target
@@ -40,21 +40,46 @@ class ReadBudget:
         return moment - now
 
 
+class ReadBudgets:
+    """One budget for each project of each service: the quota is the project's, whoever reads and through however many clients."""
+
+    def __init__(self, per_minute: int = READS_PER_MINUTE, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_minute = per_minute
+        self._clock = clock
+        self._budgets: dict[tuple[str, str], ReadBudget] = {}
+        self._lock = threading.Lock()
+
+    def of(self, service: str, project: str) -> ReadBudget:
+        """The budget of a project at a service (its endpoint; empty for the real one)."""
+        with self._lock:
+            return self._budgets.setdefault((service, project), ReadBudget(self._per_minute, self._clock))
+
+
+PROCESS_BUDGETS = ReadBudgets()
+"""Of this process: all clients that are made here draw on it."""
+
+
 @dataclass(frozen=True, slots=True)
 class LogClients:
-    """The official clients, and the budget that all reads through them share."""
+    """The official clients, and the budgets that all reads through them share."""
 
     sync: Any
     """`LoggingServiceV2Client`"""
     asynchronous: Any
     """`LoggingServiceV2AsyncClient`, or None where nothing is tailed."""
-    budget: ReadBudget = field(default_factory=ReadBudget)
+    service: str = ""
+    """Which service they speak to: its endpoint; empty for the real one."""
+    budgets: ReadBudgets = PROCESS_BUDGETS
+
+    def reserve(self, project: str) -> float:
+        """Take the project's next free read; returns the seconds to wait before it."""
+        return self.budgets.of(self.service, project).reserve()
 
 
-def make_clients(endpoint: str | None, *, local: bool = False) -> LogClients:
+def make_clients(endpoint: str | None, *, local: bool = False, tailing: bool = True) -> LogClients:
     """Clients for a server on this machine (`host:port`) or, without an endpoint, for the real service.
 
-    To be called on the event loop that will tail.
+    With `tailing` to be called on the event loop that will tail; without it there is no client to tail with, and no loop is needed.
 
     Raises:
         ConfigurationError: if the endpoint is not on this machine, or is missing in a local profile.
@@ -64,11 +89,13 @@ def make_clients(endpoint: str | None, *, local: bool = False) -> LogClients:
     if not endpoint:
         if local:
             raise ConfigurationError("the local profile has no logging endpoint", hint="start it: tickdeck local up")
-        return LogClients(open_sync_client(None), LoggingServiceV2AsyncClient())
+        return LogClients(open_sync_client(None), LoggingServiceV2AsyncClient() if tailing else None)
     target = grpc_target(endpoint)
+    if not tailing:
+        return LogClients(open_sync_client(endpoint), None, target)
     import grpc
     from google.cloud.logging_v2.services.logging_service_v2.transports import LoggingServiceV2GrpcAsyncIOTransport
 
     channel = grpc.aio.insecure_channel(target, options=LOOPBACK_CHANNEL_OPTIONS)
     transport = LoggingServiceV2GrpcAsyncIOTransport(channel=channel)
-    return LogClients(open_sync_client(endpoint), LoggingServiceV2AsyncClient(transport=transport))
+    return LogClients(open_sync_client(endpoint), LoggingServiceV2AsyncClient(transport=transport), target)

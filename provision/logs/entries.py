@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,6 +13,11 @@ from engine.clock import parse_time
 from engine.cloudlog import SEVERITIES, InsertIds
 
 Source = Literal["cloud-logging", "log-objects", "serial"]
+
+RESOURCE_NAME_LABEL = "compute.googleapis.com/resource_name"
+"""The label by which Google's agents on a VM name it."""
+
+_OBEYED = re.compile(r"\x1b\[[0-9;:?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
 _SEVERITY_NAMES = {number: name for name, number in SEVERITIES.items()}
 
@@ -31,11 +38,18 @@ class LogEntry:
     """Whatever else the line carries: venue, data_type, day, symbol, outcome, ..."""
     insert_id: str
     source: Source
+    timed: bool = True
+    """Whether the line says its own time; else `timestamp` is that of the line before it, only to keep the order."""
 
     @property
     def identity(self) -> tuple[datetime, str]:
         """The same for all copies of one entry."""
         return self.timestamp, self.insert_id
+
+
+def printable(text: str) -> str:
+    """A text without what a terminal would obey: colours, cursor movements, bells. Tabs stay."""
+    return _OBEYED.sub("", text)
 
 
 def merge(*streams: Iterable[LogEntry]) -> list[LogEntry]:
@@ -47,24 +61,28 @@ def merge(*streams: Iterable[LogEntry]) -> list[LogEntry]:
     return sorted(found.values(), key=lambda entry: entry.identity)
 
 
-def entry_from_line(line: Mapping[str, object], run: str, vm: str, ids: InsertIds) -> LogEntry:
+def entry_from_line(line: Mapping[str, object], run: str, vm: str, ids: InsertIds, source: Source = "log-objects") -> LogEntry:
     """An entry from a line of a worker's log.
 
     Raises:
         KeyError, UsageError: if the line has no time, or one that cannot be read.
     """
     moment = parse_time(str(line["time"]))
-    return _entry(moment, str(line.get("severity", "DEFAULT")), {"run": run, "vm": vm}, line, ids.make(moment, line), "log-objects")
+    return _entry(moment, str(line.get("severity", "DEFAULT")), {"run": run, "vm": vm}, line, ids.make(moment, line), source)
 
 
-def entry_from_api(raw: Any) -> LogEntry:
-    """An entry from a raw `google.logging.v2.LogEntry`."""
+def entry_from_api(raw: Any, instances: Mapping[str, str] | None = None) -> LogEntry:
+    """An entry from a raw `google.logging.v2.LogEntry`.
+
+    `instances` names VMs by their ids, for entries that say no more of their VM than that.
+    """
     stamp = raw.timestamp
     moment = datetime.fromtimestamp(stamp.seconds, UTC).replace(microsecond=stamp.nanos // 1_000)
-    fields = _struct(raw.json_payload) if raw.HasField("json_payload") else {"message": raw.text_payload}
+    fields = _payload(raw)
     labels = dict(raw.labels)
     if "vm" not in labels:
-        labels["vm"] = labels.get("compute.googleapis.com/resource_name", "")
+        known = (instances or {}).get(raw.resource.labels["instance_id"], "") if "instance_id" in raw.resource.labels else ""
+        labels["vm"] = labels.get(RESOURCE_NAME_LABEL, "") or known
     return _entry(moment, _SEVERITY_NAMES.get(raw.severity, "DEFAULT"), labels, fields, raw.insert_id, "cloud-logging")
 
 
@@ -84,6 +102,16 @@ def _entry(
     rest = {key: value for key, value in fields.items() if key not in named}
     message, event = str(fields.get("message", "")), str(fields.get("event", ""))
     return LogEntry(moment, severity, told("vm"), told("run"), told("shard"), message, event, rest, insert_id, source)
+
+
+def _payload(raw: Any) -> dict[str, object]:
+    """What an entry says. Those of other programs need not have a message: then it is all that they do say."""
+    if raw.HasField("json_payload"):
+        fields = _struct(raw.json_payload)
+        return fields if fields.get("message") else {**fields, "message": json.dumps(fields, ensure_ascii=False, sort_keys=True)[:2_000]}
+    if raw.HasField("proto_payload"):
+        return {"message": f"({raw.proto_payload.type_url.rpartition('/')[2]})"}
+    return {"message": raw.text_payload}
 
 
 def _struct(struct: Any) -> dict[str, object]:

@@ -6,15 +6,20 @@ Kept apart because this is the border where what a person typed becomes a query:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from fnmatch import fnmatchcase
 
 from engine.clock import format_time
 from engine.cloudlog import LOG_ID, SEVERITIES
 from engine.errors import UsageError
+from provision.logs.entries import RESOURCE_NAME_LABEL
+from provision.names import has_wildcard
 
 MAX_FILTER_CHARACTERS = 20_000
 
+_GLOB_PART = re.compile(r"\*|\?|\[!?\]?[^\]]*\]|.", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -27,7 +32,7 @@ class LogQuery:
     """Aware. There is always a lower bound: without one the service would search 30 days."""
     run: str = ""
     vms: tuple[str, ...] = ()
-    """VM names; `*` and `?` stand for any characters and any one character. Empty: every VM."""
+    """VM names or patterns of them (`*`, `?`, `[...]`). Empty: every VM."""
     until: datetime | None = None
     """Aware, exclusive."""
     min_severity: str = "DEFAULT"
@@ -39,6 +44,10 @@ class LogQuery:
     newest_first: bool = False
     log_id: str = LOG_ID
     """Empty: every log of the project, also of VMs that are not ours."""
+    instances: Mapping[str, str] = field(default_factory=dict)
+    """Names by instance id: only entries of these VMs, however little they say of them."""
+    unrated: bool = False
+    """Also entries without a severity, whatever the least one asked for: what programs other than ours write often has none."""
 
     def __post_init__(self) -> None:
         for moment in (self.since, self.until):
@@ -63,11 +72,16 @@ class LogQuery:
         if self.until is not None:
             parts.append(f"timestamp<{quote(format_time(self.until))}")
         if self.min_severity != "DEFAULT":
-            parts.append(f"severity>={self.min_severity}")
+            rated = f"severity>={self.min_severity}"
+            parts.append(f"({rated} OR severity=DEFAULT)" if self.unrated else rated)
         if self.run:
             parts.append(f"labels.run={quote(self.run)}")
         if self.vms:
-            parts.append("(" + " OR ".join(_vm_part(glob) for glob in self.vms) + ")")
+            labels = ("vm",) if self.log_id else ("vm", RESOURCE_NAME_LABEL)
+            parts.append("(" + " OR ".join(_vm_part(label, glob) for glob in self.vms for label in labels) + ")")
+        if self.instances:
+            ids = " OR ".join(quote(identifier) for identifier in self.instances)
+            parts.append(f"resource.labels.instance_id=({ids})")
         if self.text:
             # A lone * behind `:` asks whether the field exists: as a regular expression it is a star again.
             wanted = f":{quote(self.text)}" if self.text != "*" else f"=~{quote('[*]')}"
@@ -95,8 +109,16 @@ def quote(text: str) -> str:
     return f'"{escaped}"'
 
 
-def _vm_part(glob: str) -> str:
-    if "*" not in glob and "?" not in glob:
-        return f"labels.vm={quote(glob)}"
-    pattern = "".join({"*": ".*", "?": "."}.get(character) or re.escape(character) for character in glob)
-    return f"labels.vm=~{quote(f'^{pattern}$')}"
+def matches(globs: Collection[str], vm: str) -> bool:
+    """Whether a VM's name is meant by one of the globs; all are, if there is none."""
+    return not globs or any(fnmatchcase(vm, glob) for glob in globs)
+
+
+def _vm_part(label: str, glob: str) -> str:
+    """VMs whose label fits the glob; a class of characters (`[0-9]`) asks for any character, `matches` is the judge of it."""
+    name = f"labels.{label if label.isidentifier() else quote(label)}"
+    if not has_wildcard(glob):
+        return f"{name}={quote(glob)}"
+    parts = _GLOB_PART.findall(glob)
+    pattern = "".join(".*" if part == "*" else "." if part == "?" or len(part) > 1 else re.escape(part) for part in parts)
+    return f"{name}=~{quote(f'^{pattern}$')}"

@@ -43,7 +43,7 @@ def read(clients: LogClients, query: LogQuery, *, sleep: Callable[[float], None]
     entries: list[LogEntry] = []
     token = ""
     while len(entries) < query.limit:
-        sleep(clients.budget.reserve())
+        sleep(clients.reserve(query.project))
         request = list_request(query, query.limit - len(entries), token)
         try:
             pager = clients.sync.list_log_entries(request=request, retry=policy, timeout=READ_SECONDS)
@@ -52,7 +52,7 @@ def read(clients: LogClients, query: LogQuery, *, sleep: Callable[[float], None]
         except exceptions.RetryError as error:
             raise read_error(error.cause or error) from error
         page = next(iter(pager.pages))
-        entries += [entry_from_api(entry) for entry in type(page).pb(page).entries]
+        entries += [entry_from_api(entry, query.instances) for entry in type(page).pb(page).entries]
         token = page.next_page_token
         if not token:
             break

@@ -130,7 +130,7 @@ class _TailSession:
                 self.received = True
                 raw = type(response).pb(response)
                 suppressed = {_SUPPRESSION.get(info.reason, "unknown"): info.suppressed_count for info in raw.suppression_info}
-                fresh = self._fresh(entry_from_api(entry) for entry in raw.entries)
+                fresh = self._fresh(entry_from_api(entry, self._query.instances) for entry in raw.entries)
                 if fresh or suppressed:
                     yield Batch(fresh, suppressed)
         finally:
@@ -154,12 +154,12 @@ class _TailSession:
         entries: list[LogEntry] = []
         token = ""
         while len(entries) < most:
-            if delay := self._clients.budget.reserve():
+            if delay := self._clients.reserve(query.project):
                 await self._sleep(delay)
             request = list_request(query, most - len(entries), token)
             pager = await self._clients.asynchronous.list_log_entries(request=request, retry=None, timeout=READ_SECONDS)
             page = await anext(aiter(pager.pages))
-            entries += [entry_from_api(entry) for entry in type(page).pb(page).entries]
+            entries += [entry_from_api(entry, query.instances) for entry in type(page).pb(page).entries]
             token = page.next_page_token
             if not token:
                 break

@@ -147,3 +147,72 @@ def test_a_run_finishes_without_the_console_that_started_it(place: Path) -> None
     process.wait()
     finish(session, runs[0], reconcile=False)
     assert not session.check(DayRange(request().start, request().end), VENUES, DATA_TYPES).holes()
+
+
+def watch(place: Path, run: str, *arguments: str) -> subprocess.Popen[str]:
+    """`tickdeck reconcile RUN --watch --json`, as cron would start it."""
+    words = [sys.executable, "-m", "console.cli", "reconcile", run, "--watch", "--json", "--interval", "0.5", *arguments]
+    return subprocess.Popen(
+        words, env=os.environ | {"TICKDECK_LOCAL_DIR": str(place)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def events_of(lines: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in lines.splitlines()]
+
+
+def wait_until(holds: Any, what: str) -> None:
+    deadline = time.monotonic() + LIMIT
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {LIMIT:.0f} s: {what}"
+        time.sleep(0.1)
+
+
+def test_a_watcher_that_is_killed_is_followed_by_another_and_no_vm_is_left(place: Path, session: Session) -> None:
+    launched = session.launch(session.plan(request()))
+    victim = wait_for_share(session, launched.run, 0.1, 0.8)
+    first = watch(place, launched.run)
+    wait_until(lambda: session.runs.read(launched.run).lease is not None, "the first watcher has the lease")
+    first.kill()
+    first.communicate()
+    assert session.cloud is not None
+    local_cloud.call(session.cloud, "compute", "/_tickdeck/kill", {"vm": victim})
+    told = watch(place, launched.run)
+    wait_until(lambda: f"{victim}-a2" in {vm.name for vm in session.fleet(launched.run).vms}, "the second one replaces what was lost")
+    told.send_signal(signal.SIGTERM)
+    output, _ = told.communicate(timeout=LIMIT)
+    assert told.returncode == 75, output
+    assert [event["event"] for event in events_of(output)][-1] == "stopped"
+    assert ("asked for", [f"{victim}-a2"]) in [(event["event"], event["vms"]) for event in events_of(output)]
+    assert session.runs.read(launched.run).lease is None, "who is told to stop gives the lease back"
+    local_cloud.call(session.cloud, "tardis", "/_tickdeck/faults", method="DELETE")
+    last = watch(place, launched.run)
+    output, _ = last.communicate(timeout=LIMIT)
+    assert last.returncode == 0, output
+    assert events_of(output)[-1]["event"] == "complete"
+    assert not [vm for vm in session.fleet(launched.run).vms if vm.exists]
+    assert not session.check(DayRange(request().start, request().end), VENUES, DATA_TYPES).holes()
+
+
+def test_one_vm_that_is_left_completes_the_run_although_no_console_lives(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    from console import session as sessions
+
+    monkeypatch.setattr(sessions, "LOCAL_WORKER_SETTINGS", {**sessions.LOCAL_WORKER_SETTINGS, "STALE_SECONDS": "5", "HEAL_SECONDS": "1"})
+    four = session.plan(Request(**_fields(request()), shards=4))
+    launched = session.launch(four)
+    survivor = wait_for_share(session, launched.run, 0.05, 0.9)
+    assert session.cloud is not None
+    victims = sorted(set(launched.created) - {survivor})
+    assert len(victims) == 3
+    for victim in victims:
+        local_cloud.call(session.cloud, "compute", "/_tickdeck/kill", {"vm": victim})
+    local_cloud.call(session.cloud, "tardis", "/_tickdeck/faults", method="DELETE")
+    finish(session, launched.run, reconcile=False)
+    assert len(session.runs.read(launched.run).orders) == 1, "nobody asked for another VM"
+    holders = {claim.vm for claim in session.runs.read(launched.run).claims.values()}
+    assert holders == {survivor}
+    assert not session.check(DayRange(request().start, request().end), VENUES, DATA_TYPES).holes()
+
+
+def _fields(asked: Request) -> dict[str, Any]:
+    return {"venues": asked.venues, "data_types": asked.data_types, "start": asked.start, "end": asked.end}

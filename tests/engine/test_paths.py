@@ -16,6 +16,9 @@ from engine.paths import (
     ManifestName,
     allowance_object,
     audit_object,
+    build_log_object,
+    build_source_object,
+    canary_object,
     catalogue_source_object,
     catalogue_table_object,
     cell_prefix,
@@ -26,7 +29,12 @@ from engine.paths import (
     instruments_api_object,
     instruments_object,
     instruments_source_object,
+    job_object,
+    job_prefix,
+    job_result_object,
+    job_result_prefix,
     launch_object,
+    lease_object,
     log_object,
     log_prefix,
     manifest_object,
@@ -35,13 +43,19 @@ from engine.paths import (
     old_data_object,
     parse_allowance_object,
     parse_audit_object,
+    parse_build_log_object,
+    parse_build_source_object,
+    parse_canary_object,
     parse_catalogue_table_object,
     parse_claim_object,
     parse_data_object,
     parse_heartbeat_object,
     parse_instruments_api_object,
     parse_instruments_object,
+    parse_job_object,
+    parse_job_result_object,
     parse_launch_object,
+    parse_lease_object,
     parse_log_object,
     parse_manifest_object,
     parse_old_candle_object,
@@ -121,12 +135,19 @@ def test_every_other_object_names_what_it_is_about(
     assert parse_launch_object(launch_object(run, positive)) == (run, positive)
     assert parse_claim_object(claim_object(run, number)) == (run, number)
     assert parse_heartbeat_object(heartbeat_object(run, vm)) == (run, vm)
+    assert parse_job_object(job_object(run, vm, positive)) == (run, vm, positive)
+    assert parse_job_result_object(job_result_object(run, vm, positive)) == (run, vm, positive)
+    assert parse_canary_object(canary_object(run)) == run
     assert parse_log_object(log_object(run, vm, positive, number)) == (run, vm, positive, number)
     assert parse_audit_object(audit_object(moment, run)) == (moment, run)
     assert parse_probe_object(probe_object(moment, run)) == (moment, run)
+    assert parse_build_source_object(build_source_object(moment, run)) == (moment, run)
+    assert parse_build_log_object(build_log_object(run)) == run
     for prefix, name in (
         (run_prefix(run), launch_object(run, positive)),
         (heartbeat_prefix(run), heartbeat_object(run, vm)),
+        (job_prefix(run, vm), job_object(run, vm, positive)),
+        (job_result_prefix(run, vm), job_result_object(run, vm, positive)),
         (log_prefix(run), log_object(run, vm, positive, number)),
         (log_prefix(run, vm), log_object(run, vm, positive, number)),
     ):
@@ -188,7 +209,11 @@ ROUND_TRIPS: list[tuple[str, Callable[[str], Any], Callable[[Any], str]]] = [
     ),
     ("audit/2024-01-01/20240101T000000.000000Z-abc.json", parse_audit_object, lambda parsed: audit_object(*parsed)),
     ("runs/r1/launch-12.json", parse_launch_object, lambda parsed: launch_object(*parsed)),
+    ("runs/r1/lease.json", parse_lease_object, lease_object),
     ("runs/r1/claims/12.json", parse_claim_object, lambda parsed: claim_object(*parsed)),
+    ("runs/r1/canary.json", parse_canary_object, canary_object),
+    ("runs/r1/jobs/market-data-1/3.json", parse_job_object, lambda parsed: job_object(*parsed)),
+    ("runs/r1/job-results/market-data-1/3.json", parse_job_result_object, lambda parsed: job_result_object(*parsed)),
     ("runs/r1/workers/market-data-1.json", parse_heartbeat_object, lambda parsed: heartbeat_object(*parsed)),
     ("runs/r1/logs/market-data-1/2.10.jsonl.gz", parse_log_object, lambda parsed: log_object(*parsed)),
     ("plans/0123456789ab.json", parse_plan_object, plan_object),

@@ -84,8 +84,8 @@ def test_a_preempted_fleet_of_engines_completes_its_plan_and_leaves_nothing_behi
         snapshot = patiently(look, lambda found: found.find(lost).state is VmState.PREEMPTED)
         assert "1 preempted" in snapshot.verdict
         stalled.disarm()
-        (result,), given_up = reconcile(profile, clients, lake.state, snapshot)
-        assert (list(result.created), given_up) == ([f"{lost}-a2"], ())
+        done = reconcile(profile, clients, lake.state, snapshot)
+        assert ([list(result.created) for result in done.results], done.given_up) == ([[f"{lost}-a2"]], ())
         snapshot = patiently(look, lambda found: all(vm.dead for vm in found.vms))
         assert {vm.name: vm.state for vm in snapshot.vms} == {
             lost: VmState.PREEMPTED,

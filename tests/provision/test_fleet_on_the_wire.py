@@ -27,7 +27,7 @@ from provision.errors import CloudUnavailable, GuardRefusal
 from provision.fleet import FleetSnapshot, observe
 from provision.labels import make_labels
 from provision.orders import write_order
-from provision.reconcile import diagnose, reconcile, replace_lost
+from provision.reconcile import Pass, diagnose, reconcile, replace_lost
 from provision.runs import RunReader
 from provision.vm_state import VmState
 from tests.provision.conftest import Wired
@@ -93,8 +93,8 @@ def test_a_preempted_vm_is_known_by_the_services_word_and_replaced_by_a_new_atte
     wired.preempt(lost)
     snapshot = wired.look()
     assert states(snapshot) == {lost: VmState.PREEMPTED, others[0]: VmState.RUNNING, others[1]: VmState.RUNNING}
-    (result,), given_up = reconcile(wired.profile, wired.clients, wired.state, snapshot)
-    assert (result.status, given_up) == ("complete", ())
+    done = reconcile(wired.profile, wired.clients, wired.state, snapshot)
+    assert ([result.status for result in done.results], done.given_up) == (["complete"], ())
     assert wired.names() == {f"{lost}-a2", *others}
     first, second = read_launches(wired.state, order.run)
     assert (second.number, second.reason) == (2, "preempted")
@@ -117,7 +117,7 @@ def test_a_vm_that_lost_its_power_without_a_trace_is_lost_for_an_unknown_reason_
     row = snapshot.find(name)
     assert row is not None
     assert (row.state, row.cause) == (VmState.LOST, "unknown")
-    (result,), _ = reconcile(wired.profile, wired.clients, wired.state, snapshot)
+    (result,) = reconcile(wired.profile, wired.clients, wired.state, snapshot).results
     assert list(result.created) == [f"{name}-a2"]
 
 
@@ -138,9 +138,9 @@ def test_two_consoles_that_see_the_same_loss_replace_it_once(wired: Wired) -> No
 def test_reconcile_takes_up_a_launch_that_was_cut_off(wired: Wired) -> None:
     order = wired.intent(2).order
     write_order(wired.state, order)
-    assert reconcile(wired.profile, wired.clients, wired.state, wired.look()) == ((), ())
+    assert reconcile(wired.profile, wired.clients, wired.state, wired.look()) == Pass()
     later = wired.look(at=utc_now() + timedelta(minutes=1))
-    (result,), _ = reconcile(wired.profile, wired.clients, wired.state, later)
+    (result,) = reconcile(wired.profile, wired.clients, wired.state, later).results
     assert (result.status, wired.names()) == ("complete", set(order.vms))
     assert diagnose(wired.profile, wired.look(at=utc_now() + timedelta(minutes=1))).unasked == ()
 
@@ -151,7 +151,7 @@ def test_reconcile_of_one_run_leaves_the_others_alone(wired: Wired) -> None:
         for shard, name in enumerate(order.vms):
             wired.work(order.run, name, shard)
         wired.preempt(next(iter(order.vms)))
-    results, _ = reconcile(wired.profile, wired.clients, wired.state, wired.look(), run=other.run)
+    results = reconcile(wired.profile, wired.clients, wired.state, wired.look(), run=other.run).results
     assert [result.order.run for result in results] == [other.run]
     assert len(read_launches(wired.state, one.run)) == 1
 
@@ -163,7 +163,7 @@ def test_a_drain_tells_the_workers_and_ends_nothing_and_reconcile_stays_away(wir
     assert wired.state.stat(drain_object(order.run)) is not None
     assert len(wired.vms()) == 2
     wired.preempt(next(iter(order.vms)))
-    assert reconcile(wired.profile, wired.clients, wired.state, wired.look()) == ((), ())
+    assert reconcile(wired.profile, wired.clients, wired.state, wired.look()) == Pass()
 
 
 def test_an_abort_deletes_every_vm_of_its_run_in_any_state_and_no_other(wired: Wired) -> None:
@@ -178,7 +178,7 @@ def test_an_abort_deletes_every_vm_of_its_run_in_any_state_and_no_other(wired: W
     assert wired.names() == {"web-1", *other.vms}
     assert finished[0] == (order.run, 1, 4)
     assert [done for _, done, _ in finished] == [1, 2, 3, 4]
-    assert reconcile(wired.profile, wired.clients, wired.state, wired.look()) == ((), ())
+    assert reconcile(wired.profile, wired.clients, wired.state, wired.look()) == Pass()
 
 
 def test_a_deleted_vm_leaves_its_last_words_in_the_receipt_and_in_the_audit_trail(wired: Wired) -> None:

@@ -3,67 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from engine.documents import decode, encode
 from engine.errors import ConfigurationError
 from engine.launch import LaunchRecord
 from engine.paths import launch_object, launch_operation_object, parse_launch_operation_object
+from engine.plan import seal
+from provision.cloud_init import hash_user_data, render_user_data
 from provision.launch import make_order as order_for
 from provision.orders import LaunchOrder, bulk_insert_request, render_environment, vm_metadata, worker_environment
 from provision.profile import Endpoints
-from tests.provision.made_up_fleet import NOW, RUN, ZONES, gcp_profile, local_profile, make_order, make_plan, vm_name
+from tests.provision.made_up_fleet import NOW, RUN, ZONES, gcp_profile, local_profile, make_order, make_plan
 
-GOLDEN = {
-    "count": "2",
-    "minCount": "1",
-    "perInstanceProperties": {vm_name(0): {"name": vm_name(0)}, vm_name(1): {"name": vm_name(1)}},
-    "locationPolicy": {
-        "targetShape": "ANY",
-        "locations": {
-            "zones/asia-northeast1-a": {"preference": "ALLOW"},
-            "zones/asia-northeast1-b": {"preference": "ALLOW"},
-            "zones/asia-northeast1-c": {"preference": "DENY"},
-        },
-    },
-    "instanceFlexibilityPolicy": {
-        "instanceSelections": {
-            "rank-0": {"machineTypes": ["e2-highmem-8"], "rank": "0"},
-            "rank-1": {"machineTypes": ["e2-standard-8"], "rank": "1"},
-        }
-    },
-    "instanceProperties": {
-        "disks": [
-            {
-                "boot": True,
-                "autoDelete": True,
-                "initializeParams": {
-                    "sourceImage": "projects/cos-cloud/global/images/family/cos-stable",
-                    "diskSizeGb": "100",
-                    "diskType": "pd-standard",
-                },
-            }
-        ],
-        "networkInterfaces": [
-            {"network": "global/networks/default", "accessConfigs": [{"name": "External NAT", "type": "ONE_TO_ONE_NAT"}]}
-        ],
-        "scheduling": {
-            "provisioningModel": "SPOT",
-            "instanceTerminationAction": "DELETE",
-            "automaticRestart": False,
-            "onHostMaintenance": "TERMINATE",
-            "maxRunDuration": {"seconds": "86400"},
-        },
-        "serviceAccounts": [
-            {
-                "email": "worker@market-data-prod.iam.gserviceaccount.com",
-                "scopes": ["https://www.googleapis.com/auth/cloud-platform"],
-            }
-        ],
-        "shieldedInstanceConfig": {"enableSecureBoot": True, "enableVtpm": True, "enableIntegrityMonitoring": True},
-    },
-}
+GOLDEN = Path(__file__).with_name("golden")
+REQUEST_ID = "00000000-0000-4000-8000-000000000001"
 
 
 def real_order() -> LaunchOrder:
@@ -88,16 +48,80 @@ def as_json(order: LaunchOrder) -> dict:
     return json.loads(compute_v1.BulkInsertInstanceResource.to_json(resource, always_print_fields_with_no_presence=False))
 
 
-def test_the_request_is_the_one_in_the_reference_field_by_field() -> None:
-    order = real_order()
+def kept_order() -> LaunchOrder:
+    """One VM on demand, without an address, in a subnetwork, that stays for two hours."""
+    profile = gcp_profile(machine_types=("e2-standard-8",), external_ip=False, subnetwork="regions/asia-northeast1/subnetworks/workers")
+    return order_for(
+        profile,
+        make_plan(1, profile=profile),
+        run=RUN,
+        number=1,
+        vms=make_order(1).vms,
+        now=NOW,
+        model="STANDARD",
+        keep_until=NOW + timedelta(hours=2),
+    )
+
+
+def fields_of(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every field of a request with its path; metadata items by their key."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from fields_of(inner, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            if path.endswith("metadata.items"):
+                yield path.removesuffix("items") + inner["key"], inner["value"]
+            else:
+                yield from fields_of(inner, f"{path}[{index}]")
+    else:
+        yield path, value
+
+
+@pytest.mark.parametrize(
+    ("make", "golden"),
+    [(real_order, "bulk_insert_spot.json"), (kept_order, "bulk_insert_on_demand_kept_no_address.json")],
+)
+def test_the_request_is_the_golden_one_field_by_field_and_each_field_has_its_source(make: Callable[[], LaunchOrder], golden: str) -> None:
+    order = msgspec.structs.replace(make(), request_id=REQUEST_ID)
     request = bulk_insert_request(order)
-    assert (request.project, request.region, request.request_id) == ("market-data-prod", "asia-northeast1", order.request_id)
-    sent = as_json(order)
-    properties = sent["instanceProperties"]
-    assert properties.pop("labels") == order.labels == properties["disks"][0]["initializeParams"].pop("labels")
-    items = {item["key"]: item["value"] for item in properties.pop("metadata")["items"]}
-    assert items == order.metadata
-    assert sent == GOLDEN
+    sent = dict(fields_of({"project": request.project, "region": request.region, "request_id": request.request_id, **as_json(order)}))
+    user_data = "instanceProperties.metadata.user-data"
+    if sent[user_data] == render_user_data(gcp_profile().image, keep_until=order.keep_until):
+        sent[user_data] = "(render_user_data)"
+    rows = json.loads((GOLDEN / golden).read_text())
+    assert sent == {row["field"]: row["value"] for row in rows}
+    # Which line of the reference asks for the field: nothing is sent that nobody asked for.
+    assert all(row["source"].startswith("gcp.md ") for row in rows)
+
+
+def test_the_hash_of_the_user_data_is_in_the_order() -> None:
+    assert real_order().cloud_init == hash_user_data(render_user_data(gcp_profile().image))
+    assert kept_order().cloud_init != real_order().cloud_init
+
+
+@pytest.mark.parametrize(
+    ("mode", "profile_says", "asked", "has_address"),
+    [
+        ("download", True, None, True),
+        ("download", False, None, False),
+        ("download", True, False, False),
+        ("download", False, True, True),
+        ("instruments", True, None, True),
+        ("validate", True, None, False),
+        ("candles", True, None, False),
+        ("candles", True, True, True),
+    ],
+)
+def test_a_stage_gets_an_external_address_if_it_talks_to_the_source_or_a_person_says_so(
+    mode: str, profile_says: bool, asked: bool | None, has_address: bool
+) -> None:
+    profile = gcp_profile(external_ip=profile_says)
+    plan = make_plan(1, profile=profile)
+    plan = seal(msgspec.structs.replace(plan, request=msgspec.structs.replace(plan.request, mode=mode)))
+    order = order_for(profile, plan, run=RUN, number=1, vms=make_order(1).vms, now=NOW, external_ip=asked)
+    interface = as_json(order)["instanceProperties"]["networkInterfaces"][0]
+    assert ("accessConfigs" in interface) is has_address
 
 
 def test_a_single_machine_type_is_the_machine_type() -> None:
@@ -120,6 +144,7 @@ def test_the_metadata_items_are_these() -> None:
         "user-data",
         "block-project-ssh-keys",
         "enable-oslogin",
+        "serial-port-enable",
         "google-logging-enabled",
     }
     assert items["td-run"] == RUN

@@ -33,12 +33,14 @@ from provision.logs import (
     LogQuery,
     LogReadError,
     ReadBudget,
+    ReadBudgets,
     make_clients,
     merge,
     read,
     read_log_objects,
     tail,
 )
+from provision.logs.clients import READS_PER_MINUTE
 from tests.local_servers import LocalServer, started
 
 BASE = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=10)
@@ -131,6 +133,9 @@ class TestQueries:
             ("mark", []),
             ("market.data-*", []),
             ("*", ["market-data-shard-r1-3", "market-data-single-20260101", "other"]),
+            ("market-data-shard-r[0-9]-3", ["market-data-shard-r1-3"]),
+            ("market-data-shard-r[!x]-3", ["market-data-shard-r1-3"]),
+            ("market-data-shard-r[-3", []),
         ],
     )
     def test_a_glob_selects_whole_names_and_its_other_characters_are_literal(self, glob: str, selected: list[str]) -> None:
@@ -556,11 +561,23 @@ def test_reading_waits_when_the_budget_is_used_up(logs: Logs) -> None:
     slept: list[float] = []
 
     async def run() -> None:
-        clients = replace(make_clients(logs.endpoint, local=True), budget=ReadBudget(1, clock=time.monotonic))
+        budgets = ReadBudgets(1, clock=time.monotonic)
         for _ in range(2):
+            clients = replace(make_clients(logs.endpoint, local=True, tailing=False), budgets=budgets)
             read(clients, logs.query(), sleep=slept.append)
-        await clients.asynchronous.transport.close()
 
     asyncio.run(run())
     assert slept[0] == 0
     assert 50 < slept[1] <= 60
+
+
+def test_all_clients_of_a_process_draw_on_one_budget_for_a_project(logs: Logs) -> None:
+    logs.arm("read-quota", per_minute=1_000)
+    slept: list[float] = []
+    for _ in range(READS_PER_MINUTE + 5):
+        read(make_clients(logs.endpoint, local=True, tailing=False), logs.query(), sleep=slept.append)
+    assert [seconds > 0 for seconds in slept] == [False] * READS_PER_MINUTE + [True] * 5
+    other = replace(logs, project=f"{logs.project}y")
+    read(make_clients(logs.endpoint, local=True, tailing=False), other.query(), sleep=slept.append)
+    assert slept[-1] == 0
+    assert logs.struck("read-quota") == READS_PER_MINUTE + 6

@@ -46,10 +46,14 @@ def test_a_vm_that_is_gone_with_its_work_undone_is_replaced_with_its_cause() -> 
     assert (lost.cause, lost.model, lost.replaces) == ("preempted", "SPOT", (ZERO,))
 
 
-def test_a_powered_off_vm_whose_worker_can_run_again_is_replaced() -> None:
-    beats = [beat(ZERO, "failed", exit_code=69), beat(ONE), beat(TWO)]
-    (lost,) = found([make_vm(ZERO, "TERMINATED"), make_vm(ONE), make_vm(TWO)], heartbeats=beats).lost
-    assert (lost.vm, lost.cause) == (ZERO, "unknown")
+def test_a_powered_off_vm_whose_worker_could_not_reach_the_source_is_replaced_after_a_pause() -> None:
+    vms = [make_vm(ZERO, "TERMINATED"), make_vm(ONE), make_vm(TWO)]
+    (lost,) = found(vms, heartbeats=[beat(ZERO, "failed", exit_code=69), beat(ONE), beat(TWO)]).lost
+    assert (lost.vm, lost.cause) == (ZERO, "source or bucket away")
+    at_once = found(vms, heartbeats=[beat(ZERO, "failed", exit_code=69, age=1), beat(ONE), beat(TWO)])
+    assert at_once.lost == ()
+    (waiting,) = at_once.waiting
+    assert (waiting.vm, waiting.until) == (ZERO, NOW + timedelta(seconds=2))
 
 
 @pytest.mark.parametrize("code", [64, 77, 78])
@@ -69,14 +73,96 @@ def test_nothing_is_replaced_that_lives_boots_or_is_done() -> None:
     assert (diagnosis.lost, diagnosis.given_up) == ((), ())
 
 
-def test_a_silent_vm_that_still_runs_is_not_doubled() -> None:
-    assert found([make_vm(ZERO)], orders=[make_order(1)], heartbeats=[beat(ZERO, age=900)]).lost == ()
+def test_a_silent_vm_that_still_runs_is_not_doubled_until_ten_minutes_are_over() -> None:
+    assert found([make_vm(ZERO)], orders=[make_order(1)], heartbeats=[beat(ZERO, age=590)]).lost == ()
+    (lost,) = found([make_vm(ZERO)], orders=[make_order(1)], heartbeats=[beat(ZERO, age=610)]).lost
+    assert (lost.cause, lost.replaces) == ("silent", (ZERO,))
+
+
+def test_a_vm_on_which_no_worker_ever_spoke_is_replaced_twice_and_then_left_to_a_person() -> None:
+    def booted(name: str, minutes: float) -> Any:
+        return make_vm(name, started=NOW - timedelta(minutes=minutes))
+
+    assert found([booted(ZERO, 9)], orders=[make_order(1)]).lost == ()
+    assert found([booted(ZERO, 11)], orders=[make_order(1)]).lost[0].cause == "no heartbeat"
+    third = f"{ZERO}-a3"
+    diagnosis = found([booted(third, 11)], orders=line("no heartbeat", "no heartbeat"))
+    assert diagnosis.lost == ()
+    assert "3 VMs in a row" in diagnosis.given_up[0].why
+
+
+def line(*causes: str, **changes: Any) -> list[Any]:
+    """The orders of a shard whose VMs were lost one after another for these causes."""
+    orders, before = [make_order(1)], [ZERO]
+    for attempt, cause in enumerate(causes, start=2):
+        name = f"{ZERO}-a{attempt}"
+        vm = LaunchedVm(shards=(0,), attempt=attempt, replaces=",".join(before), cause=cause)
+        orders.append(make_order({name: vm}, number=attempt, **changes))
+        before.insert(0, name)
+    return orders
+
+
+def lasting(vm: str) -> dict[str, Any]:
+    return {"heartbeats": [beat(vm, age=20)]}
+
+
+@pytest.mark.parametrize(
+    ("causes", "now", "limit"),
+    [("powered off", "compute.instances.guestTerminate", 3), ("run limit", "delete", 3)],
+)
+def test_losses_are_counted_for_each_cause_along_the_line(causes: str, now: str, limit: int) -> None:
+    generous = local_profile(spot_attempts=99, max_attempts=99)
+
+    def after(*earlier: str) -> Diagnosis:
+        last = f"{ZERO}-a{len(earlier) + 1}"
+        event = VmEvent(last, ZONES[0], now, NOW - timedelta(seconds=10), user="system")
+        return found(orders=line(*earlier), events=[event], profile=generous, **lasting(last))
+
+    same = [causes] * (limit - 1)
+    assert after(*same, "preempted", "preempted").lost
+    given_up = after(*same, causes).given_up
+    assert f"{limit + 1} VMs in a row were lost for the same cause: {causes}" in given_up[0].why
+
+
+def test_what_the_service_could_not_make_is_asked_for_again_with_growing_pauses_and_uses_up_no_attempt() -> None:
+    from provision.orders import LaunchFailure
+
+    orders = line("no capacity", "no capacity", "no capacity", "no capacity", "no capacity", "no capacity")
+    last = f"{ZERO}-a7"
+    shortage = LaunchFailure(kind="no capacity", code="ZONE_RESOURCE_POOL_EXHAUSTED", message="m", vms=(last,))
+
+    def after(seconds: float) -> Diagnosis:
+        answer = accepted(orders[-1], created={}, failures=(shortage,), ended=NOW - timedelta(seconds=seconds))
+        return found(orders=orders, operations={**{order.number: accepted(order) for order in orders[:-1]}, 7: answer})
+
+    (waiting,) = after(60).waiting
+    assert waiting.until == NOW - timedelta(seconds=60) + 3 * timedelta(seconds=64)
+    (lost,) = after(200).lost
+    assert (lost.name, lost.model) == (f"{ZERO}-a8", "SPOT")
+
+
+def test_a_shard_whose_second_worker_was_lost_goes_to_a_new_vm_although_its_first_one_ended_well() -> None:
+    beats = [beat(ZERO, "done", exit_code=0), beat(ONE, age=20), beat(TWO)]
+    claims = [claim(0, ONE), claim(1, ONE, "done")]
+    (lost,) = found([make_vm(TWO)], events=[preempted(ONE)], heartbeats=beats, claims=claims).lost
+    assert (lost.vm, lost.shards, lost.cause) == (ZERO, (0,), "left to another")
+    assert lost.replaces == (ZERO, ONE), "the claim of the one that is gone may be taken at once"
+
+
+def test_a_worker_over_its_failure_budget_is_left_to_a_person() -> None:
+    beats = [beat(ZERO, "stopped", exit_code=65), beat(ONE), beat(TWO)]
+    diagnosis = found([make_vm(ONE), make_vm(TWO)], heartbeats=beats, claims=[claim(0, ZERO, "stopped")])
+    assert diagnosis.lost == ()
+    assert "--max-failures" in diagnosis.given_up[0].why
 
 
 def test_a_vm_that_a_person_stopped_is_not_replaced() -> None:
     stop = VmEvent(ZERO, ZONES[0], "stop", NOW - timedelta(minutes=1), user="alice")
-    vms = [make_vm(ZERO, "TERMINATED")]
-    assert found(vms, orders=[make_order(1)], events=[stop], heartbeats=[beat(ZERO, age=50)]).lost == ()
+    run = {"orders": [make_order(1)], "heartbeats": [beat(ZERO, age=50)]}
+    waiting = found([make_vm(ZERO, "TERMINATED")], events=[stop], **run)
+    assert (waiting.lost, waiting.waiting[0].until) == ((), None)
+    delete = VmEvent(ZERO, ZONES[0], "delete", NOW, user="alice")
+    assert found(events=[stop, delete], **run).lost[0].cause == "deleted"
 
 
 def test_shards_that_are_done_or_that_a_living_worker_took_over_need_no_new_vm() -> None:

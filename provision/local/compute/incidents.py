@@ -17,10 +17,10 @@ from provision.local.faults import FaultKind, FaultSwitches
 STOCKOUT, QUOTA, STATUS, SLOW_BOOT = "stockout", "quota", "status", "slow_boot"
 
 KINDS = (
-    FaultKind(STOCKOUT, {"zone": str}, {"machine_type": str}),
-    FaultKind(QUOTA, {"metric": str, "limit": float}, {"region": str}),
-    FaultKind(STATUS, {"status": int}, {"reason": str, "message": str}),
-    FaultKind(SLOW_BOOT, {"seconds": float}),
+    FaultKind(STOCKOUT, {"zone": str}, {"machine_type": str}, "the zone has no room for another VM (of this type)"),
+    FaultKind(QUOTA, {"metric": str, "limit": float}, {"region": str}, "lowers a quota while it is armed"),
+    FaultKind(STATUS, {"status": int}, {"reason": str, "message": str}, "answers with that HTTP status and does nothing"),
+    FaultKind(SLOW_BOOT, {"seconds": float}, does="keeps a VM that starts so long in STAGING"),
 )
 
 _REFUSALS = {

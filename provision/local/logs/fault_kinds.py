@@ -24,12 +24,12 @@ READS_PER_MINUTE = 60
 """Google's fixed quota of read requests, per project."""
 
 KINDS = (
-    FaultKind("cut-tail"),
-    FaultKind("unavailable"),
-    FaultKind("slow", required={"seconds": float}),
-    FaultKind("lost-reply"),
-    FaultKind("read-quota", optional={"per_minute": int}),
-    FaultKind("tail-quota", required={"per_minute": int}),
+    FaultKind("cut-tail", does="ends tail sessions, the open ones and each new one"),
+    FaultKind("unavailable", does="answers UNAVAILABLE and does nothing"),
+    FaultKind("slow", required={"seconds": float}, does="waits so long before it does anything"),
+    FaultKind("lost-reply", does="writes, and answers UNAVAILABLE"),
+    FaultKind("read-quota", optional={"per_minute": int}, does="refuses reads beyond so many a minute (60) with RESOURCE_EXHAUSTED"),
+    FaultKind("tail-quota", required={"per_minute": int}, does="lets so many entries a minute into a tail, and suppresses the rest"),
 )
 
 

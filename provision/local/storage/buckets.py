@@ -88,12 +88,22 @@ async def delete_bucket(service: Service, call: Call) -> Reply:
 
 
 async def test_permissions(service: Service, call: Call) -> Reply:
-    """GET /b/B/iam/testPermissions: whoever reaches this server may do everything."""
-    service.bucket(call.names[0])
+    """GET /b/B/iam/testPermissions: whoever reaches this server may do everything, as far as no fault switch says no."""
+    bucket = service.bucket(call.names[0])
     permissions = call.params.get_all("permissions")
     if not permissions:
         raise required("permissions")
-    return Reply(resource={"kind": "storage#testIamPermissionsResponse", "permissions": permissions})
+    granted = [permission for permission in permissions if not service.denies(permission, bucket.name)]
+    reply: dict[str, object] = {"kind": "storage#testIamPermissionsResponse"}
+    return Reply(resource={**reply, "permissions": granted} if granted else reply)
+
+
+async def get_policy(service: Service, call: Call) -> Reply:
+    """GET /b/B/iam: the policy of a server that lets everybody do everything."""
+    bucket = service.bucket(call.names[0])
+    binding = {"role": "roles/storage.admin", "members": ["allUsers"]}
+    resource_id = f"projects/_/buckets/{bucket.name}"
+    return Reply(resource={"kind": "storage#policy", "resourceId": resource_id, "version": 1, "bindings": [binding], "etag": "CAE="})
 
 
 def make_page_token(name: str) -> str:

@@ -136,6 +136,7 @@ def _table(service: Service) -> list[Route]:
             bind(buckets.test_permissions),
             {"permissions"},
         ),
+        route("GET", f"{api}/*/iam", "buckets.getIamPolicy", bind(buckets.get_policy), {"optionsRequestedPolicyVersion"}),
         route("GET", f"{api}/*/o", "objects.list", bind(listing.list_objects), _LIST),
         route("GET", one, "objects.get", bind(objects.get_object), _CONDITIONS | {"generation"}),
         route("GET", f"download/{one}", "objects.get", bind(objects.download_object), _CONDITIONS | {"generation"}),

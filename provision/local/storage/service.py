@@ -20,13 +20,15 @@ from provision.local.storage.preconditions import Preconditions
 from provision.local.storage.resources import Draft
 
 FAULT_KINDS = (
-    FaultKind("status", {"status": int}, {"retry_after": float}),
-    FaultKind("slow", {"seconds_per_mib": float}),
-    FaultKind("lost_reply"),
-    FaultKind("reset_upload", {"after_bytes": int}),
+    FaultKind("status", {"status": int}, {"retry_after": float}, "answers with that HTTP status and executes nothing"),
+    FaultKind("slow", {"seconds_per_mib": float}, does="moves bodies at that pace, both ways"),
+    FaultKind("lost_reply", does="executes, then closes the connection without an answer"),
+    FaultKind("reset_upload", {"after_bytes": int}, does="closes the connection after so many bytes of an upload"),
+    FaultKind("deny_permission", {"permission": str}, does="says that this permission is lacking in the bucket"),
 )
 """status: answered instead of being executed. slow: bodies move at that pace, both ways. lost_reply: executed and
-committed, then the connection closes without an answer. reset_upload: the connection closes after so many body bytes."""
+committed, then the connection closes without an answer. reset_upload: the connection closes after so many body bytes.
+deny_permission: whoever asks what is permitted in a bucket (`match`: its name) hears that this is not."""
 
 SESSION_SECONDS = 7 * 86_400
 """How long a resumable upload may be resumed."""
@@ -180,6 +182,10 @@ class Service:
         """Remove an object and its body."""
         self.index.delete_object(stored.bucket, stored.name)
         self.bodies.discard(stored.generation)
+
+    def denies(self, permission: str, bucket: str) -> bool:
+        """Whether a fault says that the caller lacks a permission in a bucket."""
+        return self.faults.take("deny_permission", method="GET", target=bucket, having={"permission": permission}) is not None
 
     def strike(self, fault: str, call: Call) -> Fault | None:
         """The fault of that kind that strikes this call. Matched against operation, target and object name."""

@@ -12,15 +12,15 @@ from provision.local.faults import FaultKind, FaultSwitches
 from provision.local.tardis.scenario import Scenario
 
 FAULT_KINDS: Final[tuple[FaultKind, ...]] = (
-    FaultKind("status", {"status": int}, {"retry_after": float}),
-    FaultKind("burst_429", {}, {"retry_after": float}),
-    FaultKind("key_in_use", {}, {"retry_after": float}),
-    FaultKind("truncated_body", {}, {"share": float}),
-    FaultKind("corrupt"),
-    FaultKind("stall", {"seconds": float}),
-    FaultKind("slow", {"bytes_per_second": int}),
-    FaultKind("reset"),
-    FaultKind("lost_reply"),
+    FaultKind("status", {"status": int}, {"retry_after": float}, "answers with that HTTP status"),
+    FaultKind("burst_429", {}, {"retry_after": float}, "answers 429, too many requests"),
+    FaultKind("key_in_use", {}, {"retry_after": float}, "answers 403, the key is used from another address; only to requests with a key"),
+    FaultKind("truncated_body", {}, {"share": float}, "closes the connection after that share of the promised bytes (0.5)"),
+    FaultKind("corrupt", does="changes one byte in the middle of the body"),
+    FaultKind("stall", {"seconds": float}, does="falls silent for so long in the middle of the body"),
+    FaultKind("slow", {"bytes_per_second": int}, does="sends the body at that pace"),
+    FaultKind("reset", does="resets the connection before the first byte"),
+    FaultKind("lost_reply", does="closes the connection without an answer"),
 )
 """`status`: that status and a JSON error. `burst_429`: 429. `key_in_use`: 403, only for requests that carry a key.
 `truncated_body`: the connection closes after `share` (default 0.5) of the promised bytes. `corrupt`: one byte in the middle

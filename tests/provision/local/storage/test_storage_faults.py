@@ -137,7 +137,7 @@ def test_faults_are_listed_and_disarmed(server):
 @pytest.mark.parametrize(
     ("order", "text"),
     [
-        ({"fault": "earthquake"}, "this server knows lost_reply, reset_upload, slow, status"),
+        ({"fault": "earthquake"}, "this server knows deny_permission, lost_reply, reset_upload, slow, status"),
         ({"fault": "status"}, "needs status"),
         ({"fault": "status", "status": "503"}, "status must be of type int"),
         ({"fault": "status", "status": 503, "probability": 1}, "no setting 'probability'"),
