@@ -22,7 +22,7 @@ def preview_launch(session: Session, plan: Plan) -> dict[str, object]:
         EngineError: if the plan and the profile do not go together.
     """
     now = session.clock()
-    vms = min(len(plan.shards), session.profile.max_vms)
+    vms = min(len(plan.shards), session.profile.most_vms)
     # Only a profile that names no zones needs the service to say which there are.
     zones = () if session.profile.zones else region_zones(session.compute)
     intent = preview(session.profile, plan, vms, run=new_run(now), now=now, region_zones=zones)

@@ -46,11 +46,11 @@ if TYPE_CHECKING:
     from provision.costs import Spending
     from provision.fleet import FleetSnapshot
     from provision.kept_vms import JobProposal
-    from provision.logs import Batch, Evidence, LogEntry, LogQuery, Question
     from provision.lease import Holder
+    from provision.logs import Batch, Evidence, LogEntry, LogQuery, Question
     from provision.news import News
-    from provision.reconcile import Outlook
     from provision.preflight import Preflight
+    from provision.reconcile import Outlook
     from provision.runs import RunReader
     from provision.waivers import WaiverProposal, WaiverReceipt
     from provision.what_if import Alternative, Choices
@@ -511,6 +511,10 @@ class Session:
     def live_runs(self) -> list[str]:
         """Runs with unfinished shards, oldest first."""
         return [view.run for view in self.runs.live_runs(self.clock())]
+
+    def runs_at_hand(self) -> list[str]:
+        """Runs of the project that are live, or that have VMs."""
+        return [view.run for view in self.fleet().runs if view.orders[0].project == self.profile.project]
 
     @cached_property
     def holder(self) -> Holder:

@@ -28,7 +28,7 @@ from engine.paths import drain_object
 from engine.store import Store
 
 LOOK_SECONDS = 5.0
-"""Between two looks for a job, and for the word to drain."""
+"""Between two looks for a job, and for the word to drain, at most: a worker that speaks more often looks more often."""
 
 STOP_SECONDS = 20.0
 """A job that is told to stop has so long; a preempted VM has 30 s in all."""
@@ -62,6 +62,7 @@ class Keeper:
         self._store, self._run, self._vm, self._until = store, run, vm, until
         self._logbook, self._objects, self._clock = logbook, log_objects, clock
         self._heartbeat_seconds, self._flush_seconds = heartbeat_seconds, flush_seconds
+        self._look_seconds = min(LOOK_SECONDS, heartbeat_seconds)
         self._stopped = asyncio.Event()
         self._reason = ""
         self._last: Heartbeat | None = None
@@ -86,7 +87,7 @@ class Keeper:
                     await self._do(job)
                     continue
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopped.wait(), LOOK_SECONDS)
+                    await asyncio.wait_for(self._stopped.wait(), self._look_seconds)
         self._logbook.info("keep_ended", self._reason or "its time is over")
         await self._ask(self._beat)
         await self._ask(self._objects.flush)
@@ -128,7 +129,9 @@ class Keeper:
             async for line in _lines(process.stdout):
                 tail.append(line)
                 self._logbook.info("job_output", line, job=job.number)
-            return await process.wait()
+            code = await process.wait()
+            # As a shell says it: 128 and the number of the signal that ended it.
+            return code if code >= 0 else 128 - code
         finally:
             stopper.cancel()
             await asyncio.gather(stopper, return_exceptions=True)
@@ -148,7 +151,7 @@ class Keeper:
         loops = [
             asyncio.create_task(self._repeat(self._heartbeat_seconds, self._beat)),
             asyncio.create_task(self._repeat(self._flush_seconds, self._objects.flush)),
-            asyncio.create_task(self._repeat(LOOK_SECONDS, self._check_drain)),
+            asyncio.create_task(self._repeat(self._look_seconds, self._check_drain)),
         ]
         try:
             yield

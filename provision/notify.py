@@ -129,9 +129,7 @@ class Notifier:
         report: hears once of each hook that fails, and at the end of what was dropped. Called from the notifier's thread.
     """
 
-    def __init__(
-        self, hooks: Sequence[Hook], *, bell: Callable[[], object] = lambda: None, report: Report = lambda _line: None
-    ) -> None:
+    def __init__(self, hooks: Sequence[Hook], *, bell: Callable[[], object] = lambda: None, report: Report = lambda _line: None) -> None:
         self._hooks = tuple(hooks)
         self._bell = bell
         self._report = report
@@ -261,9 +259,7 @@ def stop_telling(notifier: Notifier) -> None:
 
 
 @contextmanager
-def telling(
-    hooks: Sequence[Hook], *, bell: Callable[[], object] = lambda: None, report: Report = lambda _line: None
-) -> Iterator[Notifier]:
+def telling(hooks: Sequence[Hook], *, bell: Callable[[], object] = lambda: None, report: Report = lambda _line: None) -> Iterator[Notifier]:
     """`tell` reaches these hooks and this bell while the block runs."""
     notifier = Notifier(hooks, bell=bell, report=report)
     start_telling(notifier)

@@ -23,7 +23,7 @@ LOCAL_INTERVAL_SECONDS = 2.0
 
 @click.command("reconcile")
 @click.argument("run", default="")
-@click.option("--all", "everything", is_flag=True, help="All live runs of the project.")
+@click.option("--all", "everything", is_flag=True, help="All runs of the project that are live or have VMs.")
 @click.option("--watch", is_flag=True, help="Again and again until the run is complete (exit code 0) or failed for good (65).")
 @click.option("--interval", type=click.FloatRange(min=0.5), help="Seconds between two looks [15, of the local cloud 2].")
 @click.option("--max-cost", type=click.FloatRange(min=0), default=0.0, help="US dollars that a run may cost [the plan's, the profile's].")
@@ -61,15 +61,14 @@ def reconcile_command(
 
 
 def _named(session: Session, run: str, *, everything: bool) -> list[str]:
-    """The runs that are meant: the given one, all live ones, or the only live one."""
+    """The runs that are meant: the given one, all that are live or have VMs, or the only one of them."""
     if run:
         return [session.runs.read(run).run]
-    live = session.live_runs()
-    if everything or len(live) == 1:
-        return live
-    raise UsageError(
-        f"{len(live)} runs are live", hint=f"name one: {', '.join(live)}, or --all" if live else "list them: tickdeck fleet --runs"
-    )
+    found = session.runs_at_hand()
+    if everything or len(found) == 1:
+        return found
+    hint = f"name one: {', '.join(found)}, or --all" if found else "list them: tickdeck fleet --runs"
+    raise UsageError(f"{len(found)} runs are live or have VMs", hint=hint)
 
 
 class _Watcher:
@@ -96,13 +95,14 @@ class _Watcher:
 
     def watch(self, runs: Sequence[str], *, everything: bool, seconds: float) -> int:
         """Passes until all runs are over; with `everything`, runs that begin meanwhile are looked after too."""
-        going, failed = list(runs), False
+        going, failed, seen = list(runs), False, set(runs)
         with _stop_signals() as stopped:
             try:
                 while not stopped.is_set():
                     going, failed = self._pass(going, failed)
-                    if everything and not going:
-                        going = self._session.live_runs()
+                    if everything:
+                        begun = [run for run in self._session.runs_at_hand() if run not in seen]
+                        going, seen = [*going, *begun], seen.union(begun)
                     if not going:
                         return ExitCode.PARTIAL if failed else ExitCode.DONE
                     stopped.wait(seconds)

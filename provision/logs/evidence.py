@@ -117,7 +117,7 @@ class Evidence:
         """One line: where the answer comes from."""
         vms = {entry.vm for entry in self.entries if entry.vm}
         parts = ", ".join(f"{count:,} from {PLACES[source]}" for source, count in self.counts().items())
-        line = f"{len(self.entries):,} lines of {len(vms)} VM{'' if len(vms) == 1 else 's'}: {parts}" if parts else "nothing found"
+        line = f"{_lines(len(self.entries))} of {len(vms)} VM{'' if len(vms) == 1 else 's'}: {parts}" if parts else "nothing found"
         return f"{line}; not ours: {', '.join(sorted(self.strangers))}" if self.strangers else line
 
 
@@ -130,6 +130,10 @@ class Places:
     logging: Callable[[], LogClients]
     compute: Callable[[], ComputeClients]
     now: Callable[[], datetime]
+
+
+def _lines(count: int) -> str:
+    return f"{count:,} line{'' if count == 1 else 's'}"
 
 
 def find(places: Places, question: Question) -> Evidence:
@@ -174,7 +178,7 @@ class _Search:
         self._look_for_names(entries)
         kept = entries[-self._question.lines :]
         if len(entries) > len(kept):
-            self._remarks.append(f"the last {len(kept):,} lines: there are more, see --lines and --since")
+            self._remarks.append(f"the last {_lines(len(kept))}: there are more, see --lines and --since")
         strangers = self._strangers | {entry.vm for entry in kept if entry.vm and not entry.run and entry.vm not in self._launched()}
         return Evidence(tuple(kept), frozenset(strangers & {entry.vm for entry in kept}), tuple(self._remarks))
 

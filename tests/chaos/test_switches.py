@@ -133,9 +133,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def storage_status(world: World) -> None:
-    with world.armed("storage", "status", status=503, match="objects.insert"):
-        with pytest.raises(ServiceUnavailable):
-            world.blob("refused").upload_from_string(b"x", retry=None)
+    with world.armed("storage", "status", status=503, match="objects.insert"), pytest.raises(ServiceUnavailable):
+        world.blob("refused").upload_from_string(b"x", retry=None)
     assert not world.blob("refused").exists()
 
 
@@ -215,7 +214,7 @@ def logs_lost_reply(world: World) -> None:
 def logs_read_quota(world: World) -> None:
     with world.armed("logs", "read-quota", per_minute=1):
         world.messages("any")
-        with pytest.raises(LogReadError, match="quota|Quota"):
+        with pytest.raises(LogReadError, match=r"(?i)quota"):
             world.messages("any")
     world.messages("any")
 

@@ -168,6 +168,7 @@ def wait_until(holds: Any, what: str) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_a_watcher_that_is_killed_is_followed_by_another_and_no_vm_is_left(place: Path, session: Session) -> None:
     launched = session.launch(session.plan(request()))
     victim = wait_for_share(session, launched.run, 0.1, 0.8)

@@ -1,4 +1,4 @@
-"""Outside values on their way to the clouds: what was typed comes back as exactly that, and widens nothing. Names, patterns, labels, filters.
+"""Outside values on their way to the clouds (names, patterns, labels, filters): each arrives as exactly itself, and widens nothing.
 
 Each property is checked against the parser of the local server, and a handful of malicious values over the wire as well: the client and
 gRPC are between the two there.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from engine.errors import UsageError
 from engine.launch import LaunchedVm
 from provision.actions import Item, Proposal, apply, propose_abort, propose_delete, propose_drain, propose_power
-from provision.cleanup import propose_cleanup
+from provision.cleanup import propose_cleanup, propose_sweep
 from provision.errors import GuardRefusal, WriteRefused
 from provision.fleet import FleetSnapshot, assess
 from provision.resources import Address, Disk, Inventory, Vm
@@ -101,6 +101,7 @@ def test_strangers_are_never_selected(machines: list[Vm], others: list[Disk], re
     proposals = [
         propose_cleanup(local_profile(), snapshot, Inventory(NOW, tuple(machines), tuple(others), tuple(reserved))),
         propose_abort(local_profile(), snapshot, snapshot.runs[0]),
+        *(propose_sweep(local_profile(), snapshot, view) for view in snapshot.runs),
     ]
     for propose in (
         lambda: propose_delete(local_profile(), snapshot, asked),

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from engine.errors import AlreadyExists, GenerationMismatch
 from engine.paths import lease_object
 from engine.store import Store
 from provision import lease as leases
@@ -121,7 +122,7 @@ def take_it_away(state: Store, standing: Held) -> None:
     while True:
         try:
             leases._write(state, leases.Lease(run=RUN, holder="bob", who="bob", since=standing.renewed), generation=standing.generation)
-        except Exception:
+        except (AlreadyExists, GenerationMismatch):
             found = read_lease(state, RUN)
             assert found is not None
             standing = found

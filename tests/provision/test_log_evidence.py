@@ -317,11 +317,10 @@ ENTRY = LogEntry(NOW, "INFO", "vm", "r1", "", "", "", {}, "1", "serial")
 def test_grep_never_fails_on_a_message_and_refuses_what_is_no_expression(message: str, expression: str) -> None:
     entry = replace(ENTRY, message=message)
     try:
-        kept = Grep(expression).keep([entry])
-    except UsageError as error:
-        assert repr(expression) in str(error)
-    else:
-        assert kept in ([], [entry])
+        grep = Grep(expression)
+    except UsageError:
+        return
+    assert grep.keep([entry]) in ([], [entry])
 
 
 def test_an_expression_that_would_not_end_elsewhere_ends_here() -> None:

@@ -75,7 +75,8 @@ def test_state_that_is_young_or_of_a_run_that_is_not_over_or_has_vms_is_not_stal
     assert find_stale_state(wired.state, now=later, older_than=timedelta(days=90)) == ()
     young = wired.launch(1).order
     wired.work(young.run, next(iter(young.vms)), 0)
-    assert {stale.run for stale in find_stale_state(wired.state, now=utc_now() + timedelta(hours=3), older_than=timedelta(hours=2))} == {run}
+    found = find_stale_state(wired.state, now=utc_now() + timedelta(hours=3), older_than=timedelta(hours=2))
+    assert {stale.run for stale in found} == {run}
 
 
 def test_a_run_that_was_never_launched_is_left_alone(wired: Wired) -> None:
