@@ -38,5 +38,8 @@ class Grep:
             matched = pc.match_substring_regex(pa.array(texts, pa.string()), pattern=self.expression)
         except (pa.ArrowInvalid, UnicodeEncodeError) as error:
             why = str(error).removeprefix("Invalid regular expression: ")
-            raise UsageError(f"{self.expression!r} is no regular expression of RE2: {why}", hint="escape special characters") from error
+            raise UsageError(
+                f"{self.expression!r} is no regular expression of RE2: {why}",
+                hint="a regular expression without look-around; escape special characters",
+            ) from error
         return [bool(value) for value in matched.to_pylist()]
