@@ -61,7 +61,10 @@ def run_command(
         if session.clock() > proposal.kept_until:
             raise JobFailed(f"job {job.number} has no end, and {job.vm} was kept until now", hint=f"its log: tickdeck logs {job.vm}")
         time.sleep(LOOK_SECONDS)
-    _show(_document(result), "\n".join((*result.tail, f"job {result.number} ended with exit code {result.exit_code}")), as_json)
+    _show(_document(result), "\n".join(result.tail), as_json)
+    if result.exit_code:
+        what = "was cut off: its worker was stopped" if result.exit_code == CUT_OFF else f"ended with exit code {result.exit_code}"
+        click.echo(f"tickdeck: job {result.number} {what} -> its log: tickdeck logs {result.vm}", err=True)
     return ExitCode.UNAVAILABLE if result.exit_code == CUT_OFF else result.exit_code
 
 
