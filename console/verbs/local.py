@@ -35,7 +35,7 @@ def _running() -> Cloud:
 
 
 @local_command.command("up")
-@click.option("--scenario", default="", help="The stand-in's market data: demo, tiny, traps or a TOML file [what runs, else demo].")
+@click.option("--scenario", default="", help="The stand-in's market data: demo, drill, tiny, traps or a TOML file [what runs, else demo].")
 @click.option(
     "--source",
     type=click.Choice(["stand-in", "tardis"]),

@@ -43,7 +43,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=0, help="0 picks a free one")
     parser.add_argument("--nonce", required=True, help="told by the health route")
     parser.add_argument("--ready-file", type=Path, required=True, help="written when the server listens")
-    parser.add_argument("--scenario", default="demo", help="demo, tiny, traps, or the path of a .toml file")
+    parser.add_argument("--scenario", default="demo", help="demo, drill, tiny, traps, or the path of a .toml file")
     parser.add_argument("--serve-folder", type=Path, help="genuine files to serve in place of generated ones")
     parser.add_argument("--pregenerate", action="store_true", help="make all files in the background, largest first")
     arguments = parser.parse_args()

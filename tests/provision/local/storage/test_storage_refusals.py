@@ -10,7 +10,7 @@ from google.cloud import storage
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", "/storage/v1/b/lake/iam"),
+        ("PUT", "/storage/v1/b/lake/iam"),
         ("GET", "/storage/v1/b/lake/o/a/acl"),
         ("POST", "/storage/v1/b/lake/notificationConfigs"),
         ("PUT", "/lake/a.txt"),
@@ -53,8 +53,8 @@ def test_the_client_sees_what_is_missing(client, bucket):
         bucket.blob("a", kms_key_name="projects/p/key").upload_from_string(b"x")
     with pytest.raises(MethodNotImplemented, match="X-Goog-Encryption-Algorithm"):
         bucket.blob("a", encryption_key=b"k" * 32).upload_from_string(b"x")
-    with pytest.raises(MethodNotImplemented, match="GET /storage/v1/b/lake/iam"):
-        bucket.get_iam_policy()
+    with pytest.raises(MethodNotImplemented, match="GET /storage/v1/b/lake/notificationConfigs"):
+        list(bucket.list_notifications())
     assert list(client.list_blobs("lake")) == []
 
 

@@ -167,7 +167,7 @@ def test_a_wrong_key_deep_inside_is_named_with_its_place() -> None:
 
 
 def test_an_unknown_scenario_is_told_the_known_ones() -> None:
-    with pytest.raises(ScenarioError, match="demo, tiny, traps"):
+    with pytest.raises(ScenarioError, match="demo, drill, tiny, traps"):
         load_scenario("dmeo")
 
 
