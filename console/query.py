@@ -8,26 +8,41 @@ Pure text in, yes or no out: no Textual, so that the headless verbs take the sam
     /part \\d+$/            a regular expression
     vm:europe              the field holds the text (a number: equals it)
     vm:"shard 7"  vm:/7$/  the same with a phrase or an expression
-    rate>10M  age>=5m      compare: numbers with k M G T, seconds with s m h d, percent, and times (day<2024-05-01)
+    rate>10MB  age>=1h30m  compare: sizes (10M, 10MB, 10MiB, 10MB/s), times (90s, 5m, 1h30m, 2d), money ($5), percent, and
+                           moments (day<2024-05-01)
     is:stuck               a named condition of the row
 
-Nothing is case-sensitive. All terms must hold.
+Nothing is case-sensitive. All terms must hold. A view that names its fields (`Vocabulary`) has mistyped ones refused, with the
+nearest name.
+
+Expressions are RE2's, as Cloud Logging's and those of `tickdeck logs --grep`: it takes time in proportion to the text. Python's own
+engine takes a second for `/(a+)+$/` on 25 letters and twice that for each one more, so one slip of the finger would freeze the screen.
 """
 
 from __future__ import annotations
 
 import math
 import re
-import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as declared
 from datetime import UTC, date, datetime, time
+from difflib import get_close_matches
 from enum import StrEnum
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final, Protocol
 
 _FIELD = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]*)(:|>=|<=|>|<)")
-_NUMBER = re.compile(r"([+-]?\d+(?:\.\d+)?) ?(k|M|G|T|s|m|h|d|%)?")
-_SCALE: Final = {"": 1.0, "%": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_NUMBER = re.compile(r"([+-]?)\$?(\d+(?:\.\d+)?) ?([A-Za-z%]*)(/s)?")
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?[dhms]){2,}")
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)([dhms])")
+_SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SCALE: Final = {"": 1.0, "%": 1.0, "b": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "ms": 1e-3, **_SECONDS}
+_BYTES: Final = {
+    **{f"{letter}b": 1000.0**power for power, letter in enumerate("kmgt", 1)},
+    **{f"{letter}ib": 1024.0**power for power, letter in enumerate("kmgt", 1)},
+}
+"""Sizes may be written in any case; alone, `m` is minutes and `M` is millions."""
 _LONGEST_EXPRESSION: Final = 200
 _WHAT: Final = {'"': "the phrase", "/": "the expression"}
 
@@ -40,6 +55,87 @@ class QueryError(ValueError):
         self.problem = problem
         self.position = position
         """Offset into the text where the trouble starts, from 0."""
+
+
+class Match(Protocol):
+    """Where an expression was found."""
+
+    def span(self) -> tuple[int, int]:
+        """Begin and end in the text."""
+        ...
+
+
+class Expression:
+    """A compiled expression, or a literal; without regard to case.
+
+    Raises:
+        QueryError: if RE2 does not take it, with the place in `pattern`.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        self.pattern = pattern
+        re2 = _re2()
+        options = re2.Options()
+        options.case_sensitive = False
+        options.log_errors = False
+        try:
+            self._compiled: Any = re2.compile(pattern, options)
+        except UnicodeEncodeError as error:
+            raise QueryError("no regular expression: half a character", error.start) from error
+        except re2.error as error:
+            why = error.args[0].decode("utf-8", "replace") if error.args and isinstance(error.args[0], bytes) else str(error)
+            culprit = why.partition(": ")[2]
+            at = max(0, pattern.rfind(culprit)) if culprit else 0
+            raise QueryError(f"no regular expression: {why}", at) from error
+
+    @classmethod
+    def of_words(cls, text: str) -> Expression:
+        """One that finds exactly these characters."""
+        return cls(_re2().escape(_whole(text)))
+
+    def __repr__(self) -> str:
+        return f"Expression({self.pattern!r})"
+
+    def search(self, text: str) -> Match | None:
+        """The first place, or None."""
+        found: Match | None = self._compiled.search(_whole(text))
+        return found
+
+    def finditer(self, text: str) -> Iterator[Match]:
+        """All places, from left to right."""
+        return iter(self._compiled.finditer(_whole(text)))
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What may be named in the filter of one view."""
+
+    fields: tuple[str, ...] = ()
+    """In the order they are offered."""
+    conditions: tuple[str, ...] = ()
+    """Behind `is:`."""
+    values: Mapping[str, Sequence[str]] = declared(default_factory=dict, hash=False)
+    """Values that are worth offering, by field."""
+    is_open: bool = False
+    """Whether rows may have other fields and conditions too, as log lines do; then nothing is refused."""
+
+    def check(self, term: Term, position: int, value_position: int) -> None:
+        """Refuse a term that nothing here can answer.
+
+        Raises:
+            QueryError: with the nearest name.
+        """
+        if self.is_open:
+            return
+        if term.kind is Kind.IS:
+            if self.conditions and term.value.casefold() not in self.conditions and term.value.casefold() not in self.fields:
+                raise QueryError(f"nothing here is {term.value!r}{_nearest(term.value, self.conditions)}", value_position)
+        elif term.field and self.fields and term.field.casefold().partition(".")[0] not in self.fields:
+            raise QueryError(f"there is no field {term.field!r}{_nearest(term.field, self.fields)}", position)
+
+
+ANYTHING: Final = Vocabulary(is_open=True)
+"""Any name may be meant."""
 
 
 class Kind(StrEnum):
@@ -64,7 +160,7 @@ class Term:
     operator: str = ""
     """`:` or a comparison; empty without a field."""
     negated: bool = False
-    expression: re.Pattern[str] | None = None
+    expression: Expression | None = declared(default=None, compare=False, repr=False)
     """Of a regular expression."""
     bound: float | datetime = 0.0
     """Of a comparison; times are UTC."""
@@ -98,8 +194,8 @@ class Term:
         if self.expression is not None:
             return self.expression.search(_as_text(value)) is not None
         number = _as_number(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-        if number is not None and (wanted := _NUMBER.fullmatch(self.value)):
-            return math.isclose(number, float(wanted[1]) * _SCALE[wanted[2] or ""])
+        if number is not None and (wanted := read_number(self.value)) is not None:
+            return math.isclose(number, wanted)
         return self.value.casefold() in _as_text(value).casefold()
 
 
@@ -131,12 +227,10 @@ class Query:
         folded = text.casefold()
         return all(term.matches(record, folded, text) for term in self.terms)
 
-    def highlights(self) -> tuple[re.Pattern[str], ...]:
+    def highlights(self) -> tuple[Expression, ...]:
         """Expressions for the parts of a text that make it match; empty if only fields decide."""
         return tuple(
-            term.expression or re.compile(re.escape(term.value), re.IGNORECASE)
-            for term in self.terms
-            if not term.negated and not term.field and term.kind is not Kind.IS
+            term.expression or _words(term.value) for term in self.terms if not term.negated and not term.field and term.kind is not Kind.IS
         )
 
 
@@ -144,11 +238,15 @@ EVERYTHING: Final = Query()
 """The filter that hides nothing."""
 
 
-def parse(text: str) -> Query:
+def parse(text: str, vocabulary: Vocabulary = ANYTHING) -> Query:
     """Read a filter.
 
+    Args:
+        vocabulary: What may be named where the filter is used.
+
     Raises:
-        QueryError: with the position, if a quote or an expression is open, an expression is wrong, or a value is missing.
+        QueryError: with the position, if a quote or an expression is open, an expression is wrong, a value is missing, or a field or
+            condition is not in the vocabulary. Nothing else is ever raised, whatever the text.
     """
     terms = []
     position = 0
@@ -156,9 +254,69 @@ def parse(text: str) -> Query:
         if text[position].isspace():
             position += 1
             continue
-        term, position = _term(text, position)
+        start = position
+        term, position = _term(text, start)
+        named = start + term.negated
+        vocabulary.check(term, named, named + len("is:"))
         terms.append(term)
     return Query(tuple(terms))
+
+
+def complete(text: str, vocabulary: Vocabulary) -> str | None:
+    """The text with its last term completed: `zo` to `zone:`, `is:st` to `is:stuck`, `state:r` to `state:running`; None: nothing to offer.
+
+    What is offered begins with what was typed, so that it can stand behind the cursor.
+    """
+    last = re.search(r"(?:^|\s)-?([^\s]*)$", text)
+    if last is None or not last[1]:
+        return None
+    word = last[1]
+    name, colon, begun = word.partition(":")
+    if not colon:
+        offers: Sequence[str] = [*(f"{each}:" for each in vocabulary.fields), "is:"] if vocabulary.fields else ()
+        return _offer(text, word, offers)
+    if name.casefold() == "is":
+        return _offer(text, begun, vocabulary.conditions)
+    return _offer(text, begun, [each for each in vocabulary.values.get(name.casefold(), ()) if not re.search(r"[\s\"]", each)])
+
+
+def _offer(text: str, begun: str, offers: Sequence[str]) -> str | None:
+    found = next((each for each in offers if begun and each.casefold().startswith(begun.casefold()) and len(each) > len(begun)), None)
+    return None if found is None else text + found[len(begun) :]
+
+
+def read_number(text: str) -> float | None:
+    """`10M`, `10MB`, `10 MiB`, `10MB/s`, `5m`, `1h30m`, `$5`, `41 %` as a number in its basic unit; None if it is none."""
+    text = text.strip()
+    if _DURATION.fullmatch(text):
+        return sum(float(part) * _SECONDS[unit] for part, unit in _DURATION_PART.findall(text))
+    number = _NUMBER.fullmatch(text)
+    if number is None:
+        return None
+    scale = _SCALE.get(number[3], _BYTES.get(number[3].casefold(), 1.0 if number[3] == "B" else None))
+    return None if scale is None else float(f"{number[1]}{number[2]}") * scale
+
+
+@lru_cache(maxsize=256)
+def _words(text: str) -> Expression:
+    return Expression.of_words(text)
+
+
+def _re2() -> Any:
+    """Loaded by the first expression: most filters are words."""
+    import re2
+
+    return re2
+
+
+def _whole(text: str) -> str:
+    """Without halves of characters, which RE2's UTF-8 cannot hold; each leaves one character, so places stay right."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    close = get_close_matches(name.casefold(), known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known[:8])}"
 
 
 def _term(text: str, start: int) -> tuple[Term, int]:
@@ -207,21 +365,20 @@ def _value(text: str, start: int) -> tuple[Kind, str, int]:
     return Kind.PHRASE if quote == '"' else Kind.REGEX, text[start + 1 : closing], closing + 1
 
 
-def _compile(pattern: str, position: int) -> re.Pattern[str]:
+def _compile(pattern: str, position: int) -> Expression:
     if len(pattern) > _LONGEST_EXPRESSION:
         raise QueryError(f"the expression is longer than {_LONGEST_EXPRESSION} characters", position)
     try:
-        with warnings.catch_warnings():
-            # Python warns of patterns such as "[[a]": on the terminal's error stream that would tear the screen.
-            warnings.simplefilter("ignore")
-            return re.compile(pattern, re.IGNORECASE)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise QueryError(f"no regular expression: {error}", position) from error
+        return Expression(pattern)
+    except QueryError as error:
+        # One more for the slash before the expression.
+        raise QueryError(error.problem, position + 1 + error.position) from error
 
 
 def _bound(value: str, position: int) -> float | datetime:
-    if number := _NUMBER.fullmatch(value):
-        return float(number[1]) * _SCALE[number[2] or ""]
+    number = read_number(value)
+    if number is not None:
+        return number
     if moment := _as_moment(value):
         return moment
     raise QueryError(f"{value!r} is neither a number nor a time", position)
@@ -272,8 +429,7 @@ def _ordered(left: float, operator: str, right: float) -> bool:
 
 def _as_number(value: object) -> float | None:
     if isinstance(value, str):
-        number = _NUMBER.fullmatch(value.strip())
-        return float(number[1]) * _SCALE[number[2] or ""] if number else None
+        return read_number(value)
     return float(value) if isinstance(value, int | float) else None
 
 

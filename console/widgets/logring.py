@@ -5,7 +5,6 @@ Everything is by a line's number since the start, so that a cursor survives both
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Final
 
-from console.query import EVERYTHING, Query
+from console.query import EVERYTHING, Expression, Query
 
 
 class Severity(IntEnum):
@@ -145,7 +144,7 @@ class LogRing:
         self._shown = list(self._passing(self._lines[self.first - self._base :], self.first))
         self._shown_start = 0
 
-    def find(self, patterns: Iterable[re.Pattern[str]], position: int, step: int) -> int | None:
+    def find(self, patterns: Iterable[Expression], position: int, step: int) -> int | None:
         """The next (`step` 1) or previous (-1) passing line that all patterns match, around the end; a position or None."""
         wanted = tuple(patterns)
         count = self.shown_count

@@ -6,7 +6,6 @@ is lost on the way is counted and shown. Only lines on the screen are ever style
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -26,7 +25,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from console.actions import bindings_of
-from console.query import EVERYTHING, Query
+from console.query import EVERYTHING, Expression, Query
 from console.widgets.figures import fit, format_age, format_count, joined, one_line, plural
 from console.widgets.logring import LogLine, LogRing, Severity
 
@@ -168,7 +167,7 @@ class LogView(ScrollView, can_focus=True):
         self._unseen = 0
         self._cursor = 0
         """Number of the line under the cursor, in the ring's counting."""
-        self._search: tuple[re.Pattern[str], ...] = ()
+        self._search: tuple[Expression, ...] = ()
         self._time_format = TimeFormat.CLOCK
         self._vm_width = 4
         self._longest = 0

@@ -8,10 +8,22 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.message import Message
+from textual.suggester import Suggester
 from textual.widgets import Input, Static
 
-from console.query import EVERYTHING, Query, QueryError, parse
+from console.query import ANYTHING, EVERYTHING, Query, QueryError, Vocabulary, complete, parse
 from console.widgets.figures import format_count
+
+
+class FieldSuggester(Suggester):
+    """The name that a view's vocabulary has for what was begun, behind the cursor; the right arrow takes it."""
+
+    def __init__(self) -> None:
+        super().__init__(use_cache=False, case_sensitive=True)
+        self.vocabulary = ANYTHING
+
+    async def get_suggestion(self, value: str) -> str | None:
+        return complete(value, self.vocabulary)
 
 
 class Prompt(Horizontal):
@@ -63,8 +75,10 @@ class Prompt(Horizontal):
             return self.prompt
 
     def __init__(self, *, lead: str = "/ ", placeholder: str = 'words  -not  "phrase"  /regex/  field:value  field>n  is:state',
-                 id: str | None = None, classes: str | None = None) -> None:  # noqa: A002  # fmt: skip
+                 vocabulary: Vocabulary = ANYTHING, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002  # fmt: skip
         super().__init__(id=id, classes=classes)
+        self._suggester = FieldSuggester()
+        self._suggester.vocabulary = vocabulary
         self._lead = lead
         self._placeholder = placeholder
         self._query = EVERYTHING
@@ -73,7 +87,7 @@ class Prompt(Horizontal):
 
     def compose(self) -> ComposeResult:
         yield Static(self._lead, id="prompt-lead")
-        yield Input(placeholder=self._placeholder, id="prompt-input", compact=True)
+        yield Input(placeholder=self._placeholder, id="prompt-input", compact=True, suggester=self._suggester)
         yield Static("", id="prompt-note")
 
     @property
@@ -85,6 +99,10 @@ class Prompt(Horizontal):
     def note(self) -> str:
         """What stands at the right: hits, or what is wrong."""
         return self._note
+
+    def set_vocabulary(self, vocabulary: Vocabulary) -> None:
+        """What may be named from now on: rows have come, or others."""
+        self._suggester.vocabulary = vocabulary
 
     def open(self, text: str | None = None) -> None:
         """Show the line with the present filter, or with `text`, and take the focus."""
@@ -110,7 +128,7 @@ class Prompt(Horizontal):
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
         try:
-            query = parse(event.value)
+            query = parse(event.value, self._suggester.vocabulary)
         except QueryError as error:
             self.add_class("-wrong")
             self._say(str(error))

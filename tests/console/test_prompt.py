@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.widgets import Input
 
-from console.query import EVERYTHING
+from console.query import EVERYTHING, Vocabulary
 from console.widgets.prompt import Prompt
 from tests.console.gallery import Gallery
 
@@ -70,3 +70,20 @@ async def test_escape_brings_back_the_filter_from_before() -> None:
         await pilot.press("enter")
         await pilot.pause()
         assert app.of(Prompt.Closed)[-1].query == EVERYTHING
+
+
+async def test_names_of_the_view_are_completed_and_others_redden_the_line() -> None:
+    prompt = Prompt(vocabulary=Vocabulary(("state", "zone"), ("stuck",)))
+    app = Gallery(prompt)
+    async with app.run_test(size=(80, 5)) as pilot:
+        prompt.open()
+        await pilot.press(*"zo")
+        await pilot.pause()
+        await pilot.press("right", *"x")
+        await pilot.pause()
+        assert str(prompt.query_now) == "zone:x"
+        await pilot.press("space", *"sate:1")
+        await pilot.pause()
+        assert str(prompt.query_now) == "zone:x sate"
+        assert prompt.has_class("-wrong")
+        assert "did you mean state" in prompt.note
