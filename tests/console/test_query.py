@@ -53,7 +53,8 @@ def test_a_filter_lets_the_row_through(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "timeouts", "gave down", '"up gave"', "-timeout", "/^gave/", "vm:shard-18", "vm:/^shard/", "done:1", "done>12", "rate>1G", "rate>31MiB",
+        "timeouts", "gave down", '"up gave"', "-timeout", "/^gave/", "vm:shard-18", "vm:/^shard/", "done:1", "done>12", "rate>1G",
+        "rate>31MiB",
         "age<5m", "age>7m",
         "cost>$6",
         "is:done", "-is:stuck", "missing:x", "missing>1", "none>1", "vm>5", "day>2024-05-01", "payload.event:abort", "payload.none:x",
