@@ -23,6 +23,7 @@ from textual.worker import Worker, WorkerState
 from console.actions import ActionProvider, Mode, action, app_bindings
 from console.blocking import in_thread
 from console.commands_provider import CommandProvider
+from console.export import Form
 from console.feeds import (
     COVERAGE_SECONDS,
     COVERAGE_SECONDS_LIVE,
@@ -46,6 +47,7 @@ from engine.errors import ConfigurationError, one_line
 
 if TYPE_CHECKING:
     from console.commands import Command
+    from console.export import Record
     from console.opening import Opened, Opener
     from console.request_fields import Known
     from console.session import Session
@@ -149,6 +151,7 @@ class ConsoleApp(App[object]):
         self.because = ""
         """Where the request that Plan opens with comes from, a few words."""
         self._reconciled: datetime | None = None
+        self._export_form = Form.CSV
         self._theme_problems = install_themes(self, user_folder("themes"))
         self._wanted_theme = theme
         self.theme = theme or DEFAULT_THEME
@@ -504,19 +507,27 @@ class ConsoleApp(App[object]):
         if screen is not None and (text := screen.copy_row()):
             await self.copy(text)
 
-    async def action_export(self) -> None:
-        from console.places import write_export
+    def action_export(self) -> None:
+        from console.screens.export import ExportScreen
 
         screen = self._visible()
-        if screen is None or not (text := screen.export_rows()):
+        if screen is None or not (records := screen.export_records()):
             self.notify("nothing to export here", timeout=3)
             return
+        self.push_screen(ExportScreen(len(records), self._export_form), partial(self._export, screen.MODE.value, records))
+
+    async def _export(self, name: str, records: Sequence[Record], form: Form | None) -> None:
+        if form is None:
+            return
+        from console.export import write_export
+
+        self._export_form = form
         try:
-            path = write_export(screen.MODE.value, text, now=self.clock())
+            path = await in_thread(lambda: write_export(name, records, form, now=self.clock()), name="export")
         except OSError as error:
             self.notify(f"cannot write: {error}", severity="error")
         else:
-            self.notify(f"written to {path}")
+            self.notify(f"{len(records):,} rows written to {path}")
 
     def action_command(self) -> None:
         from console.screens.command import CommandScreen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
@@ -20,6 +20,7 @@ from console.widgets.tones import Tone
 
 if TYPE_CHECKING:
     from console.app import ConsoleApp
+    from console.export import Record
     from console.request_fields import Known
     from console.session import Session
     from engine.coverage import Coverage
@@ -97,9 +98,9 @@ class ModeScreen(Screen[None]):
         """`y`: the text to copy; empty if there is nothing under the cursor."""
         return ""
 
-    def export_rows(self) -> str:
-        """`e`: all rows as they should be written to a file; empty if there are none."""
-        return ""
+    def export_records(self) -> Sequence[Record]:
+        """`e`: all rows under the filter, by field names; empty if there are none. Collected at once, written in a thread."""
+        return ()
 
     @property
     def off_reasons(self) -> dict[str, str]:

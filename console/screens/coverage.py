@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from functools import partial
 from typing import ClassVar
@@ -18,6 +16,7 @@ from textual.widgets import Static
 from console.actions import Mode, bindings_for
 from console.blocking import in_thread
 from console.coverage_view import STATE_TONES, HoleRow, explain, facts_of, hole_rows, row_label, sentence_of
+from console.export import Record
 from console.query import EVERYTHING, Query
 from console.repair_request import all_holes, repair_of
 from console.screens.base import ModeScreen
@@ -303,20 +302,28 @@ class CoverageScreen(ModeScreen):
     def copy_row(self) -> str:
         return str(self.query_one("#coverage-cell", Static).content)
 
-    def export_rows(self) -> str:
-        """Every cell of the rows that pass the filter, as CSV."""
+    def export_records(self) -> Sequence[Record]:
+        """Every cell of the rows that pass the filter."""
         coverage = self._coverage
         if coverage is None:
-            return ""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(("venue", "data_type", "day", "state", "expected", "done", "bad", "absent", "rows", "sureness", "reasons"))
-        for venue, data_type in self._rows.values():
-            for day in coverage.days:
-                each = coverage.report(Cell(day, data_type, venue))
-                figures = (each.expected, each.done, each.bad, each.absent, each.rows)
-                writer.writerow((venue, data_type, day, each.state.value, *figures, each.sureness.value, "; ".join(each.reasons)))
-        return out.getvalue()
+            return ()
+        reports = (coverage.report(Cell(day, data_type, venue)) for venue, data_type in self._rows.values() for day in coverage.days)
+        return [
+            {
+                "venue": each.cell.venue,
+                "data_type": each.cell.data_type,
+                "day": each.cell.day,
+                "state": each.state.value,
+                "expected": each.expected,
+                "done": each.done,
+                "bad": each.bad,
+                "absent": each.absent,
+                "rows": each.rows,
+                "sureness": each.sureness.value,
+                "reasons": "; ".join(each.reasons),
+            }
+            for each in reports
+        ]
 
 
 def _hole_table() -> LineTable[HoleRow]:

@@ -6,9 +6,7 @@ judged in provision and worded in `console.fleet_view`; here is only what happen
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import on, work
@@ -36,6 +34,7 @@ from engine.errors import one_line as error_line
 from provision.vm_state import FleetVm, VmState
 
 if TYPE_CHECKING:
+    from console.export import Record
     from provision.actions import Proposal
     from provision.fleet import FleetSnapshot
     from provision.runs import RunView
@@ -164,16 +163,8 @@ class FleetScreen(ModeScreen):
         row = self._table.cursor_row
         return "" if row is None else row_text(row)
 
-    def export_rows(self) -> str:
-        rows = self._table.rows
-        if not rows:
-            return ""
-        out = io.StringIO()
-        records = [searchable(row) | {"is": row.state} for row in rows]
-        writer = csv.DictWriter(out, list(records[0]))
-        writer.writeheader()
-        writer.writerows(records)
-        return out.getvalue()
+    def export_records(self) -> Sequence[Record]:
+        return [searchable(row) | {"is": row.state} for row in self._table.rows]
 
     @property
     def off_reasons(self) -> dict[str, str]:

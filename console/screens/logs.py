@@ -6,7 +6,6 @@ what the keys do that concern more than the view.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
@@ -35,6 +34,7 @@ from engine.errors import one_line as error_line
 
 if TYPE_CHECKING:
     from console.app import ConsoleApp
+    from console.export import Record
     from console.state import Feed
     from provision.fleet import FleetSnapshot
     from provision.logs import Batch
@@ -168,10 +168,9 @@ class LogsScreen(ModeScreen):
         line = self._view.cursor_line
         return "" if line is None else f"{line.time.astimezone(UTC).isoformat()} {line.severity.name} {line.vm} {line.message}"
 
-    def export_rows(self) -> str:
+    def export_records(self) -> Sequence[Record]:
         ring = self._view.ring
-        lines = [ring.line(ring.shown_number(position)) for position in range(ring.shown_count)]
-        return "[\n" + ",\n".join(json.dumps(line.record(), default=str) for line in lines) + "\n]\n" if lines else ""
+        return [ring.line(ring.shown_number(position)).record() for position in range(ring.shown_count)]
 
     def set_scope(self, scope: Scope) -> None:
         """Show other logs; nothing happens if they are shown already."""

@@ -6,7 +6,7 @@ is there the old one stays, dimmed. Nothing here decides what a plan is: that is
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -39,6 +39,7 @@ from engine.model import DayRange
 from engine.plan import Plan, Request
 
 if TYPE_CHECKING:
+    from console.export import Record
     from console.state import Feed
     from provision.fleet import FleetSnapshot
 
@@ -390,11 +391,24 @@ class PlanScreen(ModeScreen):
         """`y`: the plan's sentence and its id."""
         return "" if self._plan is None else f"{self.query_one(Sentence).text}\nplan {self._plan.id}"
 
-    def export_rows(self) -> str:
-        """`e`: the whole plan as JSON."""
-        from engine.documents import encode
-
-        return "" if self._plan is None else encode(self._plan).decode()
+    def export_records(self) -> Sequence[Record]:
+        """`e`: the work of every shard, cell by cell."""
+        if (plan := self._plan) is None:
+            return ()
+        return [
+            {
+                "plan": plan.id,
+                "shard": shard.index,
+                "day": work.day,
+                "data_type": work.data_type,
+                "venue": work.venue,
+                "files": len(work.symbols),
+                "bytes": sum(work.bytes),
+                "seconds": work.seconds,
+            }
+            for shard in plan.shards
+            for work in shard.work
+        ]
 
     # Showing
 

@@ -277,8 +277,8 @@ async def test_a_day_can_be_named() -> None:
 async def test_the_export_has_a_line_for_every_cell(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     async with coverage_screen(RecordedSession()) as (pilot, _):
-        await pilot.press("e")
-        await until(pilot, lambda: any(tmp_path.iterdir()))
+        await pilot.press("e", "c")
+        await until(pilot, lambda: any(tmp_path.glob("*.csv")))
         (path,) = tmp_path.iterdir()
         lines = path.read_text().splitlines()
         assert path.name == "tickdeck-coverage-20240523T053612Z.csv"

@@ -326,9 +326,9 @@ async def test_its_logs_are_one_key_away_and_escape_comes_back() -> None:
 async def test_rows_are_exported_with_a_header_and_copied_as_one_line() -> None:
     async with console_on(FleetSession(recorded.troubled())).run_test(size=(80, 24)) as pilot:
         await in_mode(pilot, "fleet")
-        header, first, *_ = fleet(pilot).export_rows().splitlines()
-        assert header.startswith("vm,state,zone,machine,shard,files,total,rate")
-        assert first.startswith(f"{recorded.vm_name(0)},stuck,")
+        first = fleet(pilot).export_records()[0]
+        assert list(first)[:8] == ["vm", "state", "zone", "machine", "shard", "files", "total", "rate"]
+        assert (first["vm"], first["state"]) == (recorded.vm_name(0), "stuck")
         assert recorded.vm_name(0) in fleet(pilot).copy_row()
 
 

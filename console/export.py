@@ -1,0 +1,113 @@
+"""Rows of a view as a file: csv, one JSON object a line, or a Markdown table. Written whole or not at all.
+
+No Textual here: `console.screens.export` asks for the form, screens hand over records by field name, as for filters.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import date, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from console.places import state_folder
+
+Record = Mapping[str, object]
+
+
+class Form(StrEnum):
+    """How rows are written; the value is the word of `:export`."""
+
+    CSV = "csv"
+    JSONL = "jsonl"
+    MARKDOWN = "markdown"
+
+
+SUFFIXES: Final[Mapping[Form, str]] = {Form.CSV: "csv", Form.JSONL: "jsonl", Form.MARKDOWN: "md"}
+
+
+def render(records: Sequence[Record], form: Form) -> str:
+    """The rows as text. Columns are the fields of all rows, in the order in which they first appear."""
+    if form is Form.JSONL:
+        return "".join(msgspec.json.encode(dict(record), enc_hook=str).decode() + "\n" for record in records)
+    columns = list(dict.fromkeys(name for record in records for name in record))
+    table = [[_text(record.get(name)) for name in columns] for record in records]
+    return _markdown(columns, table) if form is Form.MARKDOWN else _csv(columns, table)
+
+
+def write_export(name: str, records: Sequence[Record], form: Form, *, now: datetime, folder: Path | None = None) -> Path:
+    """Write rows into the working directory, or where that is not possible into the console's own place; returns the path.
+
+    Args:
+        name: Of the view; part of the file's name.
+        now: UTC; part of the file's name.
+        folder: Instead of both places.
+
+    Raises:
+        OSError: if it cannot be written anywhere.
+    """
+    data = render(records, form).encode("utf-8", "replace")
+    stem = f"tickdeck-{name}-{now:%Y%m%dT%H%M%SZ}"
+    if folder is None:
+        with suppress(OSError):
+            return _write(_free_name(Path.cwd(), stem, SUFFIXES[form]), data)
+        folder = state_folder() / "exports"
+        folder.mkdir(parents=True, exist_ok=True)
+    return _write(_free_name(folder, stem, SUFFIXES[form]), data)
+
+
+def _write(path: Path, data: bytes) -> Path:
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)  # noqa: PTH105 - atomic on one file system
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def _free_name(folder: Path, stem: str, suffix: str) -> Path:
+    path, number = folder / f"{stem}.{suffix}", 2
+    while path.exists():
+        path, number = folder / f"{stem}-{number}.{suffix}", number + 1
+    return path
+
+
+def _csv(columns: Sequence[str], table: Iterable[Sequence[str]]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    # Bare carriage returns would end a row: Python's writer does not quote them.
+    writer.writerows([cell.replace("\r\n", "\n").replace("\r", "\n") for cell in row] for row in table)
+    return out.getvalue()
+
+
+def _markdown(columns: Sequence[str], table: Iterable[Sequence[str]]) -> str:
+    def line(cells: Iterable[str]) -> str:
+        return "| " + " | ".join(" ".join(cell.replace("\\", "\\\\").replace("|", "\\|").split()) for cell in cells) + " |\n"
+
+    return line(columns) + line("---" for _ in columns) + "".join(map(line, table))
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return msgspec.json.encode(value, enc_hook=str).decode()
+    if isinstance(value, Collection) and not isinstance(value, bytes):
+        return " ".join(_text(each) for each in value)
+    return str(value)
