@@ -329,7 +329,7 @@ class ConsoleApp(App[object]):
             return
         self._request = request
         before = self._covered
-        if cover or before is None:
+        if (cover and not request.cells) or before is None:
             self._covered = request
             if before is None or _range_of(before) != _range_of(request):
                 self._coverage.forget()

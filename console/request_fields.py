@@ -27,6 +27,9 @@ FIELDS: Final = (VENUES, DATA_TYPES_FIELD, START, END, SYMBOLS, UNIVERSE, STRATE
 LISTS: Final = frozenset({VENUES, DATA_TYPES_FIELD, SYMBOLS})
 """Fields of several words, with commas or blanks between them."""
 
+_PRODUCT: Final = (VENUES, DATA_TYPES_FIELD, START, END)
+"""Fields that say which cells are asked for: who changes one means all of its product, no longer the cells marked before."""
+
 _WORDS = re.compile(r"[,\s]+")
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})")
 
@@ -128,6 +131,8 @@ def parse_fields(texts: Mapping[str, str], *, base: Request, now: datetime, know
         errors[DEADLINE] = "excludes a number of shards -> give the one you know"
     if errors:
         return Parsed(None, {name: errors[name] for name in FIELDS if name in errors})
+    if any(values[name] != getattr(base, name) for name in _PRODUCT):
+        values["cells"] = ()
     return Parsed(structs.replace(base, **values))
 
 

@@ -6,12 +6,13 @@ It is named by the hash of its content. What was approved is what runs: a worker
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import date
 from typing import Any, Literal
 
 import msgspec
 
+from engine.cell_spans import CellSpan, spans_of
 from engine.documents import JSON, Moment, decode, encode, encode_compact
 from engine.errors import AlreadyExists, ConfigurationError, UsageError
 from engine.model import Cell, File, Outcome
@@ -31,6 +32,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     start: date
     end: date
     """Inclusive."""
+    cells: tuple[CellSpan, ...] = ()
+    """Exactly these of the product of days, venues and types; empty: all of it."""
     symbols: tuple[str, ...] = ()
     """Empty: every symbol that the catalogue expects."""
     universe: str = ""
@@ -56,6 +59,32 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """US dollars that the run may cost: no VM is asked for that could pass it; 0: the profile's `max_cost`."""
     max_failures: str = ""
     """A worker stops when more of its files end bad: a number such as `25` or a share such as `5%`; empty: never."""
+
+
+def for_cells(request: Request, cells: Collection[Cell]) -> Request:
+    """The same request for exactly these cells: days, venues and types become the smallest product that holds them.
+
+    Raises:
+        UsageError: if there is no cell.
+    """
+    if not cells:
+        raise UsageError("a request for no cell asks for nothing")
+    days = [cell.day for cell in cells]
+    venues, data_types = {cell.venue for cell in cells}, {cell.data_type for cell in cells}
+    size = ((max(days) - min(days)).days + 1) * len(venues) * len(data_types)
+    return msgspec.structs.replace(
+        request,
+        venues=_in_order(request.venues, venues),
+        data_types=_in_order(request.data_types, data_types),
+        start=min(days),
+        end=max(days),
+        cells=spans_of(cells) if len(set(cells)) < size else (),
+    )
+
+
+def _in_order(order: tuple[str, ...], names: set[str]) -> tuple[str, ...]:
+    """These names, as far as they are in `order` in that order, the others after them."""
+    return (*(name for name in dict.fromkeys(order) if name in names), *sorted(names.difference(order)))
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):

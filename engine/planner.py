@@ -16,6 +16,7 @@ from types import MappingProxyType
 from msgspec import structs
 
 from engine.catalogue import Catalogue, due
+from engine.cell_spans import cells_of
 from engine.clock import format_bytes, format_seconds, format_time
 from engine.coverage import LiveShard, require_catalogue
 from engine.errors import UsageError
@@ -116,7 +117,7 @@ def make_plan(
     request = structs.replace(request, venues=venues, data_types=data_types)
     offered = {venue: catalogues[venue] for venue in venues}
     scope = resolve_scope(request.symbols, request.universe, offered, folder=universe_folder)
-    wanted = _want(days, venues, data_types, offered, scope, resolve_kinds(request.instrument_types))
+    wanted = _want(days, venues, data_types, offered, scope, resolve_kinds(request.instrument_types), cells_of(request.cells))
     warnings = [*_unlisted(request, days, data_types, offered, wanted.expectations), *_unoffered(venues, data_types, offered)]
     held = _Held(dict(wanted.symbols)) if request.refetch else _subtract(request, wanted, summaries, open_cell, verified)
     works = [_work(cell, symbols, sizes, speed) for cell, symbols in held.todo.items() if symbols]
@@ -192,7 +193,9 @@ def _want(
     catalogues: Mapping[str, Catalogue],
     scope: Scope | None,
     kinds: frozenset[str],
+    cells: frozenset[Cell],
 ) -> _Wanted:
+    """What is offered of the product of days, venues and types; only of `cells` if there are any."""
     wanted = _Wanted()
     for venue in venues:
         symbols = None if scope is None else scope[venue]
@@ -200,6 +203,8 @@ def _want(
             found = of_kinds(offered, kinds) if kinds else offered
             wanted.expectations[venue, data_type] = found
             for day, expected in zip(days, found.by_day, strict=True):
+                if cells and Cell(day, data_type, venue) not in cells:
+                    continue
                 if not expected.symbols:
                     wanted.not_expected += 1
                 elif catalogues[venue].is_published(day):

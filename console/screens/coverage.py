@@ -241,7 +241,7 @@ class CoverageScreen(ModeScreen):
             return
         heatmap = self.query_one(Heatmap)
         marked = [Cell(day, *reversed(self._rows[row])) for row, day in heatmap.marks if row in self._rows]
-        repair = repair_of(marked or all_holes(coverage), coverage, request)
+        repair = repair_of(marked or all_holes(coverage), request)
         if repair is None:
             self.notify("there is no hole in this range", timeout=4)
             return

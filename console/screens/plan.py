@@ -343,7 +343,7 @@ class PlanScreen(ModeScreen):
     def action_preset_yesterday(self) -> None:
         if (request := self._basis()) is not None:
             yesterday = self.console.clock().date() - timedelta(days=1)
-            self.fill_in(structs.replace(request, start=yesterday, end=yesterday, deadline=None), because="yesterday")
+            self.fill_in(structs.replace(request, start=yesterday, end=yesterday, cells=(), deadline=None), because="yesterday")
 
     def action_preset_tier1(self) -> None:
         if (request := self._basis()) is not None:
@@ -376,7 +376,7 @@ class PlanScreen(ModeScreen):
         except EngineError as error:
             self.notify(one_line(error), severity="error", timeout=15)
             return
-        repair = repair_of(all_holes(coverage), coverage, request)
+        repair = repair_of(all_holes(coverage), request)
         if repair is None:
             self.notify(f"{coverage.sentence()} in {days}", title="no holes", timeout=8)
         else:

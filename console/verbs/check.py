@@ -42,11 +42,14 @@ ADOPTED_GLYPH = "▓"
 @click.command("check")
 @range_options
 @click.option("--detailed", is_flag=True, help="Also each cell that is not complete, with its symbols, and how sure each day is.")
+@click.option("--holes", is_flag=True, help="Only the holes, one a line, oldest first: tickdeck repair --cells-from reads them.")
 @click.option("--verify", is_flag=True, help="First compare the objects in the bucket with the manifests.")
 @depth_options
 @profile_option
 @json_option
-def check_command(*, profile_name: str, detailed: bool, verify: bool, depth: str, sample: int, as_json: bool, **options: Any) -> int:
+def check_command(
+    *, profile_name: str, detailed: bool, holes: bool, verify: bool, depth: str, sample: int, as_json: bool, **options: Any
+) -> int:
     """Is the data there?
 
     Exit code 0 if every expected cell is complete or thin, 65 if there are holes or --verify found something wrong, 75 if a day is
@@ -57,6 +60,8 @@ def check_command(*, profile_name: str, detailed: bool, verify: bool, depth: str
     for name in ("depth", "sample"):
         if not verify and context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
             raise UsageError(f"--{name} says how to verify", hint="add --verify")
+    if holes and detailed:
+        raise UsageError("--holes and --detailed exclude each other", hint="--detailed names the holes too, with their symbols")
     session = headless_session(profile_name)
     asked = {"symbols": options["symbols"] or (), "universe": options["universe"]}
     validation = None
@@ -64,12 +69,15 @@ def check_command(*, profile_name: str, detailed: bool, verify: bool, depth: str
         validation = _verify(session, days, options, depth=Depth(depth), sample=sample, quiet=as_json, **asked)
     coverage = session.check(days, options["venues"], options["data_types"], **asked)
     if as_json:
-        document = coverage_document(coverage)
+        document = holes_document(coverage) if holes else coverage_document(coverage)
         print_json(document if validation is None else document | {"validation": document_of(validation)})
     else:
         if validation is not None:
             show_validation(validation, session.profile.data_bucket)
-        show_coverage(coverage)
+        if holes:
+            show_holes(coverage)
+        else:
+            show_coverage(coverage)
         if detailed:
             show_details(coverage, session.inventory)
             show_proofs(coverage)
@@ -110,39 +118,55 @@ def exit_code_of(coverage: Coverage) -> ExitCode:
 
 def coverage_document(coverage: Coverage) -> dict[str, object]:
     """Coverage as JSON carries it."""
-    cells = []
-    for cell, report in coverage.reports.items():
-        cells.append(
-            {
-                "venue": cell.venue,
-                "data_type": cell.data_type,
-                "day": cell.day.isoformat(),
-                "state": report.state.value,
-                "expected": report.expected,
-                "done": report.done,
-                "bad": report.bad,
-                "absent": report.absent,
-                "empty": report.empty,
-                "rows": report.rows,
-                "source_bytes": report.source_bytes,
-                "covered_minutes": report.covered_minutes,
-                "sureness": report.sureness.value,
-                "verified_at": report.verified_at,
-                "verified_depth": report.verified_depth,
-                "proofs": report.proofs,
-                "findings": [{"kind": each.kind, "symbol": each.symbol, "generation": each.generation} for each in report.findings],
-                "reasons": list(report.reasons),
-                "runs": list(report.runs),
-            }
-        )
+    return _range_document(coverage) | {"cells": [cell_document(report) for report in coverage.reports.values()]}
+
+
+def holes_document(coverage: Coverage) -> dict[str, object]:
+    """The holes alone, as JSON carries them."""
+    return _range_document(coverage) | {"holes": [cell_document(report) for report in coverage.holes()]}
+
+
+def _range_document(coverage: Coverage) -> dict[str, object]:
     return {
         "sentence": coverage.sentence(),
         "start": coverage.days.start.isoformat(),
         "end": coverage.days.end.isoformat(),
         "counts": {state.value: count for state, count in sorted(coverage.counts.items())},
         "catalogues": {venue: moment.isoformat() for venue, moment in coverage.catalogue_dates.items()},
-        "cells": cells,
     }
+
+
+def cell_document(report: CellReport) -> dict[str, object]:
+    """What is known of one cell, as JSON carries it."""
+    cell = report.cell
+    return {
+        "venue": cell.venue,
+        "data_type": cell.data_type,
+        "day": cell.day.isoformat(),
+        "state": report.state.value,
+        "expected": report.expected,
+        "done": report.done,
+        "bad": report.bad,
+        "absent": report.absent,
+        "empty": report.empty,
+        "rows": report.rows,
+        "source_bytes": report.source_bytes,
+        "covered_minutes": report.covered_minutes,
+        "sureness": report.sureness.value,
+        "verified_at": report.verified_at,
+        "verified_depth": report.verified_depth,
+        "proofs": report.proofs,
+        "findings": [{"kind": each.kind, "symbol": each.symbol, "generation": each.generation} for each in report.findings],
+        "reasons": list(report.reasons),
+        "runs": list(report.runs),
+    }
+
+
+def show_holes(coverage: Coverage) -> None:
+    """One hole a line, beginning with what `engine.cell_spans.read_cells` reads."""
+    for report in coverage.holes():
+        why = "; ".join(report.reasons) or "never attempted"
+        click.echo(f"{report.cell}  {report.state}  {report.done} of {report.expected}  {why}")
 
 
 def show_coverage(coverage: Coverage) -> None:

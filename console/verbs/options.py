@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
 from datetime import date, datetime
-from typing import Any
+from typing import IO, Any
 
 import click
 
 from console.session import Session, open_session
+from engine.cell_spans import FORMS, CellSpan, cells_of, format_spans, parse_spans, read_cells
 from engine.clock import parse_time
 from engine.errors import UsageError
 from engine.model import DayRange
-from engine.plan import STRATEGIES, Request
+from engine.plan import STRATEGIES, Request, for_cells
 from engine.verbs.options import Day, OneOf, Words, read_retries, retry_options
 
 Function = Callable[..., Any]
@@ -66,6 +68,47 @@ def range_options(function: Function) -> Function:
     return function
 
 
+def cells_options(function: Function) -> Function:
+    """`range_options`, or instead of a range exactly some cells; they reach the verb as the `spans` that `make_request` takes."""
+
+    @functools.wraps(function)
+    def gathered(*, cells: str, cells_from: IO[str] | None, **options: Any) -> int:
+        if cells and cells_from is not None:
+            raise UsageError("--cells and --cells-from exclude each other", hint="put all cells into the file")
+        spans = parse_spans(cells) if cells else read_cells(_read(cells_from), name=cells_from.name) if cells_from is not None else ()
+        named = [name for name in ("venues", "data_types", "start", "end") if options[name] is not None]
+        if spans and named:
+            raise UsageError(f"--{named[0].replace('_', '-')} and cells exclude each other", hint="name the cells, or a range")
+        for name in ("venues", "data_types", "start"):
+            if not spans and options[name] is None:
+                context = click.get_current_context()
+                param = next(each for each in context.command.params if each.name == name)
+                raise click.MissingParameter(ctx=context, param=param, message="Or name cells with --cells or --cells-from.")
+        return int(function(spans=spans, **options))
+
+    for option in (
+        click.option("--universe", default="", help="A named symbol list, e.g. tier1."),
+        click.option("--symbols", type=Words(), help="Only these dataset symbols [all that are expected]."),
+        click.option(
+            "--cells-from", type=click.File(encoding="utf-8"), help="Exactly the cells of a file: see tickdeck check --holes; - is stdin."
+        ),
+        click.option("--cells", default="", help=f"Exactly these cells instead of a range: {FORMS},..."),
+        click.option("--end-date", "--end", "end", type=Day(), help="Last day, inclusive [the first]."),
+        click.option("--start-date", "--start", "start", type=Day(), help="First day, UTC: 2024-05-01, yesterday, 7d."),
+        click.option("--data-types", "--data-type", "data_types", type=Words(), help="trades,book_snapshot_5,..."),
+        click.option("--venues", "--venue", "venues", type=Words(), help="Tardis exchange ids."),
+    ):
+        gathered = option(gathered)
+    return gathered
+
+
+def _read(file: IO[str]) -> str:
+    try:
+        return file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file.name} cannot be read: {error}") from error
+
+
 def request_options(function: Function) -> Function:
     """What decides how a request is split and carried out."""
     for option in (
@@ -83,12 +126,13 @@ def request_options(function: Function) -> Function:
 
 def make_request(
     *,
-    venues: tuple[str, ...],
-    data_types: tuple[str, ...],
-    start: date,
+    venues: tuple[str, ...] | None,
+    data_types: tuple[str, ...] | None,
+    start: date | None,
     end: date | None,
     symbols: tuple[str, ...] | None,
     universe: str,
+    spans: tuple[CellSpan, ...] = (),
     strategy: str = "balanced",
     shards: int = 0,
     deadline: str | None = None,
@@ -99,19 +143,21 @@ def make_request(
     mode: str = "download",
     **retries: Any,
 ) -> Request:
-    """A request out of options.
+    """A request out of options: for a range, or for the cells of `spans`.
 
     Raises:
         UsageError: naming the option that cannot be meant.
     """
+    if start is None:
+        start = min(span.start for span in spans)
     days = DayRange(start, end or start)
     moment: datetime | None = _read_deadline(deadline) if deadline else None
     if moment is not None and shards:
         raise UsageError("--deadline and --shards exclude each other", hint="give the one you know")
-    return Request(
+    request = Request(
         mode=mode,
-        venues=venues,
-        data_types=data_types,
+        venues=venues or (),
+        data_types=data_types or (),
         start=days.start,
         end=days.end,
         symbols=symbols or (),
@@ -125,6 +171,7 @@ def make_request(
         max_cost=max_cost,
         **(read_retries(**retries) if retries else {}),
     )
+    return for_cells(request, cells_of(spans)) if spans else request
 
 
 def _read_deadline(text: str) -> datetime:
@@ -136,8 +183,11 @@ def _read_deadline(text: str) -> datetime:
 
 def command_line(request: Request, verb: str = "deploy download") -> str:
     """The headless command that does the same; what the Plan screen copies."""
-    words = [f"tickdeck {verb}", f"--venues {','.join(request.venues)}", f"--data-types {','.join(request.data_types)}"]
-    words += [f"--start {request.start}", f"--end {request.end}"]
+    if request.cells:
+        words = ["tickdeck repair", f"--cells {format_spans(request.cells)}"]
+    else:
+        words = [f"tickdeck {verb}", f"--venues {','.join(request.venues)}", f"--data-types {','.join(request.data_types)}"]
+        words += [f"--start {request.start}", f"--end {request.end}"]
     if request.symbols:
         words.append(f"--symbols {','.join(request.symbols)}")
     if request.universe:

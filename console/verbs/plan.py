@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from console.sentences import not_ready_lines, plan_sentence
-from console.verbs.options import command_line, headless_session, json_option, make_request, profile_option, range_options, request_options
+from console.verbs.options import cells_options, command_line, headless_session, json_option, make_request, profile_option, request_options
 from engine.clock import format_bytes, format_seconds
 from engine.errors import ExitCode
 from engine.plan import Plan, Price
@@ -15,7 +15,7 @@ from engine.verbs.printing import print_json, print_table, say_not_ready
 
 
 @click.command("plan")
-@range_options
+@cells_options
 @request_options
 @click.option("--save", is_flag=True, help="Store the plan, so that it can be deployed by its id.")
 @profile_option

@@ -6,29 +6,33 @@ from typing import Any
 
 import click
 
+from console.sentences import plural
+from console.session import Session
 from console.verbs.deploy import Launching, launch_options, launch_plan
-from console.verbs.options import headless_session, json_option, make_request, profile_option, range_options, request_options
+from console.verbs.options import cells_options, headless_session, json_option, make_request, profile_option, request_options
 from console.verbs.plan import show_plan
+from engine.cell_spans import cells_of
 from engine.errors import ExitCode
 from engine.model import DayRange
+from engine.plan import Request
 from engine.verbs.printing import print_json, say_not_ready
 
 
 @click.command("repair")
-@range_options
+@cells_options
 @request_options
 @launch_options
 @profile_option
 @json_option
 def repair_command(*, profile_name: str, launching: Launching, as_json: bool, **options: Any) -> int:
-    """Plan and launch what is missing, failed or partial in a range; what is committed is never fetched again."""
+    """Plan and launch what is missing, failed or partial in a range, or of exactly some cells.
+
+    What is committed is never fetched again. `tickdeck check --holes` prints cells that --cells-from reads.
+    """
     session = headless_session(profile_name, armed=launching.armed)
     request = make_request(**options)
-    coverage = session.check(
-        DayRange(request.start, request.end), request.venues, request.data_types, symbols=request.symbols, universe=request.universe
-    )
     if not as_json:
-        click.echo(coverage.sentence())
+        click.echo(_sentence(session, request))
     plan = session.plan(request)
     if not plan.shards:
         if as_json:
@@ -39,3 +43,11 @@ def repair_command(*, profile_name: str, launching: Launching, as_json: bool, **
             say_not_ready(plan, program="tickdeck")
         return ExitCode.TEMPORARY if plan.not_ready else ExitCode.DONE
     return launch_plan(session, plan, launching, as_json=as_json)
+
+
+def _sentence(session: Session, request: Request) -> str:
+    """How complete the range is; for exactly some cells only how many they are."""
+    if request.cells:
+        return f"repair of {plural(len(cells_of(request.cells)), 'cell')}"
+    days = DayRange(request.start, request.end)
+    return session.check(days, request.venues, request.data_types, symbols=request.symbols, universe=request.universe).sentence()

@@ -14,7 +14,7 @@ from engine.documents import decode, encode
 from engine.errors import UsageError
 from engine.estimate import MB, VM_SPEED, Rate, Rates, Sizes
 from engine.model import Cell, File, Outcome
-from engine.plan import NotReady, Plan, Request, seal
+from engine.plan import NotReady, Plan, Request, for_cells, seal
 from engine.planner import NOTHING_TO_DO, make_plan
 from engine.validation.verification import Finding, Kind
 from tests.engine.made_up_lake import NOW, Bucket, bad, catalogue, day, listing, moment, ok
@@ -434,3 +434,30 @@ def test_a_plan_for_some_instrument_types_holds_only_those_and_knows_what_is_don
     assert (files(futures), futures.already_done) == (set(), 2)
     with pytest.raises(UsageError, match="perpetul"):
         plan(request(0, 0, instrument_types=("perpetul",)), bucket, offered)
+
+
+# exactly some cells
+
+
+def test_a_request_for_scattered_cells_plans_exactly_them() -> None:
+    venues, types = ("binance", "deribit"), ("trades", "book_snapshot_5")
+    wanted = for_cells(request(venues=venues, data_types=types), [cell(0), cell(4), cell(2, "book_snapshot_5"), cell(3, venue="deribit")])
+    made = plan(wanted)
+    assert {work.cell for shard in made.shards for work in shard.work} == {
+        cell(0),
+        cell(4),
+        cell(2, "book_snapshot_5"),
+        cell(3, venue="deribit"),
+    }
+    assert made.not_expected_cells == 0
+    assert decode(encode(made), Plan, name="plan") == made
+
+
+def test_of_the_cells_asked_for_what_is_held_or_not_published_is_left_out() -> None:
+    offered = catalogue(listing(BTC), published_until=moment(5))
+    bucket = Bucket()
+    bucket.put(cell(0), [ok(BTC)])
+    made = plan(for_cells(request(), [cell(0), cell(2), cell(7)]), bucket, offered)
+    assert files(made) == {(2, "trades", BTC)}
+    assert made.already_done == 1
+    assert [each.day for each in made.not_ready] == [day(7)]
