@@ -7,6 +7,7 @@ import os
 
 import aiohttp
 
+from engine.clock import monotonic
 from engine.errors import ConfigurationError
 
 HEADERS = {"Metadata-Flavor": "Google"}
@@ -14,6 +15,8 @@ DEFAULT_HOST = "metadata.google.internal"
 CONNECT_SECONDS = 2.0
 WAIT_SECONDS = 60
 """How long one hanging question about preemption lasts."""
+PAUSE_SECONDS = 1.0
+"""Between two questions about preemption where the server cannot say, or does not wait."""
 
 
 def metadata_host() -> str:
@@ -53,17 +56,34 @@ class Instance:
         return await self.get(f"instance/attributes/{name}") or ""
 
     async def wait_for_preemption(self) -> None:
-        """Return once the instance is being preempted; asks again for ever while the server cannot say."""
+        """Return once the instance is being preempted, or if it is already; asks again for ever while the server cannot say.
+
+        The first question is answered at once. Each later one names the ETag of the answer before it, so that the server answers at
+        once too if the value has changed since: without it the server waits for the *next* change, and one that fell between two
+        questions would be missed (Compute Engine docs, "View and query VM metadata", "Wait for change with ETags").
+        """
+        seen = ""
         while True:
-            try:
-                async with self._session.get(
-                    self._base + "instance/preempted",
-                    params={"wait_for_change": "true", "timeout_sec": str(WAIT_SECONDS)},
-                    headers=HEADERS,
-                    timeout=aiohttp.ClientTimeout(total=WAIT_SECONDS + 15, sock_connect=CONNECT_SECONDS),
-                ) as response:
-                    if response.status == 200 and (await response.text()).strip() == "TRUE":
-                        return
-            except (aiohttp.ClientError, TimeoutError, OSError):
-                pass
-            await asyncio.sleep(1.0)
+            asked = monotonic()
+            value, etag = await self._ask_preempted(seen)
+            if value == "TRUE":
+                return
+            if not etag or (seen and monotonic() - asked < PAUSE_SECONDS):
+                await asyncio.sleep(PAUSE_SECONDS)
+            seen = etag
+
+    async def _ask_preempted(self, seen: str) -> tuple[str, str]:
+        """The flag and its ETag; once it is another than `seen`, or after a while. Both empty if the server cannot say."""
+        waiting = {"wait_for_change": "true", "last_etag": seen, "timeout_sec": str(WAIT_SECONDS)} if seen else {}
+        try:
+            async with self._session.get(
+                self._base + "instance/preempted",
+                params=waiting,
+                headers=HEADERS,
+                timeout=aiohttp.ClientTimeout(total=WAIT_SECONDS + 15, sock_connect=CONNECT_SECONDS),
+            ) as response:
+                if response.status == 200:
+                    return (await response.text()).strip(), response.headers.get("ETag", "")
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            pass
+        return "", ""

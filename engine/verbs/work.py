@@ -23,6 +23,8 @@ from engine.verbs.opening import open_places, open_source
 from engine.verbs.options import bucket_options
 from engine.worker import Identity, Places, Worker, describe, find_identity, install_signals
 
+PREEMPTED = "the machine is being preempted"
+
 
 class Stoppable(Protocol):
     """Who ends in good order when told to."""
@@ -87,22 +89,22 @@ async def work(
     async with (
         _cloud_log(settings, logbook, run=run, vm=vm, shards=identity.shards, zone=zone, instance_id=instance_id),
         open_source(settings, logbook) as source,
-        _preemption(on_vm) as preempted,
+        _preemption(on_vm) as preemption,
     ):
         worker = Worker(identity, document, places, source, settings, logbook)
         worker.install_signals()
-        preempted.append(worker)
+        preemption.tell(worker)
         try:
             report = await worker.run()
         except EngineError:
-            await _stay(worker, places, settings, logbook, preempted)
+            await _stay(worker, places, settings, logbook, preemption)
             raise
         logbook.info("report", describe(report))
-        await _stay(worker, places, settings, logbook, preempted)
+        await _stay(worker, places, settings, logbook, preemption)
     return report.exit_code
 
 
-async def _stay(worker: Worker, places: Places, settings: Settings, logbook: Logbook, preempted: list[Stoppable]) -> None:
+async def _stay(worker: Worker, places: Places, settings: Settings, logbook: Logbook, preemption: _Preemption) -> None:
     """Where the environment says so, stay after the work, however it ended, and do the jobs that come."""
     until = os.environ.get(KEEP_VARIABLE, "")
     if not until or (worker.stopped.is_set() and not worker.over_budget):
@@ -118,7 +120,7 @@ async def _stay(worker: Worker, places: Places, settings: Settings, logbook: Log
         flush_seconds=settings.number("log_flush_seconds"),
     )
     install_signals(keeper.stop)
-    preempted.append(keeper)
+    preemption.tell(keeper)
     await keeper.run()
 
 
@@ -146,20 +148,35 @@ async def _cloud_log(
         writer.close()
 
 
-@asynccontextmanager
-async def _preemption(on_vm: bool) -> AsyncIterator[list[Stoppable]]:
-    """Stop the workers in the list when the machine is being preempted."""
-    workers: list[Stoppable] = []
+class _Preemption:
+    """Tells whoever listens that the machine is being preempted; who begins to listen after the notice hears it at once."""
 
-    async def watch() -> None:
+    def __init__(self) -> None:
+        self._listeners: list[Stoppable] = []
+        self._noticed = False
+
+    def tell(self, listener: Stoppable) -> None:
+        """Let `listener` hear of it too."""
+        self._listeners.append(listener)
+        if self._noticed:
+            listener.stop(PREEMPTED)
+
+    async def watch(self) -> None:
+        """Wait for the notice and pass it on."""
         async with aiohttp.ClientSession() as session:
             await Instance(session).wait_for_preemption()
-        for worker in workers:
-            worker.stop("the machine is being preempted")
+        self._noticed = True
+        for listener in self._listeners:
+            listener.stop(PREEMPTED)
 
-    task = asyncio.create_task(watch()) if on_vm else None
+
+@asynccontextmanager
+async def _preemption(on_vm: bool) -> AsyncIterator[_Preemption]:
+    """Watch for the notice, for the time of the block."""
+    preemption = _Preemption()
+    task = asyncio.create_task(preemption.watch()) if on_vm else None
     try:
-        yield workers
+        yield preemption
     finally:
         if task is not None:
             task.cancel()

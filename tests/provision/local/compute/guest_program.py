@@ -17,7 +17,18 @@ def stop(signum, frame):
     sys.exit(75)
 
 
+def ask_preempted(query=""):
+    """What the metadata server says, and the ETag of what it said."""
+    url = f"http://{os.environ['GCE_METADATA_HOST']}/computeMetadata/v1/instance/preempted{query}"
+    request = urllib.request.Request(url, headers={"Metadata-Flavor": "Google"})
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=60) as answer:
+        return answer.read().decode(), answer.headers["ETag"]
+
+
 signal.signal(signal.SIGTERM, signal.SIG_IGN if mode in ("stubborn", "flag") else stop)
+# Before it says that it is up: whatever changes from now on is another value than this one.
+seen = ask_preempted()[1] if mode == "flag" else ""
 print(f"guest up in {mode}", flush=True)
 if mode == "exit":
     sys.exit(int(argument))
@@ -35,10 +46,8 @@ if mode == "child":
     if argument == "orphan":
         os._exit(9)
 if mode == "flag":
-    url = f"http://{os.environ['GCE_METADATA_HOST']}/computeMetadata/v1/instance/preempted?wait_for_change=true"
-    request = urllib.request.Request(url, headers={"Metadata-Flavor": "Google"})
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    print("guest read preempted", opener.open(request, timeout=60).read().decode(), flush=True)
+    value, _ = ask_preempted(f"?wait_for_change=true&last_etag={seen}")
+    print("guest read preempted", value, flush=True)
     sys.exit(75)
 while True:
     time.sleep(60)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 import urllib.error
 import urllib.request
 
+import aiohttp
 import pytest
+from aiohttp import web
 from google.cloud import compute_v1
+
+from engine.instance import Instance
+from provision.local.serving import listen
 
 PROJECT, ZONE = "tickdeck-test", "asia-northeast1-a"
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -109,6 +116,44 @@ def test_a_waiter_is_woken_by_a_change_of_what_it_asked_for(compute, metadata):
 
 def test_a_wait_with_a_limit_ends_with_the_value_unchanged(metadata):
     assert metadata.text("instance/preempted?wait_for_change=true&timeout_sec=0") == "FALSE"
+
+
+@pytest.mark.parametrize("question", [1, 2, 3], ids=["before the first question", "behind the first", "behind a wait that ended"])
+def test_the_engine_hears_of_a_preemption_that_falls_between_two_questions(compute, question, monkeypatch):
+    """Whoever asks is stopped in front of the server until the VM is being preempted, so nothing changes while a question hangs."""
+    monkeypatch.setattr("engine.instance.WAIT_SECONDS", 0)
+    monkeypatch.setattr("engine.instance.PAUSE_SECONDS", 0.0)
+    compute.insert(guest="stubborn", scheduling=compute_v1.Scheduling(provisioning_model="SPOT"))
+    compute.wait_for_serial("guest up")
+    metadata = Metadata(compute.vms()["vm-1"]["metadata_port"])
+    asked: list[dict[str, str]] = []
+
+    async def pass_on(request: web.Request) -> web.Response:
+        asked.append(dict(request.query))
+        if len(asked) == question:
+            await asyncio.to_thread(compute.control, "preempt", {"vm": "vm-1", "grace_seconds": 30})
+        # After the notice the server would hang for ever over a question that waits for the next change.
+        query = request.query_string if len(asked) < question else request.query_string.replace("timeout_sec=0", "timeout_sec=600")
+        text, headers = await asyncio.to_thread(metadata.ask, f"{request.path.lstrip('/')}?{query}")
+        return web.Response(text=text, headers={"ETag": headers["ETag"]})
+
+    async def hear() -> None:
+        app = web.Application()
+        app.router.add_get("/{path:.*}", pass_on)
+        runner, port = await listen(app, 0)
+        try:
+            async with aiohttp.ClientSession() as session:
+                await asyncio.wait_for(Instance(session, f"127.0.0.1:{port}").wait_for_preemption(), 15)
+        finally:
+            await runner.cleanup()
+
+    try:
+        asyncio.run(hear())
+    finally:
+        os.kill(compute.vms()["vm-1"]["pid"], signal.SIGKILL)
+    assert len(asked) == question
+    assert asked[0] == {}
+    assert all(query["last_etag"] for query in asked[1:])
 
 
 ASK_AS_GUEST = """
