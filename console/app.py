@@ -207,7 +207,7 @@ class ConsoleApp(App[object]):
             self.call_later(self.notify, line, title="notify", severity="warning", timeout=10)
 
         try:
-            self._told.enter_context(session.telling(bell=lambda: self.call_later(self.bell), report=report))
+            self._told.enter_context(session.watching.telling(bell=lambda: self.call_later(self.bell), report=report))
         except ConfigurationError as error:
             self.notify(one_line(error), title="notify", severity="error", timeout=15)
 
@@ -381,7 +381,7 @@ class ConsoleApp(App[object]):
         session = self.session
 
         def batches() -> AsyncIterator[Batch]:
-            return session.tail_logs(run=run, vms=vms, min_severity=min_severity)
+            return session.logs.tail_logs(run=run, vms=vms, min_severity=min_severity)
 
         self._tail.follow(batches)
 
@@ -592,7 +592,7 @@ class ConsoleApp(App[object]):
     # Feeds
 
     def _look_at_fleet(self) -> FleetSnapshot:
-        snapshot = self.session.fleet(self._run)
+        snapshot = self.session.watching.fleet(self._run)
         if not self.read_only:
             self._replace_lost(snapshot)
         return snapshot
@@ -604,7 +604,7 @@ class ConsoleApp(App[object]):
             return
         for run in runs_to_heal(snapshot):
             self._reconciled = now
-            if done := self.session.reconcile(run):
+            if done := self.session.healing.reconcile(run):
                 self.call_later(self.notify, done, title=f"run {run}", timeout=10)
 
     def _look_at_coverage(self) -> Coverage:
@@ -612,7 +612,7 @@ class ConsoleApp(App[object]):
 
         request = self._covered
         assert request is not None
-        return self.session.check(
+        return self.session.coverage.check(
             DayRange(request.start, request.end),
             request.venues,
             request.data_types,

@@ -262,7 +262,7 @@ def endure(session: Session, run: str, trouble: Trouble, console: Console, timel
             raise SourceError(f"run {run} is not done after {TIME_LIMIT_SECONDS:.0f} s: shards {list(view.unfinished)} are open")
         if monotonic() - told > 10:
             told = monotonic()
-            timeline.note(f"{session.fleet(run).verdict}")
+            timeline.note(f"{session.watching.fleet(run).verdict}")
         time.sleep(0.3)
 
 

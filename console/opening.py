@@ -53,7 +53,7 @@ def open_console(opener: Opener, request: Request | None, report: Report) -> Ope
     venues: tuple[str, ...] = ()
     try:
         venues = known_venues(session)
-        runs = session.live_runs()
+        runs = session.watching.live_runs()
         if runs:
             live_run = runs[-1]
             live_words = words_of_run(session, live_run)

@@ -116,7 +116,7 @@ class ModeScreen(Screen[None]):
 
     @property
     def session(self) -> Session:
-        """The verbs. Blocking: call them in a thread, as `await in_thread(lambda: self.session.plan(request))`."""
+        """The verbs. Blocking: call them in a thread, as `await in_thread(lambda: self.session.planning.plan(request))`."""
         return self.console.session
 
     @property

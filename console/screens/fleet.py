@@ -107,7 +107,7 @@ class FleetScreen(ModeScreen):
             TotalsLine(id="fleet-totals"),
             Prompt(id="fleet-filter"),
             FleetTable(id="fleet-table"),
-            SerialPane(lambda vm: self.session.serial(vm), self.console.clock, id="fleet-serial"),
+            SerialPane(lambda vm: self.session.logs.serial(vm), self.console.clock, id="fleet-serial"),
             classes="body",
         )
 
@@ -192,18 +192,18 @@ class FleetScreen(ModeScreen):
 
     def action_drain(self) -> None:
         run = self._run
-        self._carry_out(f"drain {run}", lambda: self.session.propose_drain(run), typed=False)
+        self._carry_out(f"drain {run}", lambda: self.session.changes.propose_drain(run), typed=False)
 
     def action_abort_run(self) -> None:
         run = self._run
-        self._carry_out(f"abort {run}", lambda: self.session.propose_abort(run), typed=True)
+        self._carry_out(f"abort {run}", lambda: self.session.changes.propose_abort(run), typed=True)
 
     def action_delete_vm(self) -> None:
         names = self._named
-        self._carry_out("delete", lambda: self.session.propose_delete(names), typed=False)
+        self._carry_out("delete", lambda: self.session.changes.propose_delete(names), typed=False)
 
     def action_cleanup(self) -> None:
-        self._carry_out("clean up", self.session.propose_cleanup, typed=True)
+        self._carry_out("clean up", self.session.changes.propose_cleanup, typed=True)
 
     # Widgets speak
 
@@ -212,7 +212,7 @@ class FleetScreen(ModeScreen):
         """Enter on a VM: all about it."""
         message.stop()
         if (vm := self._find(message.key)) is not None:
-            screen = VmScreen(vm, self._view_of(vm), serial=self.session.serial, clock=self.console.clock)
+            screen = VmScreen(vm, self._view_of(vm), serial=self.session.logs.serial, clock=self.console.clock)
             self.app.push_screen(screen, lambda wish: self._open_logs(screen.vm) if wish is VmWish.LOGS else None)
 
     @on(LineTable.RowHighlighted)
@@ -272,7 +272,7 @@ class FleetScreen(ModeScreen):
         def tell(line: str) -> None:
             self.app.call_later(view.step, line)
 
-        receipt = await in_thread(lambda: self.session.apply(proposal, report=tell), name="apply")
+        receipt = await in_thread(lambda: self.session.changes.apply(proposal, report=tell), name="apply")
         view.finish(receipt)
         trouble = bool(receipt.failed or receipt.warnings)
         if view.is_current and trouble:

@@ -296,7 +296,7 @@ class LogsScreen(ModeScreen):
         """The log that a VM wrote into the bucket; if there is none, what Cloud Logging has of it."""
         self._say(Tone.BUSY, " · reading …", source="log-objects")
         try:
-            entries = await in_thread(lambda: self.session.logs_of(scope.run, scope.vm), name="log objects")
+            entries = await in_thread(lambda: self.session.logs.logs_of(scope.run, scope.vm), name="log objects")
         except Exception as error:  # noqa: BLE001 - the reason is shown where the source is named
             self._say(Tone.BAD, f" · {error_line(error)}", source="log-objects")
             return

@@ -180,7 +180,7 @@ class PlanScreen(ModeScreen):
     @work(exclusive=True, group="plan", exit_on_error=False)
     async def _make_plan(self, request: Request) -> None:
         try:
-            plan = await in_thread(partial(self.session.plan, request), name="plan")
+            plan = await in_thread(partial(self.session.planning.plan, request), name="plan")
         except EngineError as error:
             self._planned(request, None, one_line(error))
         except Exception as error:  # noqa: BLE001 - a link may raise anything; the screen says what
@@ -257,7 +257,7 @@ class PlanScreen(ModeScreen):
         self._launching = "writing the launch record"
         self._show()
         try:
-            launched = await in_thread(partial(self.session.launch, plan, report=self._launch_step), name="launch")
+            launched = await in_thread(partial(self.session.launching.launch, plan, report=self._launch_step), name="launch")
         except EngineError as error:
             self._launching = ""
             self._show()
@@ -300,7 +300,7 @@ class PlanScreen(ModeScreen):
     @work(group="save", exclusive=True, exit_on_error=False)
     async def _save(self, plan: Plan) -> None:
         try:
-            name = await in_thread(partial(self.session.save, plan), name="save")
+            name = await in_thread(partial(self.session.planning.save, plan), name="save")
         except EngineError as error:
             self.notify(one_line(error), title="not saved", severity="error", timeout=15)
         else:
@@ -370,7 +370,9 @@ class PlanScreen(ModeScreen):
         if (request := self._basis()) is None:
             return
         days = DayRange(request.start, request.end)
-        check = partial(self.session.check, days, request.venues, request.data_types, symbols=request.symbols, universe=request.universe)
+        check = partial(
+            self.session.coverage.check, days, request.venues, request.data_types, symbols=request.symbols, universe=request.universe
+        )
         try:
             coverage = await in_thread(check, name="holes")
         except EngineError as error:

@@ -21,7 +21,7 @@ def adopt_resources_command(patterns: tuple[str, ...], dry_run: bool, yes: bool,
     nothing uses, a VM that runs after a day.
     """
     session = headless_session(profile_name, armed=armed)
-    proposal, unmatched = session.propose_adoption(patterns)
+    proposal, unmatched = session.changes.propose_adoption(patterns)
     code = carry_out(session, proposal, dry_run=dry_run, yes=yes, as_json=as_json)
     if unmatched and not as_json:
         click.echo(f"{plural(unmatched, 'reserved address')} without a label not meant by these names: name them, e.g. 'ip-*'", err=True)

@@ -67,7 +67,7 @@ def check_command(
     validation = None
     if verify:
         validation = _verify(session, days, options, depth=Depth(depth), sample=sample, quiet=as_json, **asked)
-    coverage = session.check(days, options["venues"], options["data_types"], **asked)
+    coverage = session.coverage.check(days, options["venues"], options["data_types"], **asked)
     if as_json:
         document = holes_document(coverage) if holes else coverage_document(coverage)
         print_json(document if validation is None else document | {"validation": document_of(validation)})
@@ -95,7 +95,7 @@ def check_command(
 def _verify(session: Session, days: DayRange, options: dict[str, Any], *, quiet: bool, **how: Any) -> Validation:
     progress = ProgressLine(sys.stderr.isatty() and not quiet)
     try:
-        return session.verify(days, options["venues"], options["data_types"], on_cell=progress.show, **how)
+        return session.coverage.verify(days, options["venues"], options["data_types"], on_cell=progress.show, **how)
     finally:
         progress.end()
 

@@ -73,14 +73,14 @@ def costs_command(
             raise UsageError("--what-if is about a plan, not about runs", hint="give --plan, or a request")
         parsed = parse_choices(choices)
         session = headless_session(profile_name)
-        plan = session.inventory.plan(plan_id) if plan_id else session.plan(_request(options))
-        return _show_alternatives(session, plan, session.what_if(plan, parsed), as_json=as_json)
+        plan = session.inventory.plan(plan_id) if plan_id else session.planning.plan(_request(options))
+        return _show_alternatives(session, plan, session.planning.what_if(plan, parsed), as_json=as_json)
     if plan_id or any(options[key] for key in ("venues", "data_types", "start")):
         raise UsageError("a plan or a request is looked at with --what-if", hint="its own cost: tickdeck plan ...")
     session = headless_session(profile_name)
     if not runs and since is None:
         since = session.clock().date() - timedelta(days=SHOWN_DAYS)
-    return _show_spending(session.profile, session.spending(runs, since=since, until=until), vms=bool(runs), as_json=as_json)
+    return _show_spending(session.profile, session.money.spending(runs, since=since, until=until), vms=bool(runs), as_json=as_json)
 
 
 def _request(options: dict[str, Any]) -> Any:

@@ -63,7 +63,7 @@ def open_demo(*, real: bool, report: local_cloud.Report) -> Session:
     found = local_cloud.find(root)
     if found is not None:
         session = open_session("local", root=root, source=_source(real), scenario=SCENARIO, report=report)
-        if session.live_runs():
+        if session.watching.live_runs():
             return session
         local_cloud.down(root)
     clear_lake(root)
@@ -139,12 +139,12 @@ def _run(say: _Steps, *, real: bool, as_json: bool) -> int:
     session = open_demo(real=real, report=lambda step, state: say.line(f"{step} answers") if state == "done" else None)
     request = demo_request(real_source=real)
     say.step("plan")
-    plan = session.plan(request)
+    plan = session.planning.plan(request)
     say.line(plan_sentence(plan))
     for line in not_ready_lines(plan):
         say.line(line)
     say.step(f"launch {plural(len(plan.shards), 'VM')}")
-    launched = session.launch(plan, report=say.line)
+    launched = session.launching.launch(plan, report=say.line)
     if launched.failed:
         raise ConfigurationError("; ".join(launched.messages))
     say.step("watch" + ("" if real else "; one VM will be preempted"))
@@ -159,7 +159,7 @@ def _run(say: _Steps, *, real: bool, as_json: bool) -> int:
     worked = monotonic() - began
     say.step("check coverage")
     days = DayRange(request.start, request.end)
-    coverage = session.check(days, request.venues, request.data_types, symbols=request.symbols)
+    coverage = session.coverage.check(days, request.venues, request.data_types, symbols=request.symbols)
     if not as_json:
         click.echo()
         show_coverage(coverage)
@@ -189,14 +189,14 @@ def _watch(say: _Steps, session: Session, run: str) -> FleetSnapshot:
     deadline = monotonic() + TIME_LIMIT.total_seconds()
     told = 0.0
     while True:
-        snapshot = session.fleet(run)
+        snapshot = session.watching.fleet(run)
         view = next(view for view in snapshot.runs if view.run == run)
         if not view.unfinished:
             say.line(snapshot.verdict)
             return snapshot
         if monotonic() > deadline:
             raise SourceError(f"run {run} is not done after {format_seconds(TIME_LIMIT.total_seconds())}: {snapshot.verdict}")
-        if done := session.reconcile(run):
+        if done := session.healing.reconcile(run):
             say.line(done)
         if monotonic() - told > 5:
             told = monotonic()
@@ -209,11 +209,11 @@ def _clean_up(say: _Steps, session: Session) -> int:
     """Remove what is provably of no use, until no VM is left; a VM that is powering off is waited for."""
     deadline = monotonic() + 60
     while monotonic() < deadline:
-        proposal = session.propose_cleanup()
+        proposal = session.changes.propose_cleanup()
         if proposal.items:
-            receipt = session.apply(proposal)
+            receipt = session.changes.apply(proposal)
             say.line(receipt.message)
-        left = [vm for vm in session.fleet().vms if vm.managed and vm.exists]
+        left = [vm for vm in session.watching.fleet().vms if vm.managed and vm.exists]
         if not left:
             return 0
         time.sleep(0.5)

@@ -110,7 +110,7 @@ def launch_options(function: Callable[..., int]) -> Callable[..., int]:
 def download(*, profile_name: str, launching: Launching, as_json: bool, **options: Any) -> int:
     """Plan a range of days and launch VMs that download it."""
     session = headless_session(profile_name, armed=launching.armed)
-    plan = session.plan(make_request(**options))
+    plan = session.planning.plan(make_request(**options))
     if not plan.shards:
         if as_json:
             print_json({"plan": plan.id, "run": None, "warnings": plan.warnings})
@@ -151,8 +151,8 @@ def launch_plan(session: Session, plan: Plan, launching: Launching, *, as_json: 
     if not as_json:
         show_plan(plan)
         click.echo()
-    size = session.fleet_size(plan, shards_only=wanted, vms=launching.vms, max_vms=launching.max_vms)
-    found = show_preflight(session.preflight(plan, vms=size, external_ip=launching.external_ip), quiet=as_json)
+    size = session.launching.fleet_size(plan, shards_only=wanted, vms=launching.vms, max_vms=launching.max_vms)
+    found = show_preflight(session.launching.preflight(plan, vms=size, external_ip=launching.external_ip), quiet=as_json)
     if launching.dry_run:
         if as_json:
             print_json({"plan": plan.id, "run": None, "dry_run": True, "estimate": plan.estimate, "preflight": to_json(found)})
@@ -170,8 +170,8 @@ def launch_plan(session: Session, plan: Plan, launching: Launching, *, as_json: 
         return ExitCode.TEMPORARY
     report = (lambda _line: None) if as_json else click.echo
     if found.wrong:
-        session.record_skip(plan, found, launching.skip_preflight)
-    launched = session.launch(
+        session.launching.record_skip(plan, found, launching.skip_preflight)
+    launched = session.launching.launch(
         plan,
         shards_only=wanted,
         vms=launching.vms,
@@ -190,7 +190,7 @@ def launch_plan(session: Session, plan: Plan, launching: Launching, *, as_json: 
         report(f"{plural(len(launched.waiting), 'VM')} follow by themselves: tickdeck reconcile {launched.run} --watch, or any console")
     verdict = ""
     if waits:
-        with session.telling(launching.notify, bell=ring, report=say_aside):
+        with session.watching.telling(launching.notify, bell=ring, report=say_aside):
             verdict = wait_for_canaries(session, launched.run, report)
     if as_json:
         print_json(
@@ -217,8 +217,8 @@ def wait_for_canaries(session: Session, run: str, report: Callable[[str], None])
     """
     said = ""
     while True:
-        session.reconcile(run)
-        canary = session.canary(run)
+        session.healing.reconcile(run)
+        canary = session.launching.canary(run)
         if canary is None:
             order = next((order for order in session.runs.read(run).orders if order.after_canary), None)
             report(f"the canaries have proved themselves: {plural(len(order.vms), 'VM')} more" if order else f"run {run} was told to stop")

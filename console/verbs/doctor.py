@@ -36,7 +36,7 @@ def doctor_command(*, profile_name: str, plan_id: str, vms: int, machine_type: s
     session = headless_session(profile_name)
     plan = session.inventory.plan(plan_id) if plan_id else None
     model = "STANDARD" if on_demand else ""
-    found = show_preflight(session.preflight(plan, vms=vms, machine_type=machine_type, model=model), quiet=as_json)
+    found = show_preflight(session.launching.preflight(plan, vms=vms, machine_type=machine_type, model=model), quiet=as_json)
     if as_json:
         print_json(to_json(found))
     if found.wrong:

@@ -68,8 +68,8 @@ def run_drill(session: Session, vms: int, seed: int, timeline: Timeline) -> dict
     fill_reference(session)
     wanted = reference_lake(session)
     timeline.note(f"undisturbed: {plural(len(wanted.objects), 'object')} by one process")
-    plan = session.plan(drill_request(vms))
-    session.save(plan)
+    plan = session.planning.plan(drill_request(vms))
+    session.planning.save(plan)
     timeline.note(plan_sentence(plan))
     arm_faults(session, timeline)
     run = deploy(plan.id, timeline)
@@ -131,10 +131,10 @@ def clean_up(session: Session, timeline: Timeline) -> int:
     """Delete what is garbage until no VM is left; how many are after two minutes."""
     deadline = monotonic() + 120
     while True:
-        proposal = session.propose_cleanup()
+        proposal = session.changes.propose_cleanup()
         if proposal.items:
-            timeline.note(session.apply(proposal).message)
-        left = [vm for vm in session.fleet().vms if vm.managed and vm.exists]
+            timeline.note(session.changes.apply(proposal).message)
+        left = [vm for vm in session.watching.fleet().vms if vm.managed and vm.exists]
         if not left or monotonic() > deadline:
             return len(left)
         time.sleep(0.5)

@@ -46,7 +46,7 @@ def fleet_command(
     if not watch:
         _look(session, run, as_json=as_json)
         return ExitCode.DONE
-    with session.telling(notify, bell=ring, report=say_aside):
+    with session.watching.telling(notify, bell=ring, report=say_aside):
         while any(view.unfinished for view in _look(session, run, as_json=as_json).runs):
             time.sleep(WATCH_SECONDS)
             click.echo()
@@ -54,7 +54,7 @@ def fleet_command(
 
 
 def _look(session: Session, run: str, *, as_json: bool) -> FleetSnapshot:
-    snapshot = session.fleet(run)
+    snapshot = session.watching.fleet(run)
     if as_json:
         print_json(fleet_document(snapshot, run))
     else:
@@ -203,7 +203,7 @@ def carry_out(session: Session, proposal: Proposal, *, dry_run: bool, yes: bool,
     if not agreed:
         click.echo("nothing was done", err=True)
         return ExitCode.TEMPORARY
-    receipt = session.apply(proposal, report=(lambda _line: None) if as_json else click.echo)
+    receipt = session.changes.apply(proposal, report=(lambda _line: None) if as_json else click.echo)
     if as_json:
         print_json(receipt_document(receipt))
     else:
@@ -257,7 +257,7 @@ def _the_run(session: Session, run: str) -> str:
     """The run that is meant: the given one, or the only live one."""
     if run:
         return session.runs.read(run).run
-    live = session.live_runs()
+    live = session.watching.live_runs()
     if len(live) == 1:
         return live[0]
     raise UsageError(
@@ -273,7 +273,7 @@ def _the_run(session: Session, run: str) -> str:
 def drain_command(run: str, dry_run: bool, yes: bool, armed: bool, profile_name: str, as_json: bool) -> int:
     """Tell a run's workers to take no new work and end: stops spending, loses nothing."""
     session = headless_session(profile_name, armed=armed)
-    return carry_out(session, session.propose_drain(_the_run(session, run)), dry_run=dry_run, yes=yes, as_json=as_json)
+    return carry_out(session, session.changes.propose_drain(_the_run(session, run)), dry_run=dry_run, yes=yes, as_json=as_json)
 
 
 @click.command("abort")
@@ -284,7 +284,7 @@ def drain_command(run: str, dry_run: bool, yes: bool, armed: bool, profile_name:
 def abort_command(run: str, dry_run: bool, yes: bool, armed: bool, profile_name: str, as_json: bool) -> int:
     """Delete all VMs of a run, whatever they do. What is committed stays."""
     session = headless_session(profile_name, armed=armed)
-    return carry_out(session, session.propose_abort(run), dry_run=dry_run, yes=yes, as_json=as_json)
+    return carry_out(session, session.changes.propose_abort(run), dry_run=dry_run, yes=yes, as_json=as_json)
 
 
 @click.command("cleanup")
@@ -301,7 +301,7 @@ def abort_command(run: str, dry_run: bool, yes: bool, armed: bool, profile_name:
 def cleanup_command(state_older_than: int, dry_run: bool, yes: bool, armed: bool, profile_name: str, as_json: bool) -> int:
     """Remove what is provably of no use: finished and dead VMs, orphan disks, idle addresses of ours, state of old runs."""
     session = headless_session(profile_name, armed=armed)
-    return carry_out(session, session.propose_cleanup(stale_days=state_older_than), dry_run=dry_run, yes=yes, as_json=as_json)
+    return carry_out(session, session.changes.propose_cleanup(stale_days=state_older_than), dry_run=dry_run, yes=yes, as_json=as_json)
 
 
 @fleet_command.command("delete")
@@ -312,7 +312,7 @@ def cleanup_command(state_older_than: int, dry_run: bool, yes: bool, armed: bool
 def delete_command(profile_name: str, names: tuple[str, ...], dry_run: bool, yes: bool, armed: bool, as_json: bool) -> int:
     """Delete VMs by name, short name (market-data-shard-7) or glob; only ours."""
     session = headless_session(profile_name or "", armed=armed)
-    return carry_out(session, session.propose_delete(names), dry_run=dry_run, yes=yes, as_json=as_json)
+    return carry_out(session, session.changes.propose_delete(names), dry_run=dry_run, yes=yes, as_json=as_json)
 
 
 def _power(verb: Literal["stop", "start", "reset"], what: str) -> None:
@@ -323,7 +323,7 @@ def _power(verb: Literal["stop", "start", "reset"], what: str) -> None:
     @click.pass_obj
     def power(profile_name: str, names: tuple[str, ...], dry_run: bool, yes: bool, armed: bool, as_json: bool) -> int:
         session = headless_session(profile_name or "", armed=armed)
-        return carry_out(session, session.propose_power(verb, names), dry_run=dry_run, yes=yes, as_json=as_json)
+        return carry_out(session, session.changes.propose_power(verb, names), dry_run=dry_run, yes=yes, as_json=as_json)
 
 
 _power("stop", "Power VMs off by name, short name or glob; only ours. They stay, and cost their disk.")
@@ -336,7 +336,7 @@ _power("reset", "Switch VMs off and on again at once, without a word to their wo
 @click.pass_obj
 def serial_command(profile_name: str, vm: str) -> int:
     """The end of a VM's serial port: why it does not boot."""
-    click.echo(headless_session(profile_name or "").serial(vm))
+    click.echo(headless_session(profile_name or "").logs.serial(vm))
     return ExitCode.DONE
 
 
@@ -347,7 +347,7 @@ def serial_command(profile_name: str, vm: str) -> int:
 def status_command(profile_name: str, vm: str, as_json: bool) -> int:
     """One VM."""
     session = headless_session(profile_name or "")
-    snapshot = session.fleet()
+    snapshot = session.watching.fleet()
     row = snapshot.find(vm)
     if row is None:
         raise UsageError(f"there is no VM {vm!r}", hint="list them: tickdeck fleet")

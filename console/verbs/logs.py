@@ -83,7 +83,7 @@ def logs_command(
         lines=lines,
         where=source,  # type: ignore[arg-type]  # click has checked it
     )
-    found = session.find_logs(question)
+    found = session.logs.find_logs(question)
     _show(found.entries, found.strangers, as_json=as_json)
     _say(found, since)
     if follow:
@@ -107,7 +107,7 @@ async def _follow(session: Session, question: Question, found: Evidence, *, as_j
     seen = {entry.identity for entry in found.entries}
     # What came before the last line that was shown was cut off by --lines, not missed.
     begin = max((entry.timestamp for entry in found.entries if entry.timed), default=question.since)
-    async for batch in session.follow_logs(replace(question, since=min(begin, session.clock()), lines=1_000)):
+    async for batch in session.logs.follow_logs(replace(question, since=min(begin, session.clock()), lines=1_000)):
         if batch.reason:
             say_aside(f"{batch.state}: {batch.reason}")
         for reason, count in batch.suppressed.items():

@@ -27,9 +27,9 @@ def plan_command(*, profile_name: str, save: bool, as_json: bool, **options: Any
     """
     request = make_request(**options)
     session = headless_session(profile_name)
-    plan = session.plan(request)
+    plan = session.planning.plan(request)
     if save and plan.shards:
-        session.save(plan)
+        session.planning.save(plan)
     if as_json:
         print_json(plan)
     else:

@@ -53,7 +53,7 @@ def reconcile_command(
     session = headless_session(profile_name, armed=armed)
     watcher = _Watcher(session, max_cost=max_cost, as_json=as_json)
     runs = _named(session, run, everything=everything)
-    with session.telling(notify, bell=ring, report=say_aside):
+    with session.watching.telling(notify, bell=ring, report=say_aside):
         if not watch:
             return watcher.look_once(runs)
         seconds = interval or (LOCAL_INTERVAL_SECONDS if session.profile.kind == "local" else INTERVAL_SECONDS)
@@ -64,7 +64,7 @@ def _named(session: Session, run: str, *, everything: bool) -> list[str]:
     """The runs that are meant: the given one, all that are live or have VMs, or the only one of them."""
     if run:
         return [session.runs.read(run).run]
-    found = session.runs_at_hand()
+    found = session.watching.runs_at_hand()
     if everything or len(found) == 1:
         return found
     hint = f"name one: {', '.join(found)}, or --all" if found else "list them: tickdeck fleet --runs"
@@ -85,12 +85,12 @@ class _Watcher:
         """One pass over each run."""
         codes = []
         for run in runs:
-            events, outlook = self._session.look_after(run, max_cost=self._max_cost)
+            events, outlook = self._session.healing.look_after(run, max_cost=self._max_cost)
             self._say(events)
             if not events:
                 self._line("nothing", run, f"nothing is lost; {outlook.verdict}")
             codes.append(ExitCode.PARTIAL if outlook.state == "failed" else ExitCode.DONE)
-        self._session.let_go()
+        self._session.healing.let_go()
         return max(codes, default=ExitCode.DONE)
 
     def watch(self, runs: Sequence[str], *, everything: bool, seconds: float) -> int:
@@ -101,13 +101,13 @@ class _Watcher:
                 while not stopped.is_set():
                     going, failed = self._pass(going, failed)
                     if everything:
-                        begun = [run for run in self._session.runs_at_hand() if run not in seen]
+                        begun = [run for run in self._session.watching.runs_at_hand() if run not in seen]
                         going, seen = [*going, *begun], seen.union(begun)
                     if not going:
                         return ExitCode.PARTIAL if failed else ExitCode.DONE
                     stopped.wait(seconds)
             finally:
-                self._session.let_go()
+                self._session.healing.let_go()
         self._line("stopped", "", "told to stop; the runs go on, and anybody may look after them")
         return ExitCode.TEMPORARY
 
@@ -116,7 +116,7 @@ class _Watcher:
         going = []
         for run in runs:
             try:
-                events, outlook = self._session.look_after(run, max_cost=self._max_cost)
+                events, outlook = self._session.healing.look_after(run, max_cost=self._max_cost)
             except EngineError as error:
                 if error.exit_code is not ExitCode.UNAVAILABLE:
                     raise

@@ -33,7 +33,7 @@ def repair_command(*, profile_name: str, launching: Launching, as_json: bool, **
     request = make_request(**options)
     if not as_json:
         click.echo(_sentence(session, request))
-    plan = session.plan(request)
+    plan = session.planning.plan(request)
     if not plan.shards:
         if as_json:
             print_json({"plan": plan.id, "run": None, "warnings": plan.warnings})
@@ -50,4 +50,4 @@ def _sentence(session: Session, request: Request) -> str:
     if request.cells:
         return f"repair of {plural(len(cells_of(request.cells)), 'cell')}"
     days = DayRange(request.start, request.end)
-    return session.check(days, request.venues, request.data_types, symbols=request.symbols, universe=request.universe).sentence()
+    return session.coverage.check(days, request.venues, request.data_types, symbols=request.symbols, universe=request.universe).sentence()

@@ -40,7 +40,7 @@ def run_command(
     if not arguments:
         raise UsageError("there is no job", hint=f"after --, one of {', '.join(VERBS)} with its arguments")
     session = headless_session(profile_name, armed=armed)
-    proposal = session.propose_job(name, arguments)
+    proposal = session.jobs.propose_job(name, arguments)
     line = f"{proposal.vm} in {proposal.zone}: engine {' '.join(proposal.arguments)}"
     later = "; it is still at its own work, the job comes after" if proposal.waits else ""
     if not as_json:
@@ -53,11 +53,11 @@ def run_command(
         return ExitCode.DONE
     if not yes and not ask_yes("", "Run this?"):
         return ExitCode.TEMPORARY
-    job = session.give_job(proposal)
+    job = session.jobs.give_job(proposal)
     if no_wait:
         _show({"run": job.run, "vm": job.vm, "job": job.number}, f"job {job.number} given; its log: tickdeck logs {job.vm}", as_json)
         return ExitCode.DONE
-    while (result := session.job_result(job)) is None or result.ended is None:
+    while (result := session.jobs.job_result(job)) is None or result.ended is None:
         if session.clock() > proposal.kept_until:
             raise JobFailed(f"job {job.number} has no end, and {job.vm} was kept until now", hint=f"its log: tickdeck logs {job.vm}")
         time.sleep(LOOK_SECONDS)

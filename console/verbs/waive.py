@@ -44,7 +44,7 @@ def waive_command(
     Nothing that is committed can be waived, and no day that the source has not published. Each waiver is on the audit trail.
     """
     session = headless_session(profile_name, armed=armed)
-    proposal = session.propose_waivers(
+    proposal = session.coverage.propose_waivers(
         DayRange(options["start"], options["end"] or options["start"]),
         options["venues"],
         options["data_types"],
@@ -67,7 +67,7 @@ def waive_command(
     if not yes and not ask_count(proposal.files, f"{proposal.verb} {files}"):
         click.echo("nothing was written", err=True)
         return ExitCode.TEMPORARY
-    receipt = session.apply_waivers(proposal)
+    receipt = session.coverage.apply_waivers(proposal)
     if as_json:
         print_json(waiver_document(proposal, receipt))
     else:

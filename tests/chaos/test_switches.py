@@ -102,14 +102,14 @@ class World:
         assert writer.close(LIMIT) == 0
 
     def messages(self, run: str) -> list[str]:
-        query = self.session.log_query(run=run)
+        query = self.session.logs.log_query(run=run)
         return [entry.message for entry in read(make_logging(self.session.profile, tailing=False), query)]
 
     def launch(self, vms: int = 1) -> Launched:
         """Launch VMs for a cell that nobody has asked for before."""
         venue, data_type, day = next(self.cells)
         request = Request(venues=(venue,), data_types=(data_type,), start=day, end=day, shards=vms)
-        return self.session.launch(self.session.plan(request))
+        return self.session.launching.launch(self.session.planning.plan(request))
 
     def statuses(self) -> dict[str, tuple[str, str]]:
         compute = self.session.compute
@@ -357,7 +357,7 @@ def compute_preempt(world: World) -> None:
         vm = at_work(world)
         world.control("compute", "/_tickdeck/preempt", {"vm": vm, "grace_seconds": 5})
         world.until(lambda: vm not in world.statuses(), f"{vm} is gone")
-    assert "preempted" in {row.cause for row in world.session.fleet().vms if row.name == vm}
+    assert "preempted" in {row.cause for row in world.session.watching.fleet().vms if row.name == vm}
 
 
 def compute_kill(world: World) -> None:
@@ -365,7 +365,7 @@ def compute_kill(world: World) -> None:
         vm = at_work(world)
         world.control("compute", "/_tickdeck/kill", {"vm": vm})
         world.until(lambda: world.statuses()[vm][0] == "TERMINATED", f"{vm} is off")
-    assert "worker_ended" not in world.session.serial(vm)
+    assert "worker_ended" not in world.session.logs.serial(vm)
 
 
 # The source

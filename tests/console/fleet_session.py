@@ -41,9 +41,11 @@ class EmptyStore:
 
 
 class FleetSession:
-    """Plays back what it was given; `calls` tells what was asked of it."""
+    """Plays back what it was given, every subject of a session itself; `calls` tells what was asked of it."""
 
     def __init__(self, snapshot: FleetSnapshot, *, live: bool = True) -> None:
+        self.planning = self.coverage = self.launching = self.watching = self.healing = self
+        self.changes = self.jobs = self.logs = self.money = self
         self.profile = recorded.LOCAL
         self.clock = recorded.clock
         self.armed = False

@@ -26,12 +26,12 @@ def main() -> int:
     )
     try:
         session = open_session("local", root=root, scenario="tiny")
-        launched = session.launch(session.plan(request))
+        launched = session.launching.launch(session.planning.plan(request))
         deadline = time.monotonic() + 120
         while session.runs.read(launched.run).unfinished and time.monotonic() < deadline:
             time.sleep(0.3)
-        coverage = session.check(DayRange(request.start, request.end), request.venues, request.data_types)
-        entries = session.logs_of(launched.run)
+        coverage = session.coverage.check(DayRange(request.start, request.end), request.venues, request.data_types)
+        entries = session.logs.logs_of(launched.run)
         print(json.dumps({"holes": len(coverage.holes()), "complete": coverage.complete_cells, "log_entries": len(entries)}))
     finally:
         local_cloud.down(root)

@@ -78,8 +78,8 @@ def finish(session: Session, run: str, *, reconcile: bool) -> None:
     deadline = time.monotonic() + LIMIT
     while session.runs.read(run).unfinished:
         if reconcile:
-            session.reconcile(run)
-        assert time.monotonic() < deadline, session.fleet(run).verdict
+            session.healing.reconcile(run)
+        assert time.monotonic() < deadline, session.watching.fleet(run).verdict
         time.sleep(0.2)
 
 
@@ -90,7 +90,7 @@ def requests(session: Session) -> list[dict[str, Any]]:
 
 
 def test_a_vm_without_power_is_replaced_and_nothing_committed_is_fetched_again(session: Session) -> None:
-    launched = session.launch(session.plan(request()))
+    launched = session.launching.launch(session.planning.plan(request()))
     assert not launched.failed
     victim = wait_for_share(session, launched.run, 0.2, 0.8)
     assert session.cloud is not None
@@ -106,9 +106,9 @@ def test_a_vm_without_power_is_replaced_and_nothing_committed_is_fetched_again(s
     asked = [row["path"] for row in requests(session) if row["asked"] >= since]
     for name in before:
         assert not [path for path in asked if dataset_path(parse_data_object(name)) in path], f"{name} was fetched again"
-    coverage = session.check(DayRange(request().start, request().end), VENUES, DATA_TYPES)
+    coverage = session.coverage.check(DayRange(request().start, request().end), VENUES, DATA_TYPES)
     assert not coverage.holes()
-    rows = [vm for vm in session.fleet(launched.run).vms if vm.name == victim]
+    rows = [vm for vm in session.watching.fleet(launched.run).vms if vm.name == victim]
     assert rows
     assert rows[0].replaced_by
 
@@ -139,14 +139,14 @@ def test_a_run_finishes_without_the_console_that_started_it(place: Path) -> None
     # The scenario must be the one that runs already: `deploy` finds this cloud and leaves it as it is.
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + LIMIT
-    while not (runs := session.live_runs()):
+    while not (runs := session.watching.live_runs()):
         assert time.monotonic() < deadline
         assert process.poll() in (None, 0)
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL) if process.poll() is None else None
     process.wait()
     finish(session, runs[0], reconcile=False)
-    assert not session.check(DayRange(request().start, request().end), VENUES, DATA_TYPES).holes()
+    assert not session.coverage.check(DayRange(request().start, request().end), VENUES, DATA_TYPES).holes()
 
 
 def watch(place: Path, run: str, *arguments: str) -> subprocess.Popen[str]:
@@ -170,7 +170,7 @@ def wait_until(holds: Any, what: str) -> None:
 
 @pytest.mark.slow
 def test_a_watcher_that_is_killed_is_followed_by_another_and_no_vm_is_left(place: Path, session: Session) -> None:
-    launched = session.launch(session.plan(request()))
+    launched = session.launching.launch(session.planning.plan(request()))
     victim = wait_for_share(session, launched.run, 0.1, 0.8)
     first = watch(place, launched.run)
     wait_until(lambda: session.runs.read(launched.run).lease is not None, "the first watcher has the lease")
@@ -179,7 +179,9 @@ def test_a_watcher_that_is_killed_is_followed_by_another_and_no_vm_is_left(place
     assert session.cloud is not None
     local_cloud.call(session.cloud, "compute", "/_tickdeck/kill", {"vm": victim})
     told = watch(place, launched.run)
-    wait_until(lambda: f"{victim}-a2" in {vm.name for vm in session.fleet(launched.run).vms}, "the second one replaces what was lost")
+    wait_until(
+        lambda: f"{victim}-a2" in {vm.name for vm in session.watching.fleet(launched.run).vms}, "the second one replaces what was lost"
+    )
     told.send_signal(signal.SIGTERM)
     output, _ = told.communicate(timeout=LIMIT)
     assert told.returncode == 75, output
@@ -191,16 +193,16 @@ def test_a_watcher_that_is_killed_is_followed_by_another_and_no_vm_is_left(place
     output, _ = last.communicate(timeout=LIMIT)
     assert last.returncode == 0, output
     assert events_of(output)[-1]["event"] == "complete"
-    assert not [vm for vm in session.fleet(launched.run).vms if vm.exists]
-    assert not session.check(DayRange(request().start, request().end), VENUES, DATA_TYPES).holes()
+    assert not [vm for vm in session.watching.fleet(launched.run).vms if vm.exists]
+    assert not session.coverage.check(DayRange(request().start, request().end), VENUES, DATA_TYPES).holes()
 
 
 def test_one_vm_that_is_left_completes_the_run_although_no_console_lives(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    from console import session as sessions
+    from console.session import planning
 
-    monkeypatch.setattr(sessions, "LOCAL_WORKER_SETTINGS", {**sessions.LOCAL_WORKER_SETTINGS, "STALE_SECONDS": "5", "HEAL_SECONDS": "1"})
-    four = session.plan(Request(**_fields(request()), shards=4))
-    launched = session.launch(four)
+    monkeypatch.setattr(planning, "LOCAL_WORKER_SETTINGS", {**planning.LOCAL_WORKER_SETTINGS, "STALE_SECONDS": "5", "HEAL_SECONDS": "1"})
+    four = session.planning.plan(Request(**_fields(request()), shards=4))
+    launched = session.launching.launch(four)
     survivor = wait_for_share(session, launched.run, 0.05, 0.9)
     assert session.cloud is not None
     victims = sorted(set(launched.created) - {survivor})
@@ -212,7 +214,7 @@ def test_one_vm_that_is_left_completes_the_run_although_no_console_lives(session
     assert len(session.runs.read(launched.run).orders) == 1, "nobody asked for another VM"
     holders = {claim.vm for claim in session.runs.read(launched.run).claims.values()}
     assert holders == {survivor}
-    assert not session.check(DayRange(request().start, request().end), VENUES, DATA_TYPES).holes()
+    assert not session.coverage.check(DayRange(request().start, request().end), VENUES, DATA_TYPES).holes()
 
 
 def _fields(asked: Request) -> dict[str, Any]:

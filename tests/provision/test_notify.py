@@ -314,10 +314,10 @@ class TestNews:
         run = wired.launch(1).order.run
         (vm,) = wired.names()
         beat(wired, run, vm)
-        with session.telling():
-            session.fleet(run)
+        with session.watching.telling():
+            session.watching.fleet(run)
             beat(wired, run, vm, state="done", gone=[vm])
-            session.fleet(run)
-            session.fleet(run)
-        session.fleet(run)
+            session.watching.fleet(run)
+            session.watching.fleet(run)
+        session.watching.fleet(run)
         assert box.texts == [f"tickdeck: run {run}: done, 1 shard; 1 VM still there: tickdeck cleanup"]

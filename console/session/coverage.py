@@ -1,0 +1,123 @@
+"""Whether the data is there: coverage of a range, its verification, and waivers of what will never come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from console.places import user_folder
+from engine.coverage import Coverage
+from engine.inventory import check_range
+from engine.model import DayRange
+
+if TYPE_CHECKING:
+    from console.session.session import Session
+    from engine.validation.comparing import CellResult, Validation
+    from engine.validation.verification import Depth
+    from provision.waivers import WaiverProposal, WaiverReceipt
+
+
+class LakeChecks:
+    """What the lake of a session holds. Every method blocks."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def check(
+        self,
+        days: DayRange,
+        venues: Sequence[str],
+        data_types: Sequence[str],
+        *,
+        symbols: tuple[str, ...] = (),
+        universe: str = "",
+    ) -> Coverage:
+        """The state of every cell of the range."""
+        session = self._session
+        session.catalogues.refresh_catalogues(venues)
+        return check_range(
+            session.inventory,
+            days,
+            venues,
+            data_types,
+            now=session.clock(),
+            symbols=symbols,
+            universe=universe,
+            universe_folder=user_folder("universes"),
+        )
+
+    def propose_waivers(
+        self,
+        days: DayRange,
+        venues: Sequence[str],
+        data_types: Sequence[str],
+        *,
+        reason: str,
+        symbols: tuple[str, ...] = (),
+        universe: str = "",
+        outcomes: tuple[str, ...] = (),
+        everything: bool = False,
+        withdraw: bool = False,
+    ) -> WaiverProposal:
+        """Which files would be waived, or whose waivers withdrawn."""
+        from provision.waivers import propose_waivers
+
+        session = self._session
+        session.catalogues.refresh_catalogues(venues)
+        return propose_waivers(
+            session.inventory,
+            days,
+            venues,
+            data_types,
+            reason=reason,
+            symbols=symbols,
+            universe=universe,
+            outcomes=outcomes,
+            everything=everything,
+            withdraw=withdraw,
+        )
+
+    def apply_waivers(self, proposal: WaiverProposal) -> WaiverReceipt:
+        """Write what a proposal says. Whoever calls this has asked the person."""
+        from provision.waivers import apply_waivers
+
+        session = self._session
+        return apply_waivers(proposal, profile=session.profile, state=session.buckets.state, armed=session.armed, clock=session.clock)
+
+    def verify(
+        self,
+        days: DayRange,
+        venues: Sequence[str],
+        data_types: Sequence[str],
+        *,
+        symbols: tuple[str, ...] = (),
+        universe: str = "",
+        depth: Depth | None = None,
+        sample: int = 0,
+        on_cell: Callable[[CellResult], None] = lambda _result: None,
+    ) -> Validation:
+        """Compare the objects of the range with its manifests, by listings unless told otherwise; what is found is kept."""
+        from engine.universe import resolve_scope
+        from engine.validation.comparing import Question, validate
+        from engine.validation.verification import Depth
+
+        session = self._session
+        catalogues = session.catalogues.refresh_catalogues(venues)
+        question = Question(
+            days=days,
+            venues=tuple(venues),
+            data_types=tuple(data_types),
+            scope=resolve_scope(symbols, universe, catalogues, folder=user_folder("universes")),
+            depth=depth or Depth.LISTING,
+            sample=sample,
+        )
+        data, state = session.buckets.data, session.buckets.state
+        if question.depth is not Depth.SOURCE:
+            return validate(data, state, question, on_cell=on_cell, clock=session.clock)
+        import asyncio
+
+        from engine.source import Source
+        from engine.validation.source_comparison import validate_with_source
+
+        source = Source(api_url=session.profile.tardis_api, datasets_url=session.profile.tardis_datasets, api_key=session.api_key)
+        return asyncio.run(validate_with_source(source, data, state, question, on_cell=on_cell, clock=session.clock))

@@ -1,0 +1,82 @@
+"""What VMs said: queries, tails, evidence from wherever it is kept, and the serial port."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from engine.errors import UsageError
+
+if TYPE_CHECKING:
+    from console.session.session import Session
+    from provision.logs import Batch, Evidence, LogEntry, LogQuery, Question
+
+
+class Logs:
+    """The logs of a session. What is not asynchronous blocks."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def log_query(
+        self, *, run: str = "", vms: tuple[str, ...] = (), min_severity: str = "DEFAULT", since: datetime | None = None, limit: int = 1000
+    ) -> LogQuery:
+        """A query of this profile's project; without `since` the last hour."""
+        from provision.logs import LogQuery
+
+        session = self._session
+        start = since or session.clock() - timedelta(hours=1)
+        return LogQuery(project=session.profile.project, since=start, run=run, vms=vms, min_severity=min_severity, limit=limit)
+
+    async def tail_logs(self, *, run: str = "", vms: tuple[str, ...] = (), min_severity: str = "DEFAULT") -> AsyncIterator[Batch]:
+        """New entries as they come, the recent ones first. On the event loop that shows them."""
+        from provision.clients import make_logging
+        from provision.logs import tail
+
+        clients = make_logging(self._session.profile)
+        async for batch in tail(clients, self.log_query(run=run, vms=vms, min_severity=min_severity)):
+            yield batch
+
+    def find_logs(self, question: Question) -> Evidence:
+        """What VMs said, from wherever it is kept: also of VMs that are gone, or were never ours."""
+        from provision.clients import make_logging
+        from provision.logs import Places, find
+
+        session = self._session
+        places = Places(
+            project=session.profile.project,
+            state=session.buckets.state,
+            logging=lambda: make_logging(session.profile, tailing=False),
+            compute=lambda: session.compute,
+            now=session.clock,
+        )
+        return find(places, question)
+
+    async def follow_logs(self, question: Question) -> AsyncIterator[Batch]:
+        """What a question asks for, as it comes, beginning with what Cloud Logging has of it. On the event loop that shows it."""
+        from dataclasses import replace
+
+        from provision.clients import make_logging
+        from provision.logs import tail
+
+        session = self._session
+        query = question.to_query(session.profile.project, foreign=question.names_vms and not question.run)
+        async for batch in tail(make_logging(session.profile), query):
+            yield replace(batch, entries=tuple(question.keep(batch.entries)))
+
+    def logs_of(self, run: str, vm: str = "", *, since: datetime | None = None, min_severity: str = "DEFAULT") -> list[LogEntry]:
+        """A worker's whole log from the state bucket: there also after the VM."""
+        from provision.logs import read_log_objects
+
+        return read_log_objects(self._session.buckets.state, run, vm, since=since, min_severity=min_severity)
+
+    def serial(self, vm: str) -> str:
+        """The end of a VM's serial port."""
+        from provision.resources import read_serial_tail
+
+        session = self._session
+        row = session.watching.fleet().find(vm)
+        if row is None or not row.exists:
+            raise UsageError(f"there is no VM {vm} to read the serial port of", hint=f"its log: tickdeck logs {vm}")
+        return read_serial_tail(session.compute, row.zone, vm)

@@ -1,0 +1,95 @@
+"""From a request to a plan, what it would take with other fleets, and keeping it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from console.places import user_folder
+from engine.estimate import LOCAL_SPEED, Speed
+from engine.inventory import Means, plan_request
+from engine.plan import Plan, Request, save_plan
+
+if TYPE_CHECKING:
+    from console.session.session import Session
+    from provision.what_if import Alternative, Choices
+
+LOCAL_SHARDS: Final = 4
+"""Default fleet of the local profile: what two cores keep busy."""
+
+LOCAL_WORKER_SETTINGS = {
+    "HEARTBEAT_SECONDS": "1",
+    "LOG_FLUSH_SECONDS": "20",
+    "HEAL_SECONDS": "3",
+    "STALE_SECONDS": "30",
+    "MAX_CONCURRENT": "8",
+}
+"""A local run lasts a minute, not hours: its workers speak more often."""
+
+STAND_IN_SHARE: Final = 0.007
+"""Files of the stand-in over those of the real market, for first guesses of size."""
+
+STAND_IN_SPEED: Final = Speed(bytes_per_second=1.0e6, converters=1, seconds_per_file=0.05, boot_seconds=4.0)
+"""The stand-in sends as fast as a vendor far away, not as a disk."""
+
+
+class Planning:
+    """Plans of a session. Every method blocks."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def plan(self, request: Request) -> Plan:
+        """Plan a request against what the bucket holds; nothing is stored but catalogues."""
+        session = self._session
+        session.catalogues.refresh_catalogues(request.venues)
+        return plan_request(session.inventory, request, self.means(request), now=session.clock())
+
+    def means(self, request: Request) -> Means:
+        """With what this profile would carry out a request."""
+        from provision.prices import plan_rates
+
+        session = self._session
+        local = session.profile.kind == "local"
+        return Means(
+            data_bucket=session.profile.data_bucket,
+            state_bucket=session.profile.state,
+            speed=self.speed(request.machine_type),
+            rates=plan_rates(session.profile, machine_type=request.machine_type, model=request.provisioning_model),
+            default_shards=LOCAL_SHARDS if local else session.profile.most_vms,
+            max_shards=max(session.profile.most_vms, 1),
+            allowance_bytes=session.profile.allowance_bytes_per_day,
+            settings=LOCAL_WORKER_SETTINGS if local else {},
+            universe_folder=user_folder("universes"),
+            prior_share=STAND_IN_SHARE if session.profile.source == "stand-in" else 1.0,
+            fleet_warning=session.profile.address_warning,
+            warn_cost_run=session.profile.warn_cost_run,
+            warn_cost_day=session.profile.warn_cost_day,
+        )
+
+    def speed(self, machine_type: str = "") -> Speed:
+        """What one VM of this type does [the profile's first]."""
+        from provision.prices import machine_speed
+
+        session = self._session
+        if session.profile.kind != "local":
+            return machine_speed(machine_type or session.profile.machine_types[0])
+        return STAND_IN_SPEED if session.profile.source == "stand-in" else LOCAL_SPEED
+
+    def what_if(self, plan: Plan, choices: Choices) -> tuple[Alternative, ...]:
+        """What a plan would take with other fleets."""
+        from provision.prices import plan_rates
+        from provision.what_if import try_fleets
+
+        session = self._session
+        return try_fleets(
+            plan,
+            session.profile,
+            choices,
+            speed_of=self.speed,
+            rates_of=lambda machine_type, model: plan_rates(session.profile, machine_type=machine_type, model=model),
+            now=session.clock(),
+        )
+
+    def save(self, plan: Plan) -> str:
+        """Store a plan; returns its object's name."""
+        return save_plan(self._session.buckets.state, plan)
