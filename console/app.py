@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from textual.app import App
 from textual.binding import BindingType
 from textual.driver import Driver
 from textual.screen import Screen
@@ -39,7 +38,7 @@ from console.places import state_folder, user_folder
 from console.screens.base import ModeScreen
 from console.screens.starting import StartingScreen
 from console.state import Feed
-from console.theme import DEFAULT_THEME, install_themes, theme_names, variable_defaults
+from console.themed_app import ThemedApp
 from console.widgets.detail import DetailScreen
 from console.widgets.status_bar import Source, Status, StatusBar
 from engine.clock import Clock, utc_now
@@ -96,7 +95,7 @@ def _coverage_screen() -> Screen[Any]:
     return CoverageScreen()
 
 
-class ConsoleApp(App[object]):
+class ConsoleApp(ThemedApp):
     """One operator's console on one profile."""
 
     TITLE = "tickdeck"
@@ -132,7 +131,7 @@ class ConsoleApp(App[object]):
             clock: The time, UTC.
             theme: Name of a colour theme; empty: the profile's, or ours.
         """
-        super().__init__()
+        super().__init__(user_folder("themes"), theme)
         self.clock = clock
         self._opener = opener
         self._is_demo = demo
@@ -152,9 +151,7 @@ class ConsoleApp(App[object]):
         """Where the request that Plan opens with comes from, a few words."""
         self._reconciled: datetime | None = None
         self._export_form = Form.CSV
-        self._theme_problems = install_themes(self, user_folder("themes"))
         self._wanted_theme = theme
-        self.theme = theme or DEFAULT_THEME
         self._fleet = Poller(self._look_at_fleet, lambda feed: self.post_message(FleetUpdated(feed)), self._fleet_seconds, clock=clock)
         self._coverage = Poller(
             self._look_at_coverage,
@@ -173,14 +170,8 @@ class ConsoleApp(App[object]):
         """Numbered steps, until the session is there."""
         return StartingScreen(self._opener, self._first_request)
 
-    def get_theme_variable_defaults(self) -> dict[str, str]:
-        """Our colours for themes that do not know them."""
-        return variable_defaults()
-
     def on_mount(self) -> None:
         self._heed_signals()
-        for problem in self._theme_problems:
-            self.notify(problem, title="theme", severity="warning", timeout=10)
 
     def opened(self, opened: Opened) -> None:
         """The session is there: feeds start, and the first mode is shown."""
@@ -533,14 +524,14 @@ class ConsoleApp(App[object]):
         from console.screens.command import CommandScreen
 
         if (screen := self._visible()) is not None:
-            self.push_screen(CommandScreen(screen.MODE, theme_names()), self._obey)
+            self.push_screen(CommandScreen(screen.MODE, self.theme_names), self._obey)
 
     async def run_command(self, line: str) -> None:
         """Do what a line of `console.commands` says."""
         from console.commands import read_command
 
         if (screen := self._visible()) is not None:
-            await self._obey(read_command(line, mode=screen.MODE, themes=theme_names()))
+            await self._obey(read_command(line, mode=screen.MODE, themes=self.theme_names))
 
     async def _obey(self, command: Command | None) -> None:
         screen = self._visible()
@@ -553,6 +544,7 @@ class ConsoleApp(App[object]):
                 self.arm(float(command.argument))
             case "theme":
                 self.theme = command.argument
+                self._theme_chosen(command.argument)
             case "day":
                 screen.go_to_day(command.argument)
             case _:
@@ -560,11 +552,15 @@ class ConsoleApp(App[object]):
                 await self.run_action(each.id, screen if each.modes else self)
 
     def action_theme(self) -> None:
-        """The next of our themes."""
-        names = theme_names()
-        place = names.index(self.theme) + 1 if self.theme in names else 0
-        self.theme = names[place % len(names)]
-        self.notify(f"theme {self.theme}", timeout=2)
+        from console.screens.themes import ThemeScreen
+
+        self.push_screen(ThemeScreen(self.theme_names, self.theme), self._theme_chosen)
+
+    def _theme_chosen(self, name: str | None) -> None:
+        from provision.profile import config_path
+
+        if name is not None and (not self.is_open or name != self.session.profile.theme):
+            self.notify(f'to keep it: theme = "{name}" in {config_path()}', title=f"theme {name}", timeout=6)
 
     async def action_back(self) -> None:
         """One step back; from the first screen: quit."""

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, cast
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
-from console.theme import theme_names
-
 if TYPE_CHECKING:
     from console.app import ConsoleApp
 
@@ -32,8 +30,8 @@ class CommandProvider(Provider):
         return cast("ConsoleApp", self.app)
 
     def _lines(self) -> Iterator[tuple[str, str]]:
-        for name in theme_names():
-            yield f"theme {name}", "Another colour theme"
+        for name in self._console.theme_names:
+            yield f"theme {name}", "Another colour theme; shown while the cursor is on it"
         if self._console.is_protected:
             yield "write 15m", "Arm this protected profile for a quarter of an hour"
             yield "write off", "Read-only again"

@@ -6,8 +6,10 @@ Apart from the app because two others need them: the tests measure the contrast 
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -16,9 +18,11 @@ from typing import Final
 
 from textual.app import App
 from textual.color import Color, ColorParseError
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 DEFAULT_THEME: Final = "dark"
+
+_KEYS: Final = ("dark", "ansi", "colors", "variables")
 
 COLORS: Final = (
     "primary", "secondary", "accent", "success", "warning", "error", "foreground", "background", "surface", "panel",
@@ -60,6 +64,12 @@ VARIABLES: Final[Mapping[str, str]] = {
 """Keys of `[variables]` that our widgets use, with what each colours; all are required. Textual's own may be added."""
 
 
+_ANSI_VARIABLES: Final = {dark: BUILTIN_THEMES["ansi-dark" if dark else "ansi-light"].variables for dark in (True, False)}
+"""What Textual's own widgets ask of a theme in the terminal's colours; a file may say otherwise."""
+
+_TEXT_STYLES: Final = ("none", "not", "bold", "dim", "italic", "reverse", "strike", "underline")
+
+
 class ThemeError(ValueError):
     """A theme file cannot be used. The text names the file, the key, and what would help."""
 
@@ -69,7 +79,7 @@ def parse_theme(name: str, text: str, *, origin: str) -> Theme:
 
     Args:
         name: What the user writes in the settings: the file's stem.
-        text: TOML with `dark`, `[colors]` and `[variables]`.
+        text: TOML with `dark`, `[colors]` and `[variables]`; `ansi = true` where colours are the terminal's own (`ansi_bright_red`).
         origin: The file, for error texts.
 
     Raises:
@@ -80,23 +90,23 @@ def parse_theme(name: str, text: str, *, origin: str) -> Theme:
     except tomllib.TOMLDecodeError as error:
         raise ThemeError(f"{origin}: not TOML: {error}") from error
     colors, variables = _table(document, "colors", origin), _table(document, "variables", origin)
-    if unknown := next(iter(set(document) - {"dark", "colors", "variables"}), None):
-        raise ThemeError(f"{origin}: unknown key {unknown!r}{_nearest(unknown, ['dark', 'colors', 'variables'])}")
+    if unknown := next(iter(set(document) - set(_KEYS)), None):
+        raise ThemeError(f"{origin}: unknown key {unknown!r}{_nearest(unknown, _KEYS)}")
     if unknown := next((key for key in colors if key not in COLORS), None):
         raise ThemeError(f"{origin}: unknown color {unknown!r}{_nearest(unknown, COLORS)}")
-    dark = document.get("dark", True)
-    if not isinstance(dark, bool):
-        raise ThemeError(f"{origin}: dark must be true or false, not {dark!r}")
+    dark, ansi = _flag(document, "dark", origin, usual=True), _flag(document, "ansi", origin, usual=False)
     for table, required in (("colors", COLORS), ("variables", tuple(VARIABLES))):
         given = colors if table == "colors" else variables
         if lacking := [key for key in required if key not in given]:
             raise ThemeError(f"{origin}: [{table}] lacks {', '.join(lacking)}")
         for key in required:
             _require_color(given[key], f"{origin}: [{table}] {key}")
+    _check_textual_variables(variables, origin)
     return Theme(
         name=name,
         dark=dark,
-        variables=variables,
+        ansi=ansi,
+        variables=_ANSI_VARIABLES[dark] | variables if ansi else variables,
         primary=colors["primary"],
         secondary=colors["secondary"],
         accent=colors["accent"],
@@ -136,6 +146,28 @@ def install_themes(app: App[object], user_folder: Path | None = None) -> list[st
         except ThemeError as error:
             problems.append(str(error))
     return problems
+
+
+class UserThemes:
+    """The user's theme folder while the console runs: which files have changed since the last look."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._seen = self._look()
+
+    def have_changed(self) -> bool:
+        """Whether a file came, went or was written since this was asked last. Blocks: a home may be far away."""
+        before, self._seen = self._seen, self._look()
+        return before != self._seen
+
+    def _look(self) -> dict[str, tuple[int, int]]:
+        seen: dict[str, tuple[int, int]] = {}
+        with suppress(OSError):
+            for path in self.folder.glob("*.toml"):
+                with suppress(OSError):
+                    about = path.stat()
+                    seen[path.name] = (about.st_mtime_ns, about.st_size)
+        return seen
 
 
 def variable_defaults() -> dict[str, str]:
@@ -184,6 +216,32 @@ def _table(document: dict[str, object], key: str, origin: str) -> dict[str, str]
     return table
 
 
+def _check_textual_variables(variables: Mapping[str, str], origin: str) -> None:
+    """Whatever Textual cannot read would end the console when it paints."""
+    usual = BUILTIN_THEMES["textual-dark"].to_color_system().generate() | _ANSI_VARIABLES[True]
+    for key, value in variables.items():
+        if key in VARIABLES:
+            continue
+        if key not in usual:
+            raise ThemeError(f"{origin}: [variables] unknown {key!r}{_nearest(key, [*VARIABLES, *usual], all_known=False)}")
+        if key.endswith("-style"):
+            if unknown := next((word for word in value.split() if word not in _TEXT_STYLES), None):
+                raise ThemeError(f"{origin}: [variables] {key}: {unknown!r} is no text style{_nearest(unknown, _TEXT_STYLES)}")
+        else:
+            color, _, share = value.partition(" ")
+            if color not in ("auto", "initial"):
+                _require_color(color, f"{origin}: [variables] {key}")
+            if share and not re.fullmatch(r"\d{1,3}%", share):
+                raise ThemeError(f'{origin}: [variables] {key}: {value!r} is no colour; write one like "#6cb2f0 35%"')
+
+
+def _flag(document: dict[str, object], key: str, origin: str, *, usual: bool) -> bool:
+    value = document.get(key, usual)
+    if not isinstance(value, bool):
+        raise ThemeError(f"{origin}: {key} must be true or false, not {value!r}")
+    return value
+
+
 def _require_color(value: str, where: str) -> None:
     try:
         Color.parse(value)
@@ -191,6 +249,8 @@ def _require_color(value: str, where: str) -> None:
         raise ThemeError(f'{where}: {value!r} is no colour; write one like "#6cb2f0"') from error
 
 
-def _nearest(key: str, known: tuple[str, ...] | list[str]) -> str:
+def _nearest(key: str, known: Sequence[str], *, all_known: bool = True) -> str:
     close = get_close_matches(key, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known are {', '.join(known)}" if all_known else "; themes/README.md lists what there is"

@@ -22,6 +22,7 @@ from console.app import ConsoleApp, runs_to_heal
 from console.screens.help import HelpScreen
 from console.screens.key_line import KeyLine
 from console.screens.starting import StartingScreen
+from console.screens.themes import ThemeScreen
 from console.widgets.progress_steps import ProgressSteps
 from console.widgets.sentence import Sentence
 from console.widgets.status_bar import StatusBar
@@ -197,13 +198,47 @@ async def test_the_palette_finds_actions_of_this_screen_and_themes() -> None:
         await until(pilot, lambda: pilot.app.current_mode == "fleet")
 
 
-async def test_ctrl_t_takes_the_next_theme() -> None:
+async def test_a_theme_is_shown_while_the_cursor_is_on_it_and_escape_goes_back() -> None:
     async with console_on(RecordedSession()).run_test() as pilot:
         await in_plan(pilot)
-        await pilot.press("ctrl+t")
-        assert pilot.app.theme == "light"
-        await pilot.press("ctrl+t")
-        assert pilot.app.theme == "dark"
+        await pilot.press("ctrl+t", "down")
+        await until(pilot, lambda: pilot.app.theme == "deuteranopia")
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.theme == "dark")
+        await pilot.press("ctrl+t", "down", "enter")
+        await until(pilot, lambda: pilot.app.theme == "deuteranopia" and not isinstance(pilot.app.screen, ThemeScreen))
+        assert 'theme = "deuteranopia" in ' in said(pilot.app)
+
+
+async def test_the_palette_shows_a_theme_before_it_is_taken() -> None:
+    async with console_on(RecordedSession()).run_test() as pilot:
+        await in_plan(pilot)
+        await pilot.press("ctrl+p")
+        await until(pilot, lambda: isinstance(pilot.app.screen, CommandPalette))
+        pilot.app.screen.query_one(Input).value = "theme tritanopia"
+        hits = pilot.app.screen.query_one(CommandList)
+        await until(pilot, lambda: _best(hits).startswith("theme tritanopia"))
+        await pilot.press("down")
+        await until(pilot, lambda: pilot.app.theme == "tritanopia")
+        await pilot.press("escape", "escape")
+        await until(pilot, lambda: pilot.app.theme == "dark")
+
+
+async def test_a_theme_of_the_users_is_read_again_as_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TICKDECK_CONFIG", str(tmp_path / "config.toml"))
+    mine = tmp_path / "themes" / "mine.toml"
+    mine.parent.mkdir()
+    text = (Path(__file__).parents[2] / "themes" / "dark.toml").read_text()
+    mine.write_text(text)
+    async with console_on(RecordedSession(), theme="mine").run_test() as pilot:
+        await in_plan(pilot)
+        mine.write_text(text.replace('background = "#0f1319"', 'background = "#102030"'))
+        await until(pilot, lambda: pilot.app.screen.styles.background.hex == "#102030")
+        mine.write_text(text.replace('quiet = "#8c9aab"', 'quiet = "grayish"'))
+        await until(pilot, lambda: "'grayish' is no colour" in said(pilot.app))
+        assert pilot.app.screen.styles.background.hex == "#102030"
+        (mine.parent / "other.toml").write_text(text)
+        await until(pilot, lambda: "other" in pilot.app.theme_names)  # type: ignore[attr-defined]
 
 
 async def test_a_wrong_command_is_answered_and_stays_to_be_mended() -> None:

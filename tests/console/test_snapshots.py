@@ -27,6 +27,12 @@ def test_the_light_theme_looks_as_it_did(snap_compare: SnapCompare, show: str) -
     assert snap_compare(Gallery(*SHOWS[show](), theme="light"), terminal_size=(120, 40))
 
 
+@pytest.mark.parametrize("theme", ["ansi", "deuteranopia", "high-contrast", "tritanopia"])
+def test_a_theme_looks_as_it_did(snap_compare: SnapCompare, theme: str) -> None:
+    _, *table = SHOWS["fleet"]()
+    assert snap_compare(Gallery(*SHOWS["heatmap"](), *table, theme=theme), terminal_size=(100, 40))
+
+
 @pytest.mark.parametrize("keys", [["-"], ["+"], ["m", "left", "v", "left", "down"]], ids=["weeks", "wide", "marks"])
 def test_the_heatmap_looks_as_it_did_zoomed_and_marked(snap_compare: SnapCompare, keys: Iterable[str]) -> None:
     assert snap_compare(Gallery(*SHOWS["heatmap"]()), press=keys, terminal_size=(80, 24))
