@@ -20,11 +20,11 @@ import msgspec
 
 from engine import jobs
 from engine.clock import Clock, format_time, utc_now
+from engine.draining import told_to_end
 from engine.errors import EngineError
 from engine.heartbeat import Heartbeat, read_heartbeat, write_heartbeat
 from engine.jobs import Job
 from engine.logbook import Logbook, LogObjects
-from engine.paths import drain_object
 from engine.store import Store
 
 LOOK_SECONDS = 5.0
@@ -182,8 +182,8 @@ class Keeper:
             self._logbook.warning("job_cut_off", f"job {number} was cut off when this worker was last stopped", job=number)
 
     def _check_drain(self) -> None:
-        if self._store.stat(drain_object(self._run)) is not None:
-            self._event_loop.call_soon_threadsafe(self.stop, "the run is drained")
+        if why := told_to_end(self._store, self._run, self._vm):
+            self._event_loop.call_soon_threadsafe(self.stop, why)
 
     def _beat(self) -> None:
         """The last words of the work, with what we do since."""

@@ -415,6 +415,22 @@ def drain_object(run: str) -> str:
     return f"{RUNS}{run}/drain.json"
 
 
+def vm_drain_prefix(run: str) -> str:
+    """The folder whose one listing shows which VMs of a run were drained one by one."""
+    return f"{RUNS}{run}/drained/"
+
+
+def vm_drain_object(run: str, vm: str) -> str:
+    """Its presence tells one worker of a run to take no new work."""
+    return f"{vm_drain_prefix(run)}{vm}.json"
+
+
+def parse_vm_drain_object(name: str) -> tuple[str, str]:
+    """Inverse of `vm_drain_object`: (run, vm)."""
+    found = _match(rf"{RUNS}{_RUN}/drained/(?P<vm>{_NAME})\.json", name)
+    return found["run"], found["vm"]
+
+
 @dataclass(frozen=True, slots=True)
 class ManifestName:
     """Which cell a manifest speaks of, and which shard attempt wrote it."""

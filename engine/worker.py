@@ -23,6 +23,7 @@ from engine.allowance import Allowance
 from engine.catalogue import Catalogue, load_catalogue_table
 from engine.claims import Held, State, list_claims, release, take
 from engine.clock import Clock, format_seconds, monotonic, utc_now
+from engine.draining import told_to_end
 from engine.errors import ConfigurationError, EngineError, ExitCode, StoreError
 from engine.failure_budget import parse_budget
 from engine.fault_points import FaultPoint, reach
@@ -31,7 +32,6 @@ from engine.launch import find_vm, read_launches
 from engine.logbook import Logbook, LogObjects
 from engine.manifest import Entry, recorded_outcomes
 from engine.model import File, Outcome
-from engine.paths import drain_object
 from engine.pipeline import BAD_OUTCOMES, Attempt, Limits, Pipeline, Progress
 from engine.plan import Plan, Request
 from engine.settings import Settings
@@ -367,8 +367,8 @@ class Worker:
         self.log_objects.flush()
 
     def _check_drain(self) -> None:
-        if self.places.state.stat(drain_object(self.identity.run)) is not None:
-            self._event_loop.call_soon_threadsafe(self.stop, "the run is drained")
+        if why := told_to_end(self.places.state, self.identity.run, self.identity.vm):
+            self._event_loop.call_soon_threadsafe(self.stop, why)
 
     def _heartbeat(self, exit_code: int = -1) -> Heartbeat:
         self._sequence += 1

@@ -26,8 +26,9 @@ from provision.operations import failures_of, is_done, repeatable, wait_in_regio
 from provision.prices import cost_per_hour, disk_cost_per_day
 from provision.profile import Profile, require_writable
 from provision.resources import Address, Disk, Vm, get_address, get_disk, get_vm, list_vms, read_serial_tail, watched_zones
-from provision.runs import DrainOrder, RunView, write_drain
+from provision.runs import DrainOrder, RunView, write_drain, write_vm_drain
 from provision.stale_state import delete_state
+from provision.successors import Successor
 from provision.vm_state import FleetVm
 
 PARALLEL = 16
@@ -36,10 +37,11 @@ PARALLEL = 16
 WAIT_SECONDS = 240.0
 """For the operation of one resource."""
 
-Verb = Literal["drain", "abort", "delete", "cleanup", "stop", "start", "reset", "adopt"]
-Kind = Literal["vm", "disk", "address", "run", "state"]
+Verb = Literal["drain", "abort", "delete", "cleanup", "stop", "start", "reset", "adopt", "replace", "resize"]
+Kind = Literal["vm", "disk", "address", "run", "state", "new"]
+"""`new`: a VM that would be asked for (`provision.replacing`)."""
 
-DELETING: frozenset[str] = frozenset({"abort", "delete", "cleanup"})
+DELETING: frozenset[str] = frozenset({"abort", "delete", "cleanup", "replace"})
 _POWER: dict[str, frozenset[str]] = {
     "stop": frozenset({"PROVISIONING", "STAGING", "RUNNING"}),
     "start": frozenset({"TERMINATED"}),
@@ -93,6 +95,10 @@ class Proposal:
     plan: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     """What an adoption puts on its items."""
+    successors: tuple[Successor, ...] = ()
+    """What the items of kind `new` are."""
+    zones: tuple[str, ...] = ()
+    """Where they may be; empty: where the profile says."""
 
     @property
     def cost_per_day(self) -> float:
@@ -155,6 +161,25 @@ def propose_drain(profile: Profile, view: RunView, *, why: str = "") -> Proposal
     return Proposal("drain", profile.project, (item,), run=view.run, plan=view.plan)
 
 
+def propose_vm_drain(profile: Profile, snapshot: FleetSnapshot, patterns: Sequence[str]) -> Proposal:
+    """Tell the workers of some VMs to take no new work and end. Nothing is lost, nobody takes their place: the other workers of the run
+    take up their shards as they come to the end of their own.
+
+    Raises:
+        GuardRefusal, UsageError: as for `propose_delete`.
+    """
+    rows, refused = _select(snapshot, patterns)
+    items, refusals = [], list(refused)
+    for row in rows:
+        if row.drained:
+            refusals.append(Refusal(row.name, "was told before"))
+        elif row.dead or row.exit_code >= 0:
+            refusals.append(Refusal(row.name, "does not work any more"))
+        else:
+            items.append(vm_item(profile, row, snapshot.taken, f"named; {row.state}"))
+    return Proposal("drain", profile.project, tuple(items), tuple(refusals))
+
+
 def propose_abort(profile: Profile, snapshot: FleetSnapshot, view: RunView) -> Proposal:
     """Delete all VMs of a run, in any state. The run is drained first, so that nobody replaces them.
 
@@ -163,7 +188,7 @@ def propose_abort(profile: Profile, snapshot: FleetSnapshot, view: RunView) -> P
     """
     _require_project(profile, view)
     items = [
-        _vm_item(profile, row, snapshot.taken, f"run {view.run} is aborted; {row.state}") for row in snapshot.of_run(view.run) if row.exists
+        vm_item(profile, row, snapshot.taken, f"run {view.run} is aborted; {row.state}") for row in snapshot.of_run(view.run) if row.exists
     ]
     drain = Item("run", view.run, "so that no VM is replaced", run=view.run)
     first = () if view.drain is not None else (drain,)
@@ -178,7 +203,7 @@ def propose_delete(profile: Profile, snapshot: FleetSnapshot, patterns: Sequence
         UsageError: from `provision.names`.
     """
     rows, refused = _select(snapshot, patterns)
-    items = tuple(_vm_item(profile, row, snapshot.taken, f"named; {row.state}") for row in rows)
+    items = tuple(vm_item(profile, row, snapshot.taken, f"named; {row.state}") for row in rows)
     return Proposal("delete", profile.project, items, refused)
 
 
@@ -191,7 +216,10 @@ def propose_power(profile: Profile, snapshot: FleetSnapshot, verb: Literal["stop
     rows, refused = _select(snapshot, patterns)
     fit = [row for row in rows if row.status in _POWER[verb]]
     misfits = tuple(Refusal(row.name, f"is {row.status}") for row in rows if row.status not in _POWER[verb])
-    items = tuple(_vm_item(profile, row, snapshot.taken, f"named; {row.state}") for row in fit)
+    if verb == "start":
+        misfits += tuple(Refusal(row.name, "was drained, and would end again: replace it") for row in fit if row.drained)
+        fit = [row for row in fit if not row.drained]
+    items = tuple(vm_item(profile, row, snapshot.taken, f"named; {row.state}") for row in fit)
     return Proposal(verb, profile.project, items, refused + misfits)
 
 
@@ -275,6 +303,8 @@ class _Execution:
             refusal = self._refuse_adoption(item, found) if self._proposal.verb == "adopt" else self._refuse(item, found)
             if refusal:
                 return ItemResult(item, False, refusal, request_id)
+            if self._proposal.verb == "drain":
+                return ItemResult(item, True, self._drain_vm(item), request_id)
             if item.kind == "vm" and self._proposal.verb in DELETING:
                 tail = self._tail(item)
             send = self._label(item, found, request_id) if self._proposal.verb == "adopt" else self._change(item, request_id)
@@ -298,6 +328,10 @@ class _Execution:
     def _drain(self, item: Item) -> str:
         order = DrainOrder(run=item.run, verb=self._proposal.verb, who=self._profile.owner, when=self._clock())
         return "told to take no new work" if write_drain(self._state, order) else "was told before"
+
+    def _drain_vm(self, item: Item) -> str:
+        order = DrainOrder(run=item.run, who=self._profile.owner, when=self._clock())
+        return "told to take no new work" if write_vm_drain(self._state, item.name, order) else "was told before"
 
     def _read(self, item: Item) -> Vm | Disk | Address:
         if item.kind != "vm" and self._proposal.verb not in (*DELETING, "adopt"):
@@ -411,7 +445,8 @@ def _select(snapshot: FleetSnapshot, patterns: Sequence[str]) -> tuple[list[Flee
     return list(rows.values()), tuple(refused.values())
 
 
-def _vm_item(profile: Profile, row: FleetVm, now: datetime, why: str) -> Item:
+def vm_item(profile: Profile, row: FleetVm, now: datetime, why: str) -> Item:
+    """An existing VM as a row of a proposal."""
     vm = row.vm
     assert vm is not None
     disk = disk_cost_per_day(profile, profile.disk_type, vm.disk_gb)

@@ -75,7 +75,8 @@ def propose_sweep(profile: Profile, snapshot: FleetSnapshot, view: RunView) -> P
     """
     items = []
     for row in snapshot.of_run(view.run):
-        settled = row.exit_code in (ExitCode.DONE, ExitCode.PARTIAL) or row.replaced_by or view.phase(snapshot.taken) is Phase.FINISHED
+        ended = row.exit_code in (ExitCode.DONE, ExitCode.PARTIAL)
+        settled = ended or row.replaced_by or row.drained or view.phase(snapshot.taken) is Phase.FINISHED
         if settled and (item := _judge_vm(profile, row, view, snapshot.taken, expired=False)) is not None:
             items.append(item)
     return Proposal("cleanup", profile.project, tuple(items), run=view.run, plan=view.plan)

@@ -15,7 +15,6 @@ from engine.clock import Clock, utc_now
 from provision.clients import ComputeClients
 from provision.names import KnownVm
 from provision.operations import VmEvent, list_events
-from provision.prices import cost_per_hour
 from provision.profile import Profile
 from provision.resources import Vm, list_vms, watched_zones
 from provision.runs import LOOK_BACK, Phase, RunReader, RunView
@@ -51,6 +50,11 @@ class FleetSnapshot:
     def of_run(self, run: str) -> tuple[FleetVm, ...]:
         """The rows of a run."""
         return tuple(vm for vm in self.vms if vm.run == run)
+
+    def only(self, run: str) -> FleetSnapshot:
+        """The same moment as if there were only this run; strangers are left out."""
+        rows, views = self.of_run(run), tuple(view for view in self.runs if view.run == run)
+        return FleetSnapshot(self.taken, rows, views, _verdict(rows, views, self.taken), _totals(rows, views))
 
     def find(self, name: str) -> FleetVm | None:
         """A row by its VM's name; one that exists before one that does not."""
@@ -130,7 +134,7 @@ def assess(
         rows += [judge_missing_vm(now, profile, name, view, history.get(name, []), earlier.get(name)) for name in names]
     worst_first = {state: place for place, state in enumerate(VmState)}
     rows.sort(key=lambda row: (bool(row.replaced_by), worst_first[row.state], _natural(row.name)))
-    return FleetSnapshot(now, tuple(rows), tuple(views), _verdict(rows, views, now), _totals(rows, views, profile))
+    return FleetSnapshot(now, tuple(rows), tuple(views), _verdict(rows, views, now), _totals(rows, views))
 
 
 def _verdict(rows: Sequence[FleetVm], views: Sequence[RunView], now: datetime) -> str:
@@ -171,7 +175,7 @@ def without_work(rows: Iterable[FleetVm], views: Iterable[RunView]) -> frozenset
     )
 
 
-def _totals(rows: Sequence[FleetVm], views: Sequence[RunView], profile: Profile) -> Totals:
+def _totals(rows: Sequence[FleetVm], views: Sequence[RunView]) -> Totals:
     ours = [row for row in rows if row.managed]
     relieved = without_work(ours, views)
     current = [row for row in ours if row.name not in relieved]
@@ -181,7 +185,7 @@ def _totals(rows: Sequence[FleetVm], views: Sequence[RunView], profile: Profile)
         files_total=sum(row.files_total for row in current),
         bytes_per_second=sum(row.bytes_per_second for row in current if row.state is VmState.RUNNING),
         cost=sum(row.cost for row in ours),
-        cost_per_hour=sum(cost_per_hour(profile, row.machine_type, row.model) for row in ours if not row.dead),
+        cost_per_hour=sum(row.cost_per_hour for row in ours),
         by_state=Counter(row.state for row in ours),
     )
 

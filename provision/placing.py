@@ -7,7 +7,7 @@ those that were cut off. An order makes the same request with the same request i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -70,6 +70,8 @@ class LaunchResult:
     zones: Mapping[str, ZoneCount] = field(default_factory=dict)
     later: tuple[LaunchResult, ...] = ()
     """Further orders for what this one could not make, each with its own number. The fields above count them in."""
+    audit_id: str = ""
+    """Of the order's intent and receipt."""
 
     @property
     def last_number(self) -> int:
@@ -122,7 +124,7 @@ def place_order(
             raise
     done = tuple(_audit_item(item, result) for item in items)
     write_receipt(state, intent, done, result.message, clock=clock)
-    return result
+    return replace(result, audit_id=intent.id)
 
 
 def resume_launch(

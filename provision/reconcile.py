@@ -34,29 +34,11 @@ from provision.remedies import Remedy, cause_of, count_causes, count_made, find_
 from provision.resources import region_zones
 from provision.runs import Phase, RunView
 from provision.shortage import place_widely
+from provision.successors import Successor
 from provision.vm_state import NOT_ASKED, SILENT_AFTER, FleetVm, VmState
 
 CUT_OFF_AFTER = timedelta(seconds=45)
 """An order that nobody has seen answered after this long: whoever wrote it may be gone. Asking twice is harmless, waiting is not."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """A VM whose unfinished shards have nobody."""
-
-    run: str
-    vm: str
-    shards: tuple[int, ...]
-    """Those that are not done."""
-    attempt: int
-    """Of the VM that would take over."""
-    name: str
-    """Of the VM that would take over."""
-    replaces: tuple[str, ...]
-    """All VMs before it, newest first: their claims may be taken at once."""
-    cause: str
-    model: str
-    """What it would be: SPOT, or STANDARD after enough losses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +76,7 @@ class Diagnosis:
 
     unasked: tuple[tuple[str, int], ...] = ()
     """(run, number) of orders whose launch was cut off."""
-    lost: tuple[Lost, ...] = ()
+    lost: tuple[Successor, ...] = ()
     given_up: tuple[GivenUp, ...] = ()
     waiting: tuple[Waiting, ...] = ()
     used_up: tuple[tuple[str, Purse], ...] = ()
@@ -177,12 +159,12 @@ def _diagnose_run(profile: Profile, snapshot: FleetSnapshot, view: RunView, plan
         if snapshot.taken - order.created > CUT_OFF_AFTER
         and ((answer := view.operations.get(order.number)) is None or answer.ended is None)
     )
-    lost: list[Lost] = []
+    lost: list[Successor] = []
     given_up: list[GivenUp] = []
     waiting: list[Waiting] = []
     for row in find_lost(snapshot, view):
         found = _decide(profile, snapshot, view, row)
-        if isinstance(found, Lost) and plan is not None and purse is not None:
+        if isinstance(found, Successor) and plan is not None and purse is not None:
             price = expected_cost(profile, plan, found.shards, row.machine_type, found.model, done=row.progress)
             if not purse.allows(price):
                 figure = f"would cost about ${price:.2f}" if price is not None else f"has no known price ({row.machine_type})"
@@ -190,7 +172,7 @@ def _diagnose_run(profile: Profile, snapshot: FleetSnapshot, view: RunView, plan
             else:
                 purse = replace(purse, rest=purse.rest + (price or 0.0))
         match found:
-            case Lost():
+            case Successor():
                 lost.append(found)
             case GivenUp():
                 given_up.append(found)
@@ -233,8 +215,10 @@ def replace_lost(
     clients: ComputeClients,
     state: Store,
     snapshot: FleetSnapshot,
-    lost: Sequence[Lost],
+    lost: Sequence[Successor],
     *,
+    verb: str = "replace",
+    zones: tuple[str, ...] = (),
     armed: bool = False,
     wait_seconds: float = WAIT_SECONDS,
     clock: Clock = utc_now,
@@ -243,6 +227,10 @@ def replace_lost(
 
     Where there is no capacity, each order is followed by others as `provision.shortage` says.
     A result that says `superseded` means that another console was faster: look again.
+
+    Args:
+        verb: for the audit trail.
+        zones: where the new VMs may be; empty: where the profile says.
 
     Raises:
         WriteRefused: if the profile may not write.
@@ -254,7 +242,7 @@ def replace_lost(
     for run in dict.fromkeys(item.run for item in lost):
         view = views[run]
         plan = load_plan(state, view.plan)
-        zones = region_zones(clients)
+        all_zones = region_zones(clients)
         number = view.orders[-1].number
         purse = judge_purse(profile, plan, snapshot.of_run(run))
         for model in ("SPOT", "STANDARD"):
@@ -264,7 +252,7 @@ def replace_lost(
             number += 1
             causes = dict.fromkeys(item.cause for item in group)
             order = make_order(
-                profile,
+                replace(profile, zones=zones) if zones else profile,
                 plan,
                 run=run,
                 number=number,
@@ -273,7 +261,7 @@ def replace_lost(
                     for item in group
                 },
                 now=clock(),
-                region_zones=zones,
+                region_zones=all_zones,
                 model=model,
                 reason=", ".join(causes),
                 keep_until=view.orders[0].keep_until,
@@ -285,7 +273,7 @@ def replace_lost(
                 state,
                 plan,
                 order,
-                verb="replace",
+                verb=verb,
                 committed=purse.spent + purse.rest,
                 wait_seconds=wait_seconds,
                 clock=clock,
@@ -474,13 +462,18 @@ class _Work:
         ]
 
 
-def _decide(profile: Profile, snapshot: FleetSnapshot, view: RunView, row: FleetVm) -> Lost | GivenUp | Waiting:
+def _decide(profile: Profile, snapshot: FleetSnapshot, view: RunView, row: FleetVm) -> Successor | GivenUp | Waiting:
     shards = _orphaned_shards(snapshot, view, row)
     if view.canary_stop is not None:
         return GivenUp(view.run, row.name, shards, f"its launch stopped at its canaries: {view.canary_stop.cause}")
     # A worker that ended well left its shard to another one: how it ended says nothing about the shard.
     exit_code = ExitCode.DONE if row.state is VmState.DONE else row.exit_code
     cause, rule = cause_of(exit_code, row.cause), find_rule(exit_code, row.cause)
+    if row.drained:
+        others = any(other.exit_code < 0 and not other.dead and other.name != row.name for other in snapshot.of_run(view.run))
+        if others:
+            return Waiting(view.run, row.name, shards, "a person drained it: the other VMs of the run take its shards")
+        return GivenUp(view.run, row.name, shards, "a person drained it, and no other VM works: resize the run")
     if rule.remedy is Remedy.GIVE_UP:
         said = f"its worker ended with exit code {row.exit_code}: {row.last_error or row.note}" if row.exit_code >= 0 else row.note
         return GivenUp(view.run, row.name, shards, said)
@@ -501,8 +494,13 @@ def _decide(profile: Profile, snapshot: FleetSnapshot, view: RunView, row: Fleet
     if not model:
         why = f"{count_made(causes)} spot VMs were lost, the last one {cause}, and the profile allows no other"
         return GivenUp(view.run, row.name, shards, why)
+    return succeed(view, row, shards, cause, model)
+
+
+def succeed(view: RunView, row: FleetVm, shards: tuple[int, ...], cause: str, model: str) -> Successor:
+    """The VM that takes the place of another one. It may take the claims of all that had its shards before."""
     holders = (claim.vm for shard in shards if (claim := view.claims.get(shard)) is not None)
-    return Lost(
+    return Successor(
         run=view.run,
         vm=row.name,
         shards=shards,
@@ -548,10 +546,11 @@ def _causes(view: RunView, vm: str) -> tuple[str, ...]:
 
 def _orphaned_shards(snapshot: FleetSnapshot, view: RunView, row: FleetVm) -> tuple[int, ...]:
     """Its unfinished shards that no living worker has taken over."""
-    return tuple(shard for shard in row.shards if shard in view.unfinished and not _is_worked_on(snapshot, view, shard))
+    return tuple(shard for shard in row.shards if shard in view.unfinished and not is_worked_on(snapshot, view, shard))
 
 
-def _is_worked_on(snapshot: FleetSnapshot, view: RunView, shard: int) -> bool:
+def is_worked_on(snapshot: FleetSnapshot, view: RunView, shard: int) -> bool:
+    """Whether a living worker has claimed a shard."""
     claim = view.claims.get(shard)
     if claim is None or claim.state != "working":
         return False

@@ -14,10 +14,13 @@ from enum import StrEnum
 
 from engine.errors import ExitCode
 from provision.operations import FailureKind
-from provision.vm_state import NO_HEARTBEAT, NOT_ASKED, SILENT, UNKNOWN
+from provision.vm_state import DRAINED, NO_HEARTBEAT, NOT_ASKED, SILENT, UNKNOWN
 
 UNAVAILABLE = "source or bucket away"
 """The cause where a worker gave up because it could not reach the source or the bucket (exit code 69)."""
+
+BY_HAND = "by hand"
+"""The cause where a person had a VM replaced: it uses up no attempt."""
 
 LEFT = "left to another"
 """The cause where a worker ended well and the one that had taken over its shard was lost."""
@@ -71,6 +74,8 @@ BY_CAUSE: Mapping[str, Rule] = {
     NO_HEARTBEAT: Rule(_REPLACE, limit=2),
     UNAVAILABLE: Rule(_REPLACE, limit=5, pauses=True),
     UNKNOWN: Rule(_REPLACE, limit=4),
+    DRAINED: Rule(_WAIT),
+    BY_HAND: Rule(_REPLACE, made=False),
     NOT_ASKED: Rule(_WAIT),
     FailureKind.STOCK_OUT: Rule(_REPLACE, pauses=True, made=False),
     FailureKind.TOO_FEW: Rule(_REPLACE, pauses=True, made=False),

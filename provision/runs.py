@@ -19,7 +19,15 @@ from engine.documents import JSON, Moment, decode, encode
 from engine.errors import AlreadyExists, ConfigurationError, UsageError
 from engine.heartbeat import Heartbeat, list_heartbeats
 from engine.launch import list_runs
-from engine.paths import drain_object, launch_object, parse_launch_object, run_prefix
+from engine.paths import (
+    drain_object,
+    launch_object,
+    parse_launch_object,
+    parse_vm_drain_object,
+    run_prefix,
+    vm_drain_object,
+    vm_drain_prefix,
+)
 from engine.run import run_started
 from engine.store import Store
 from provision.lease import Held, read_lease
@@ -73,6 +81,8 @@ class RunView:
     """The service's answers by the number of the order. Without one the service never heard of it, or its answer was lost."""
     canary_stop: CanaryStop | None = None
     """Why the launch stopped at its canaries; None if it did not."""
+    drained: frozenset[str] = frozenset()
+    """VMs that were told one by one to take no new work: others have their shards, nobody takes their place."""
 
     @property
     def canary(self) -> LaunchOrder | None:
@@ -131,6 +141,22 @@ class RunView:
             for earlier in filter(None, launched.replaces.split(","))
         }
 
+    def given_away(self, vm: str) -> frozenset[int]:
+        """Shards of a VM that a later order gave to others beside it: the run was resized."""
+        own = self.find(vm)
+        if own is None:
+            return frozenset()
+        shards = set(own.vms[vm].shards)
+        return frozenset(
+            shard
+            for order in self.orders
+            if order.number > own.number
+            for launched in order.vms.values()
+            if not launched.replaces
+            for shard in launched.shards
+            if shard in shards
+        )
+
 
 class RunReader:
     """Reads runs from one state bucket; keeps the orders it has read. Safe to use from several threads."""
@@ -147,11 +173,12 @@ class RunReader:
         Raises:
             UsageError: if there is no such run.
         """
-        with ThreadPoolExecutor(max_workers=5, thread_name_prefix="run") as pool:
+        with ThreadPoolExecutor(max_workers=6, thread_name_prefix="run") as pool:
             heartbeats = pool.submit(list_heartbeats, self._state, run)
             claims = pool.submit(list_claims, self._state, run)
             drain = pool.submit(read_drain, self._state, run)
             lease = pool.submit(read_lease, self._state, run)
+            drained = pool.submit(list_drained, self._state, run)
             orders = self._read_orders(run)
             if not orders:
                 raise UsageError(f"there is no run {run!r} in bucket {self._state.bucket}", hint="list them: tickdeck fleet --runs")
@@ -163,6 +190,7 @@ class RunReader:
                 drain=drain.result(),
                 lease=lease.result(),
                 operations=self._read_operations(run, orders),
+                drained=drained.result(),
                 canary_stop=read_canary_stop(self._state, run) if any(order.follows for order in orders) else None,
             )
 
@@ -232,6 +260,20 @@ def write_drain(state: Store, order: DrainOrder) -> bool:
     """Tell a run's workers to take no new work; False if they were told before."""
     try:
         state.put(drain_object(order.run), encode(order), if_generation=0, content_type=JSON)
+    except AlreadyExists:
+        return False
+    return True
+
+
+def list_drained(state: Store, run: str) -> frozenset[str]:
+    """The VMs of a run that were drained one by one."""
+    return frozenset(parse_vm_drain_object(info.name)[1] for info in state.list(vm_drain_prefix(run)))
+
+
+def write_vm_drain(state: Store, vm: str, order: DrainOrder) -> bool:
+    """Tell one worker of a run to take no new work; False if it was told before."""
+    try:
+        state.put(vm_drain_object(order.run, vm), encode(order), if_generation=0, content_type=JSON)
     except AlreadyExists:
         return False
     return True

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from msgspec import structs
+
 from engine.errors import ExitCode
 from engine.heartbeat import Heartbeat
 from provision.operations import FailureKind, VmEvent
@@ -19,11 +21,13 @@ from provision.profile import Profile
 from provision.resources import Vm
 from provision.runs import RunView
 
-SILENT_AFTER = timedelta(seconds=45)
-"""A worker whose heartbeat is older is lost: four heartbeats are missing."""
+SILENT_AFTER = timedelta(seconds=35)
+"""A worker whose heartbeat is older is lost: three heartbeats are missing. A person sees it within 45 s of its last word: the console
+looks every five seconds."""
 
-STUCK_AFTER = timedelta(minutes=3)
-"""Without progress, or without a first heartbeat after boot."""
+STUCK_AFTER = timedelta(seconds=160)
+"""Without progress, or without a first heartbeat after boot. A person sees it within three minutes: up to ten seconds pass until the
+worker says so, and five until the console looks."""
 
 ABANDONED_AFTER = timedelta(minutes=10)
 """A VM that runs and whose worker said nothing for so long is given up: another one does its work."""
@@ -80,6 +84,9 @@ UNKNOWN = "unknown"
 SILENT = "silent"
 """The cause where the VM runs and its worker has not been heard for ten minutes."""
 
+DRAINED = "drained"
+"""The cause of a VM that was told, alone of its run, to take no new work."""
+
 NO_HEARTBEAT = "no heartbeat"
 """The cause where the VM runs and no worker was ever heard on it."""
 
@@ -126,7 +133,13 @@ class FleetVm:
     last_error: str = ""
     cost: float = 0.0
     """US dollars so far, by the price table."""
+    cost_per_hour: float = 0.0
+    """US dollars that it costs an hour now; 0 when nothing runs on it."""
     replaced_by: str = ""
+    drained: bool = False
+    """It was told, alone of its run, to take no new work: nobody takes its place."""
+    given_away: int = 0
+    """So many of the shards that it was launched for are another VM's since the run was resized."""
 
     @property
     def exists(self) -> bool:
@@ -188,7 +201,8 @@ def judge_listed_vm(
         if heartbeat is not None and (booted is None or heartbeat.written > booted - SAME_BOOT):
             row = _with_heartbeat(row, heartbeat, now, before)
     hours = _hours(vm.created, row.heartbeat.written if row.heartbeat and row.dead else now)
-    row = replace(row, cost=hours * cost_per_hour(profile, vm.machine_type, vm.model))
+    hourly = cost_per_hour(profile, vm.machine_type, vm.model)
+    row = replace(row, cost=hours * hourly, cost_per_hour=0.0 if row.dead else hourly)
     of_this_boot = [event for event in events if booted is None or event.when > booted - SAME_BOOT]
     return _judge_owned(row, now, booted, of_this_boot, before)
 
@@ -229,6 +243,8 @@ def _judge_living(row: FleetVm, heartbeat: Heartbeat, now: datetime) -> FleetVm:
             limit = heartbeat.limited_by or "source"
             return replace(row, state=VmState.RUNNING, limited_by=limit, note="paused: the source refuses for a while")
     # Two times of one clock, the worker's; a heartbeat without the second is of an earlier version, and takes two looks.
+    if row.drained:
+        return replace(row, state=VmState.STOPPING, note="drained: finishing what is in flight")
     still = heartbeat.written - heartbeat.progressed if heartbeat.progressed else _ago(now, row.progressed)
     if still > STUCK_AFTER:
         what = f" on {heartbeat.current}" if heartbeat.current else ""
@@ -298,6 +314,8 @@ def _judge_end(row: FleetVm, events: Sequence[VmEvent], before: FleetVm | None) 
         note += f"; kept for jobs until {heartbeat.kept_until:%H:%M} UTC" + (f", at {heartbeat.current}" if heartbeat.current else "")
     if code == ExitCode.PARTIAL and heartbeat.state == "stopped":
         state, note = VmState.FAILED, "stopped: more files ended bad than --max-failures allows"
+    elif row.drained and code == ExitCode.TEMPORARY:
+        return replace(row, state=VmState.STOPPED, cause=DRAINED, note="drained", ends=None, bytes_per_second=0.0, limited_by="")
     elif code in (ExitCode.DONE, ExitCode.PARTIAL):
         state = VmState.DONE
     elif code >= 0:
@@ -338,7 +356,16 @@ def _with_launch(row: FleetVm, view: RunView) -> FleetVm:
     replacing = view.find(successor) if successor else None
     # Whoever replaced it wrote down why; the service forgets its operations, and this look may be the first.
     cause = replacing.reason if replacing is not None and replacing.reason == "preempted" else ""
-    return replace(row, shards=launched.shards, attempt=launched.attempt, replaced_by=successor, cause=cause)
+    given = frozenset(shard for shard in view.given_away(row.name) if (claim := view.claims.get(shard)) is None or claim.vm != row.name)
+    return replace(
+        row,
+        shards=tuple(shard for shard in launched.shards if shard not in given),
+        attempt=launched.attempt,
+        replaced_by=successor,
+        cause=cause,
+        drained=row.name in view.drained,
+        given_away=len(given),
+    )
 
 
 def _with_heartbeat(row: FleetVm, heartbeat: Heartbeat, now: datetime, before: FleetVm | None) -> FleetVm:
@@ -350,6 +377,7 @@ def _with_heartbeat(row: FleetVm, heartbeat: Heartbeat, now: datetime, before: F
         and _marks(before.heartbeat) == _marks(heartbeat)
     ):
         progressed = before.progressed or progressed
+    heartbeat = _of_own_shards(row, heartbeat)
     rate = heartbeat.bytes_per_second
     left = max(heartbeat.bytes_total - heartbeat.bytes_done, 0)
     return replace(
@@ -364,6 +392,19 @@ def _with_heartbeat(row: FleetVm, heartbeat: Heartbeat, now: datetime, before: F
         limited_by=heartbeat.limited_by,
         ends=heartbeat.written + timedelta(seconds=left / rate) if rate > 0 and left else None,
         last_error=heartbeat.last_error,
+    )
+
+
+def _of_own_shards(row: FleetVm, heartbeat: Heartbeat) -> Heartbeat:
+    """Its totals without the shards that a resize gave away. The worker counts them until it comes to them; shards are packed to be
+    about equal, so each is taken for an equal part."""
+    if not row.given_away:
+        return heartbeat
+    share = len(row.shards) / (len(row.shards) + row.given_away)
+    return structs.replace(
+        heartbeat,
+        files_total=max(heartbeat.files_done, round(heartbeat.files_total * share)),
+        bytes_total=max(heartbeat.bytes_done, round(heartbeat.bytes_total * share)),
     )
 
 

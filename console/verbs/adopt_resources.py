@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from console.sentences import plural
-from console.verbs.fleet import carry_out, change_options
+from console.verbs.carrying_out import carry_out, change_options
 from console.verbs.options import headless_session, json_option, profile_option
 
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Literal
 
 import click
 
-from console.confirming import ask_count, ask_yes
 from console.sentences import money, plural
 from console.session import STALE_DAYS, Session
+from console.verbs.carrying_out import carry_out, change_options
+from console.verbs.fleet_orders import replace_command, resize_command, ssh_command
 from console.verbs.options import headless_session, json_option, notify_option, profile_option, ring, say_aside
 from engine.clock import format_bytes, format_seconds
 from engine.errors import ExitCode, UsageError
 from engine.verbs.printing import print_json, print_table
-from provision.actions import Item, Proposal, Receipt
 from provision.fleet import FleetSnapshot
 from provision.lease import Held
 
@@ -175,84 +174,6 @@ def _lease(held: Held | None, now: datetime) -> dict[str, Any] | None:
     return {"who": held.lease.who, "since": held.lease.since, "renewed": held.renewed, "stale": held.is_stale(now)}
 
 
-def change_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`--dry-run` and `--yes`."""
-    for option in (
-        click.option("--armed", is_flag=True, help="Write although the profile is protected."),
-        click.option("--yes", is_flag=True, help="Do not ask."),
-        click.option("--dry-run", is_flag=True, help="Show what would be done; do nothing."),
-    ):
-        function = option(function)
-    return function
-
-
-def carry_out(session: Session, proposal: Proposal, *, dry_run: bool, yes: bool, as_json: bool) -> int:
-    """Show a proposal, ask, apply it, show the receipt."""
-    if not as_json:
-        show_proposal(proposal)
-    if dry_run or not proposal.items:
-        if as_json:
-            print_json(
-                {"verb": proposal.verb, "dry_run": dry_run, "items": [_item(item) for item in proposal.items], "refused": proposal.refused}
-            )
-        elif dry_run:
-            click.echo("dry run: nothing was done")
-        return ExitCode.DONE
-    count = len(proposal.items)
-    agreed = yes or (ask_yes("", f"{proposal.verb} this?") if count == 1 else ask_count(count, f"{proposal.verb} {plural(count, 'thing')}"))
-    if not agreed:
-        click.echo("nothing was done", err=True)
-        return ExitCode.TEMPORARY
-    receipt = session.changes.apply(proposal, report=(lambda _line: None) if as_json else click.echo)
-    if as_json:
-        print_json(receipt_document(receipt))
-    else:
-        click.echo(f"{receipt.message}; audit {receipt.audit_id}")
-        for warning in receipt.warnings:
-            click.echo(f"! {warning}")
-    return ExitCode.PARTIAL if receipt.failed else ExitCode.DONE
-
-
-def show_proposal(proposal: Proposal) -> None:
-    """What would be done, each with why, how old and what it costs a day."""
-    if not proposal.items:
-        click.echo(f"{proposal.verb}: nothing to do")
-    else:
-        print_table(
-            ("kind", "name", "where", "why", "age", "a day"),
-            (
-                (
-                    item.kind,
-                    item.name,
-                    item.place,
-                    item.why,
-                    format_seconds(item.age_seconds) if item.age_seconds else "",
-                    money(item.cost_per_day),
-                )
-                for item in proposal.items
-            ),
-            right=(4, 5),
-        )
-    for refusal in proposal.refused:
-        click.echo(f"not touched: {refusal.name}: {refusal.why}")
-
-
-def receipt_document(receipt: Receipt) -> dict[str, Any]:
-    """A receipt as JSON carries it."""
-    return {
-        "verb": receipt.proposal.verb,
-        "message": receipt.message,
-        "audit": receipt.audit_id,
-        "warnings": receipt.warnings,
-        "items": [_item(result.item) | {"ok": result.ok, "message": result.message} for result in receipt.results],
-    }
-
-
-def _item(item: Item) -> dict[str, Any]:
-    document = {"kind": item.kind, "name": item.name, "place": item.place, "why": item.why, "cost_per_day": item.cost_per_day}
-    return document | {"objects": [name for name, _ in item.objects]} if item.objects else document
-
-
 def _the_run(session: Session, run: str) -> str:
     """The run that is meant: the given one, or the only live one."""
     if run:
@@ -329,6 +250,21 @@ def _power(verb: Literal["stop", "start", "reset"], what: str) -> None:
 _power("stop", "Power VMs off by name, short name or glob; only ours. They stay, and cost their disk.")
 _power("start", "Start VMs that are powered off; their workers go on with what is left.")
 _power("reset", "Switch VMs off and on again at once, without a word to their workers.")
+
+
+for _command in (replace_command, resize_command, ssh_command):
+    fleet_command.add_command(_command)
+
+
+@fleet_command.command("drain")
+@click.argument("names", nargs=-1, required=True)
+@change_options
+@json_option
+@click.pass_obj
+def drain_vms_command(profile_name: str, names: tuple[str, ...], dry_run: bool, yes: bool, armed: bool, as_json: bool) -> int:
+    """Tell these VMs to take no new work and end; the other VMs of the run take up their shards. Loses nothing."""
+    session = headless_session(profile_name or "", armed=armed)
+    return carry_out(session, session.changes.propose_vm_drain(names), dry_run=dry_run, yes=yes, as_json=as_json)
 
 
 @fleet_command.command("serial")

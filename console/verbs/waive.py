@@ -8,7 +8,7 @@ import click
 
 from console.confirming import ask_count
 from console.sentences import plural
-from console.verbs.fleet import change_options
+from console.verbs.carrying_out import change_options
 from console.verbs.options import headless_session, json_option, profile_option, range_options
 from engine.errors import ExitCode
 from engine.model import DayRange

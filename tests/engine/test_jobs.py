@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 from engine.clock import utc_now
+from engine.draining import told_to_end
 from engine.errors import UsageError
 from engine.heartbeat import Heartbeat, list_heartbeats, read_heartbeat, write_heartbeat
 from engine.jobs import CUT_OFF, Job, begin, close_cut_off, finish, next_job, read_job, read_result, require_arguments, submit
 from engine.keeping import Keeper
 from engine.logbook import Logbook, LogObjects
-from engine.paths import drain_object, log_prefix
+from engine.paths import drain_object, log_prefix, vm_drain_object
 from engine.store import Store
 from tests.local_servers import KEY, Lake
 
@@ -161,6 +162,15 @@ def test_a_kept_worker_ends_with_its_time_or_with_the_run(lake: Lake) -> None:
     lake.state.put(drain_object(RUN), b"{}", if_generation=0)
     give(lake.state, "validate", "--help")
     assert "the run is drained" in keep(lake, 600)
+
+
+def test_a_worker_alone_of_its_run_can_be_told_to_end(lake: Lake) -> None:
+    lake.state.put(vm_drain_object(RUN, "another"), b"{}", if_generation=0)
+    assert told_to_end(lake.state, RUN, VM) == ""
+    lake.state.put(vm_drain_object(RUN, VM), b"{}", if_generation=0)
+    assert told_to_end(lake.state, RUN, VM) == "this VM is drained"
+    last_words(lake.state)
+    assert "this VM is drained" in keep(lake, 600)
 
 
 @pytest.fixture

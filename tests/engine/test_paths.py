@@ -65,12 +65,15 @@ from engine.paths import (
     parse_quarantine_object,
     parse_raw_feed_object,
     parse_verification_object,
+    parse_vm_drain_object,
     plan_object,
     probe_object,
     quarantine_object,
     raw_feed_object,
     run_prefix,
     verification_object,
+    vm_drain_object,
+    vm_drain_prefix,
 )
 
 TYPES = ("trades", "book_snapshot_5", "incremental_book_L2", "derivative_ticker", "liquidations", "options_chain", "quotes")
@@ -138,6 +141,7 @@ def test_every_other_object_names_what_it_is_about(
     assert parse_job_object(job_object(run, vm, positive)) == (run, vm, positive)
     assert parse_job_result_object(job_result_object(run, vm, positive)) == (run, vm, positive)
     assert parse_canary_object(canary_object(run)) == run
+    assert parse_vm_drain_object(vm_drain_object(run, vm)) == (run, vm)
     assert parse_log_object(log_object(run, vm, positive, number)) == (run, vm, positive, number)
     assert parse_audit_object(audit_object(moment, run)) == (moment, run)
     assert parse_probe_object(probe_object(moment, run)) == (moment, run)
@@ -146,6 +150,7 @@ def test_every_other_object_names_what_it_is_about(
     for prefix, name in (
         (run_prefix(run), launch_object(run, positive)),
         (heartbeat_prefix(run), heartbeat_object(run, vm)),
+        (vm_drain_prefix(run), vm_drain_object(run, vm)),
         (job_prefix(run, vm), job_object(run, vm, positive)),
         (job_result_prefix(run, vm), job_result_object(run, vm, positive)),
         (log_prefix(run), log_object(run, vm, positive, number)),
@@ -212,6 +217,7 @@ ROUND_TRIPS: list[tuple[str, Callable[[str], Any], Callable[[Any], str]]] = [
     ("runs/r1/lease.json", parse_lease_object, lease_object),
     ("runs/r1/claims/12.json", parse_claim_object, lambda parsed: claim_object(*parsed)),
     ("runs/r1/canary.json", parse_canary_object, canary_object),
+    ("runs/r1/drained/market-data-1.json", parse_vm_drain_object, lambda parsed: vm_drain_object(*parsed)),
     ("runs/r1/jobs/market-data-1/3.json", parse_job_object, lambda parsed: job_object(*parsed)),
     ("runs/r1/job-results/market-data-1/3.json", parse_job_result_object, lambda parsed: job_result_object(*parsed)),
     ("runs/r1/workers/market-data-1.json", parse_heartbeat_object, lambda parsed: heartbeat_object(*parsed)),

@@ -106,7 +106,7 @@ def test_a_vm_that_runs_without_a_word_says_since_when(heartbeat: Any, cause: st
 
 
 def test_a_worker_is_seen_to_be_stuck_whatever_the_clocks_of_the_console_and_of_the_vm_say() -> None:
-    for seconds, state in ((170, VmState.RUNNING), (190, VmState.STUCK)):
+    for seconds, state in ((155, VmState.RUNNING), (165, VmState.STUCK)):
         for skew in (-30, 0, 30):
             written = NOW + timedelta(seconds=skew)
             said = beat(VM, age=-skew, progressed=written - timedelta(seconds=seconds))
