@@ -31,6 +31,9 @@ PUBLISHED_AT_HOUR = 6
 """UTC hour of the next day at which the source usually publishes a day (Tardis docs, "Downloadable CSV files")."""
 
 
+_TICK = timedelta(microseconds=1)
+
+
 class Listing(msgspec.Struct, frozen=True, array_like=True):
     """One dataset symbol."""
 
@@ -46,6 +49,15 @@ class Listing(msgspec.Struct, frozen=True, array_like=True):
         """Whether it was listed for any part of that UTC day."""
         start = day_start(day)
         return self.since < start + timedelta(days=1) and (self.until is None or self.until > start)
+
+    def days(self) -> tuple[int, int]:
+        """Ordinals of the first and the last UTC day that it overlaps."""
+        last = date.max if self.until is None else _utc(self.until) - _TICK
+        return _utc(self.since).toordinal(), last.toordinal()
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
 
 
 class Incident(msgspec.Struct, frozen=True, array_like=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
@@ -17,6 +17,7 @@ from types import MappingProxyType
 from engine.catalogue import Catalogue
 from engine.errors import ConfigurationError, UsageError
 from engine.expectation import Expectations, Scope, expect
+from engine.instrument_coverage import Definitions, definition_states
 from engine.manifest import Record, Summary
 from engine.model import Cell, CellState, DayRange, Outcome, require_aware
 from engine.plan import Shard
@@ -54,10 +55,23 @@ class Sureness(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LiveShard:
-    """A shard that a live worker holds."""
+    """A shard that a live worker holds, or that is about to get one."""
 
     run: str
     shard: int
+    vm: str = ""
+    """Who holds it."""
+    queued: bool = False
+    """Nobody has taken it yet, but its VM was asked for, or another worker of the run can take it."""
+    current: str = ""
+    """The file that the worker has worked on longest, as its heartbeat says."""
+
+    @property
+    def words(self) -> str:
+        """What becomes of a cell it has before it."""
+        if self.queued:
+            return f"queued: shard {self.shard} of run {self.run} waits for its worker"
+        return f"run {self.run} is working on it" + (f": {self.vm}" if self.vm else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +113,15 @@ class CellReport:
     """Runs that wrote manifests of it, sorted."""
     beneath: CellState | None = None
     """For `running`: what the cell is as long as the live worker has not finished it."""
+    live: tuple[LiveShard, ...] = ()
+    """For `running`: who has it before them."""
     of_whole_cell: bool = False
     """True if rows, bytes and minutes are those of the whole cell although only some symbols were asked for."""
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether it is `running` only in that it waits for a worker."""
+        return bool(self.live) and all(holder.queued for holder in self.live)
 
     @property
     def is_complete_by_adoption(self) -> bool:
@@ -125,6 +146,17 @@ class Coverage:
     """venue -> when its catalogue was fetched."""
     computed: datetime
     counts: Mapping[CellState, int] = field(default_factory=dict)
+    instrument_rows: tuple[tuple[str, str], ...] = ()
+    """(venue, `instruments`): the definitions, where the data bucket was looked at. Counted apart unless they are among `rows`."""
+    instrument_counts: Mapping[CellState, int] = field(default_factory=dict)
+
+    @property
+    def all_rows(self) -> tuple[tuple[str, str], ...]:
+        """Venue by venue: its data types, then its instruments."""
+        if not self.instrument_rows or set(self.instrument_rows) <= set(self.rows):
+            return self.rows
+        venues = dict.fromkeys(venue for venue, _ in (*self.rows, *self.instrument_rows))
+        return tuple(row for venue in venues for row in (*self.rows, *self.instrument_rows) if row[0] == venue)
 
     @property
     def expected_cells(self) -> int:
@@ -159,6 +191,13 @@ class Coverage:
         """Missing, partial and failed cells: by day, then in the order of the rows."""
         return self.in_state(*HOLES)
 
+    def instrument_holes(self) -> list[CellReport]:
+        """Missing definitions: by venue, then by day."""
+        if not self.instrument_counts.get(CellState.MISSING):
+            return []
+        cells = (Cell(day, data_type, venue) for venue, data_type in self.instrument_rows for day in self.days)
+        return [self.reports[cell] for cell in cells if self.reports[cell].state in HOLES]
+
     def in_state(self, *states: CellState) -> list[CellReport]:
         """Cells in any of these states: by day, then in the order of the rows."""
         if not any(self.counts.get(state) for state in states):
@@ -189,13 +228,33 @@ def context_of(days: DayRange) -> DayRange:
     return DayRange(days.start - CONTEXT_BEFORE, days.end + CONTEXT_AFTER)
 
 
-def live_cells(shards: Iterable[tuple[str, Shard]]) -> dict[Cell, tuple[LiveShard, ...]]:
-    """The cells that live workers have before them, from (run, shard of its plan) pairs."""
+def live_cells(shards: Iterable[tuple[LiveShard, Shard]]) -> dict[Cell, tuple[LiveShard, ...]]:
+    """The cells that live workers have before them, from (holder, shard of its plan) pairs."""
     found: dict[Cell, list[LiveShard]] = defaultdict(list)
-    for run, shard in shards:
+    for holder, shard in shards:
         for work in shard.work:
-            found[work.cell].append(LiveShard(run, shard.index))
+            found[work.cell].append(holder)
     return {cell: tuple(holders) for cell, holders in found.items()}
+
+
+def overlay(coverage: Coverage, live: Mapping[Cell, Collection[LiveShard]]) -> Coverage:
+    """The same coverage with more work on the way: what was launched a moment ago shows before the next look at the bucket."""
+    changed = {}
+    for cell, holders in live.items():
+        report = coverage.reports.get(cell)
+        if report is not None and (report.state in HOLES or report.state is CellState.NOT_READY):
+            changed[cell] = _with_live(report, tuple(holders))
+    if not changed:
+        return coverage
+    counts = Counter(coverage.counts)
+    counts.subtract(Counter(coverage.reports[cell].state for cell in changed))
+    counts[CellState.RUNNING] += len(changed)
+    return replace(coverage, reports={**coverage.reports, **changed}, counts=+counts)
+
+
+def _with_live(report: CellReport, live: tuple[LiveShard, ...]) -> CellReport:
+    words = dict.fromkeys(holder.words for holder in sorted(live, key=lambda holder: (holder.queued, holder.run, holder.shard)))
+    return replace(report, state=CellState.RUNNING, beneath=report.state, live=live, reasons=(*words, *report.reasons))
 
 
 def assess(
@@ -210,6 +269,8 @@ def assess(
     scope: Scope | None = None,
     live: Mapping[Cell, Collection[LiveShard]] = MappingProxyType({}),
     verified: Mapping[Cell, Verification] = MappingProxyType({}),
+    definitions: Mapping[Cell, Definitions] | None = None,
+    count_definitions: bool = False,
 ) -> Coverage:
     """The state of every cell in days x venues x data types.
 
@@ -226,6 +287,8 @@ def assess(
         live: shards that live workers hold, by cell. They hide holes of a cell until that shard's manifest is closed; they
             never hide a state that needs nothing.
         verified: what the last comparison of a cell's objects with its manifests found. What is wrong turns the cell back.
+        definitions: the stored definitions of instruments; None: nothing is said about them.
+        count_definitions: whether they count like data, in the sentence and among the holes.
 
     Raises:
         UsageError: if a venue has no catalogue.
@@ -263,14 +326,37 @@ def assess(
             else:
                 published = catalogues[row[0]].is_published(day)
                 reports[cell] = _report(cell, judged[cell], published, thin.get(day, ()), live.get(cell, ()), verified.get(cell))
+    counts = Counter(report.state for report in reports.values())
+    instruments = {} if definitions is None else _instruments(days, {venue: catalogues[venue] for venue in venues}, definitions)
+    instrument_rows = tuple(dict.fromkeys((cell.venue, cell.data_type) for cell in instruments))
+    instrument_counts = Counter(report.state for report in instruments.values())
     return Coverage(
         days=days,
-        rows=rows,
-        reports=reports,
+        rows=(*rows, *instrument_rows) if count_definitions else rows,
+        reports=reports | instruments,
         catalogue_dates={venue: catalogues[venue].fetched for venue in venues},
         computed=require_aware(now),
-        counts=Counter(report.state for report in reports.values()),
+        counts=counts + instrument_counts if count_definitions else counts,
+        instrument_rows=instrument_rows,
+        instrument_counts=instrument_counts,
     )
+
+
+def _instruments(days: DayRange, catalogues: Mapping[str, Catalogue], stored: Mapping[Cell, Definitions]) -> dict[Cell, CellReport]:
+    """The rows of instruments; the object itself is the proof."""
+    reports = {}
+    for cell, state, found in definition_states(days, catalogues, stored):
+        reports[cell] = CellReport(
+            cell,
+            state,
+            expected=int(state is not CellState.NOT_EXPECTED),
+            done=int(found is not None and state is CellState.COMPLETE),
+            absent=int(state in (CellState.MISSING, CellState.NOT_READY)),
+            rows=found.rows if found is not None else 0,
+            sureness=Sureness.COMMITTED if found is not None else Sureness.NOTHING,
+            written=found.written if found is not None else None,
+        )
+    return reports
 
 
 def require_catalogue(catalogues: Mapping[str, Catalogue], venue: str) -> Catalogue:
@@ -395,24 +481,21 @@ def _report(
 ) -> CellReport:
     tally, summaries = judged.tally, judged.summaries
     state = state_of(tally, published=published)
-    beneath = None
     reasons: tuple[str, ...] = ()
+    working: tuple[LiveShard, ...] = ()
     if state is CellState.COMPLETE:
         if thin:
             state, reasons = CellState.THIN, thin
     else:
         reasons = (judged.trouble,) if judged.trouble else _reasons(tally)
         closed = {(summary.name.run, summary.name.shard) for summary in summaries if not summary.open}
-        working = sorted({holder.run for holder in live if (holder.run, holder.shard) not in closed})
-        if working:
-            state, beneath = CellState.RUNNING, state
-            reasons = (f"run {', '.join(working)} is working on it", *reasons)
+        working = tuple(holder for holder in live if (holder.run, holder.shard) not in closed)
     findings = tally.wrong
     proofs: Mapping[Depth, datetime] = _NO_PROOFS
     if verified is not None and verified.manifests == identify_manifests([summary.generation for summary in summaries]):
         proofs = _NO_PROOFS if verified.damaged else verified.proofs
         findings += tuple(finding for finding in verified.findings if finding.kind in _OF_MANIFESTS and finding not in findings)
-    return CellReport(
+    report = CellReport(
         cell=cell,
         state=state,
         expected=tally.expected,
@@ -432,9 +515,9 @@ def _report(
         manifests=len(summaries),
         written=max((summary.written for summary in summaries), default=None),
         runs=(summaries[0].name.run,) if len(summaries) == 1 else tuple(sorted({summary.name.run for summary in summaries})),
-        beneath=beneath,
         of_whole_cell=tally.of_whole_cell,
     )
+    return _with_live(report, working) if working else report
 
 
 def _sureness(summaries: Sequence[Summary], proofs: Mapping[Depth, datetime]) -> Sureness:

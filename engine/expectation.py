@@ -11,7 +11,7 @@ from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 from engine.catalogue import GROUPED_BY_DEFAULT, Catalogue, Listing
 from engine.datatypes import GROUPED_SYMBOLS
@@ -23,9 +23,6 @@ Scope = Mapping[str, frozenset[str]]
 
 DATED_KINDS = frozenset({"option", "future", "combo"})
 """Kinds that expire and are followed by the next one: their coming and going does not change what a cell amounts to."""
-
-_DAY = timedelta(days=1)
-_TICK = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,7 +93,7 @@ def expect(
     partial: dict[str, dict[date, set[str]]] = {data_type: defaultdict(set) for data_type in data_types}
     kinds: dict[str, str] = {}
     for listing in catalogue.listings:
-        begin, end = _listed_days(listing)
+        begin, end = listing.days()
         if begin > last or end < first or begin > end:
             continue
         kinds[listing.symbol] = listing.kind
@@ -134,12 +131,6 @@ def of_kinds(found: Expectations, kinds: Collection[str]) -> Expectations:
 
 def _utc(moment: datetime) -> datetime:
     return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
-
-
-def _listed_days(listing: Listing) -> tuple[int, int]:
-    """Ordinals of the first and the last UTC day that the listing overlaps."""
-    begin = _utc(listing.since).toordinal()
-    return begin, (date.max if listing.until is None else _utc(listing.until) - _TICK).toordinal()
 
 
 def _cut_days(listing: Listing) -> tuple[date, ...]:

@@ -13,13 +13,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from engine.catalogue import Catalogue, list_venues, load_catalogue
-from engine.claims import STALE_AFTER, list_claims
 from engine.coverage import Coverage, LiveShard, assess, context_of, live_cells
 from engine.datatypes import require_data_type
 from engine.errors import UsageError
 from engine.estimate import LOCAL_SPEED, Rates, Sizes, Speed, file_sizes
-from engine.heartbeat import list_heartbeats
-from engine.launch import list_runs, read_launches
+from engine.instrument_coverage import INSTRUMENTS, list_definitions
+from engine.launch import list_runs
+from engine.live_work import live_shards
 from engine.manifest import Record, Summary, list_summaries, read_cell
 from engine.model import Cell, DayRange, File
 from engine.paths import manifest_range, verification_range
@@ -33,9 +33,10 @@ from engine.validation.verification import Finding, Verification, list_verificat
 LIVE_WITHIN = timedelta(days=7)
 """A run that started earlier cannot hold a shard: VMs do not live so long."""
 
-FREE_OF_CHARGE = Rates()
+OVER_FOR = timedelta(minutes=1)
+"""A run that is over may be taken up again by hand; so long nobody looks."""
 
-ENDED_STATES = frozenset({"done", "stopped", "failed"})
+FREE_OF_CHARGE = Rates()
 
 
 class Inventory:
@@ -44,6 +45,8 @@ class Inventory:
     def __init__(self, state: Store) -> None:
         self.state = state
         self._plans: dict[str, Plan] = {}
+        self._over: dict[str, datetime] = {}
+        """Runs of which every shard was done, and when that was seen: they are not asked about at every look."""
 
     def catalogues(self, venues: Iterable[str]) -> dict[str, Catalogue]:
         """The newest catalogue of each venue.
@@ -106,19 +109,15 @@ class Inventory:
         return [run for run in list_runs(self.state) if _is_recent(run, now)]
 
     def live(self, now: datetime) -> Mapping[Cell, Collection[LiveShard]]:
-        """The cells that live workers have before them: claimed, and the claimant's heartbeat is fresh."""
+        """The cells that live workers have before them, or that wait for a worker that was asked for."""
         shards = []
         for run in self.recent_runs(now):
-            claims = [held.claim for held in list_claims(self.state, run).values() if held.claim.state == "working"]
-            if not claims:
+            if run in self._over and now - self._over[run] < OVER_FOR:
                 continue
-            beats = {beat.vm: beat for beat in list_heartbeats(self.state, run)}
-            records = read_launches(self.state, run)
-            for claim in claims:
-                beat = beats.get(claim.vm)
-                last = claim.since if beat is None else beat.written
-                if records and now - last < STALE_AFTER and (beat is None or beat.state not in ENDED_STATES):
-                    shards.append((run, self.plan(records[0].plan).shard(claim.shard)))
+            found, over = live_shards(self.state, run, self.plan, now=now)
+            shards += found
+            if over:
+                self._over[run] = now
         return live_cells(shards)
 
 
@@ -190,13 +189,19 @@ def check_range(
     symbols: tuple[str, ...] = (),
     universe: str = "",
     universe_folder: Path | None = None,
+    data: Store | None = None,
 ) -> Coverage:
     """The state of every cell of the range.
+
+    Args:
+        data: the data bucket, for the rows of instruments; None: nothing is said about them. They count among the other cells only
+            if `data_types` names them.
 
     Raises:
         UsageError: for a venue, data type, symbol or universe that nobody knows: of a mistyped one nothing is expected.
     """
-    data_types = tuple(require_data_type(name).name for name in data_types)
+    asked = tuple(dict.fromkeys(data_types))
+    data_types = tuple(require_data_type(name).name for name in asked if name != INSTRUMENTS)
     catalogues = inventory.catalogues(venues)
     scope = resolve_scope(symbols, universe, catalogues, folder=universe_folder)
     return assess(
@@ -210,6 +215,8 @@ def check_range(
         scope=scope,
         live=inventory.live(now),
         verified=inventory.verifications(days),
+        definitions=None if data is None else list_definitions(data, _months(days)),
+        count_definitions=INSTRUMENTS in asked,
     )
 
 

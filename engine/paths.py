@@ -17,6 +17,8 @@ from engine.model import Cell, DayRange, File, require_aware, require_symbol, re
 
 RAW = "raw_tick_data/by_date/"
 INSTRUMENTS = "instrument_availability/by_date/"
+INSTRUMENTS_GLOB = f"{INSTRUMENTS}*/*/instruments.parquet"
+"""Matches the definitions of all days and venues, and nothing of what stands beside them."""
 CANDLES = "processed_candles/by_date/"
 MANIFESTS = "manifests/by_date/"
 CATALOGUE = "catalogue/"
@@ -112,6 +114,11 @@ def parse_data_object(name: str) -> File:
 def instruments_object(day: date, venue: str) -> str:
     """Definitions valid on that day, as Parquet."""
     return f"{INSTRUMENTS}day-{day.isoformat()}/venue-{require_venue(venue)}/instruments.parquet"
+
+
+def instruments_range(days: DayRange) -> tuple[str, str]:
+    """The first name, inclusive, and the last, exclusive, of a listing that holds all definitions of these days."""
+    return f"{INSTRUMENTS}day-{days.start.isoformat()}/", f"{INSTRUMENTS}day-{days.end.isoformat()}0"
 
 
 def instruments_source_object(day: date, venue: str) -> str:

@@ -44,6 +44,7 @@ class LakeChecks:
             symbols=symbols,
             universe=universe,
             universe_folder=user_folder("universes"),
+            data=session.buckets.data,
         )
 
     def propose_waivers(

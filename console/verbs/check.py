@@ -53,7 +53,8 @@ def check_command(
     """Is the data there?
 
     Exit code 0 if every expected cell is complete or thin, 65 if there are holes or --verify found something wrong, 75 if a day is
-    not ready. Without --verify no data object is looked at; the age of earlier proofs is shown.
+    not ready. Without --verify no data object is looked at; the age of earlier proofs is shown. Definitions of instruments are a row
+    of each venue and count apart; --data-types trades,instruments counts them like data.
     """
     days = DayRange(options["start"], options["end"] or options["start"])
     context = click.get_current_context()
@@ -118,7 +119,8 @@ def exit_code_of(coverage: Coverage) -> ExitCode:
 
 def coverage_document(coverage: Coverage) -> dict[str, object]:
     """Coverage as JSON carries it."""
-    return _range_document(coverage) | {"cells": [cell_document(report) for report in coverage.reports.values()]}
+    cells = [cell_document(coverage.report(Cell(day, *reversed(row)))) for row in coverage.rows for day in coverage.days]
+    return _range_document(coverage) | {"cells": cells}
 
 
 def holes_document(coverage: Coverage) -> dict[str, object]:
@@ -132,6 +134,10 @@ def _range_document(coverage: Coverage) -> dict[str, object]:
         "start": coverage.days.start.isoformat(),
         "end": coverage.days.end.isoformat(),
         "counts": {state.value: count for state, count in sorted(coverage.counts.items())},
+        "instruments": {
+            "counts": {state.value: count for state, count in sorted(coverage.instrument_counts.items())},
+            "missing": [{"venue": report.cell.venue, "day": report.cell.day.isoformat()} for report in coverage.instrument_holes()],
+        },
         "catalogues": {venue: moment.isoformat() for venue, moment in coverage.catalogue_dates.items()},
     }
 
@@ -159,6 +165,7 @@ def cell_document(report: CellReport) -> dict[str, object]:
         "findings": [{"kind": each.kind, "symbol": each.symbol, "generation": each.generation} for each in report.findings],
         "reasons": list(report.reasons),
         "runs": list(report.runs),
+        "queued": report.is_queued,
     }
 
 
@@ -172,6 +179,8 @@ def show_holes(coverage: Coverage) -> None:
 def show_coverage(coverage: Coverage) -> None:
     """A sentence and one row for each venue and data type."""
     click.echo(coverage.sentence())
+    if words := instruments_sentence(coverage):
+        click.echo(words)
     click.echo(
         f"{coverage.days}; expectations of " + ", ".join(f"{venue} {at:%Y-%m-%d %H:%M}Z" for venue, at in coverage.catalogue_dates.items())
     )
@@ -179,7 +188,7 @@ def show_coverage(coverage: Coverage) -> None:
     wide = len(coverage.days) <= 60
     rows = []
     any_adopted = False
-    for venue, data_type in coverage.rows:
+    for venue, data_type in coverage.all_rows:
         states = coverage.row(venue, data_type)
         counts = Counter(states)
         words = ", ".join(f"{counts[state]} {state.replace('_', ' ')}" for state in reversed(CellState) if counts[state])
@@ -193,6 +202,19 @@ def show_coverage(coverage: Coverage) -> None:
     if any_adopted:
         legend.insert(1, f"{ADOPTED_GLYPH} adopted")
     click.echo("\n" + "  ".join(legend))
+
+
+def instruments_sentence(coverage: Coverage) -> str:
+    """Whether the definitions of instruments are there, where they are counted apart; empty if all are, or nobody looked."""
+    missing = coverage.instrument_holes()
+    if not missing or set(coverage.instrument_rows) <= set(coverage.rows):
+        return ""
+    venues = ",".join(dict.fromkeys(report.cell.venue for report in missing))
+    days = sorted(report.cell.day for report in missing)
+    span = f"--start {days[0]}" + (f" --end {days[-1]}" if days[-1] != days[0] else "")
+    return (
+        f"instruments: {len(missing):,} venue-day{'s' if len(missing) != 1 else ''} missing -> engine instruments --venues {venues} {span}"
+    )
 
 
 def show_details(coverage: Coverage, inventory: Inventory) -> None:

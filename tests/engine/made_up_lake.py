@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from engine.catalogue import Catalogue, Incident, Listing
 from engine.coverage import Coverage, LiveShard, assess
@@ -151,6 +152,7 @@ class Bucket:
         scope: Mapping[str, frozenset[str]] | None = None,
         live: Mapping[Cell, tuple[LiveShard, ...]] | None = None,
         verified: Mapping[Cell, Verification] | None = None,
+        **more: Any,
     ) -> Coverage:
         """Coverage of this bucket."""
         offers = offered if isinstance(offered, tuple) else (offered,)
@@ -165,4 +167,5 @@ class Bucket:
             scope=scope,
             live=live or {},
             verified=verified or {},
+            **more,
         )

@@ -9,8 +9,9 @@ import pytest
 from msgspec import structs
 
 from engine.catalogue import Incident
-from engine.coverage import Coverage, LiveShard, Sureness, assess, context_of, live_cells
+from engine.coverage import Coverage, LiveShard, Sureness, assess, context_of, live_cells, overlay
 from engine.errors import ConfigurationError, UsageError
+from engine.instrument_coverage import Definitions
 from engine.manifest import Record
 from engine.model import Cell, CellState, DayRange, Outcome
 from engine.plan import Shard, Work
@@ -371,7 +372,44 @@ def test_a_live_worker_hides_a_hole_only_until_its_own_manifest_is_closed() -> N
 def test_live_cells_are_those_in_the_shards_that_live_workers_hold() -> None:
     work = Work(day=day(0), data_type="trades", venue="binance", symbols=(BTC,), bytes=(1,), seconds=1.0)
     shard = Shard(index=4, work=(work,), files=1, bytes=1, seconds=1.0)
-    assert live_cells([("r2", shard), ("r3", shard)]) == {cell(0): (LiveShard("r2", 4), LiveShard("r3", 4))}
+    holders = (LiveShard("r2", 4), LiveShard("r3", 4, queued=True))
+    assert live_cells([(holder, shard) for holder in holders]) == {cell(0): holders}
+
+
+def test_a_shard_that_waits_for_its_worker_is_queued_and_one_that_has_a_worker_names_it() -> None:
+    waits, works = LiveShard("r2", 4, queued=True), LiveShard("r3", 1, vm="market-data-shard-r3-1")
+    coverage = filled((BTC,), range(1)).assess(
+        catalogue(listing(BTC)), DayRange(day(0), day(2)), live={cell(1): (waits,), cell(2): (waits, works)}
+    )
+    assert states(coverage) == ["complete", "running", "running"]
+    assert [coverage.report(cell(number)).is_queued for number in range(3)] == [False, True, False]
+    assert coverage.report(cell(2)).reasons[0] == "run r3 is working on it: market-data-shard-r3-1"
+
+
+def test_a_launch_shows_at_once_on_what_was_a_hole_and_nowhere_else() -> None:
+    coverage = filled((BTC,), range(1)).assess(catalogue(listing(BTC)), DayRange(day(0), day(2)))
+    queued = {cell(number): (LiveShard("r2", 0, queued=True),) for number in (0, 2, 9)}
+    after = overlay(coverage, queued)
+    assert states(after) == ["complete", "missing", "running"]
+    assert after.report(cell(2)).beneath is CellState.MISSING
+    assert after.counts == {CellState.COMPLETE: 1, CellState.MISSING: 1, CellState.RUNNING: 1}
+    assert states(coverage) == ["complete", "missing", "missing"]
+
+
+def test_definitions_are_expected_whenever_the_venue_lists_anything_and_count_apart_unless_asked_for() -> None:
+    offered = catalogue(listing(BTC, since=moment(1, 12), until=moment(3)), listing(ETH, since=moment(5)), published_until=moment(7))
+    stored = {Cell(day(number), "instruments", "binance"): Definitions(2, moment(9), 1000, 1) for number in (1, 4, 5)}
+    coverage = Bucket().assess(offered, DayRange(day(0), day(7)), definitions=stored)
+    found = [coverage.report(Cell(each, "instruments", "binance")).state.value for each in coverage.days]
+    assert found == ["not_expected", "complete", "missing", "not_expected", "not_expected", "complete", "missing", "not_ready"]
+    assert coverage.all_rows == (("binance", "trades"), ("binance", "instruments"))
+    assert sum(coverage.counts.values()) == 8
+    assert [report.cell.day for report in coverage.instrument_holes()] == [day(2), day(6)]
+    assert not [report for report in coverage.holes() if report.cell.data_type == "instruments"]
+    counted = Bucket().assess(offered, DayRange(day(0), day(7)), definitions=stored, count_definitions=True)
+    assert sum(counted.counts.values()) == 16
+    assert counted.all_rows == counted.rows == coverage.all_rows
+    assert len(counted.holes()) == len(coverage.holes()) + 2
 
 
 def test_a_check_of_the_objects_counts_until_a_newer_manifest_is_written() -> None:
