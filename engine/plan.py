@@ -175,6 +175,17 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class Boot(msgspec.Struct, frozen=True, kw_only=True):
+    """What the plan's VMs run. A launch that would run something else is refused."""
+
+    image: str = ""
+    """The engine's container, by digest on the real cloud."""
+    boot_image: str = ""
+    """The operating system, or its family; the launch record has the very image."""
+    cloud_init: str = ""
+    """Hash of the user-data that starts the container."""
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What to do. `id` and `created` are not part of the hash."""
 
@@ -196,6 +207,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     settings: dict[str, str] = {}
     """Worker settings that this plan fixes, by their environment names; no secrets."""
+    boot: Boot = Boot()
+    """Empty: of a version that did not write it down, or of a machine that is no VM."""
 
     def shard(self, index: int) -> Shard:
         """A shard by its index.

@@ -87,6 +87,11 @@ class ComputeClients:
         """`MachineTypesClient`"""
         return self._make("MachineTypesClient")
 
+    @cached_property
+    def images(self) -> Any:
+        """`ImagesClient`: what VMs boot."""
+        return self._make("ImagesClient")
+
     def _make(self, kind: str) -> Any:
         import requests.adapters
         from google.auth.exceptions import DefaultCredentialsError

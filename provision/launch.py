@@ -12,6 +12,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import msgspec
+
 from engine.clock import Clock, format_seconds, utc_now
 from engine.errors import ConfigurationError, UsageError
 from engine.estimate import Rates
@@ -23,7 +25,7 @@ from provision.canary import split
 from provision.clients import ComputeClients
 from provision.labels import make_labels
 from provision.names import shard_name, single_name
-from provision.orders import LaunchOrder, hash_of_user_data, vm_metadata
+from provision.orders import USER_DATA_ITEM, LaunchOrder, hash_of_user_data, require_boot, vm_metadata
 from provision.placing import WAIT_SECONDS, LaunchResult, require_same, resume_launch
 from provision.prices import find_rates
 from provision.profile import Profile, require_writable
@@ -36,6 +38,9 @@ GRACE = timedelta(hours=1)
 
 SOURCE_MODES = frozenset({"download", "instruments"})
 """Jobs that talk to the source. The others reach Google's services without an address of their own (Private Google Access)."""
+
+_SAME_MACHINE = ("image", "boot_image", "disk_gb", "disk_type", "network", "subnetwork", "external_ip", "service_account")
+"""Fields of an order that all orders of a run share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,7 @@ def preview(
     canary: bool = True,
     keep: timedelta | None = None,
     external_ip: bool | None = None,
+    boot_image: str = "",
 ) -> LaunchIntent:
     """What launching a plan would do. Asks nobody and writes nothing.
 
@@ -112,6 +118,7 @@ def preview(
         canary: of a large fleet let two VMs prove themselves first.
         keep: how long after the launch the VMs stay, also after their work; None: they end with it.
         external_ip: whether VMs get an address; None: as the profile says, for jobs that talk to the source.
+        boot_image: the very image that the profile's family means now (`provision.resources.find_boot_image`).
 
     Raises:
         UsageError, ConfigurationError: if the plan and the profile do not go together, or the VMs may cost more than the run.
@@ -124,6 +131,7 @@ def preview(
             f" profile {profile.name} for {profile.data_bucket} and {profile.state}",
             hint="use the plan's profile, or plan again",
         )
+    require_boot(profile, plan)
     owned = share_shards(plan, vms, shards=shards)
     warnings = []
     if len(owned) < vms:
@@ -143,6 +151,7 @@ def preview(
         region_zones=region_zones,
         keep_until=_keep_until(profile, keep, now),
         external_ip=external_ip,
+        boot_image=boot_image,
     )
     rates = find_rates(profile, machine_type=order.machine_types[0], model=order.provisioning_model)
     if rates is None:
@@ -167,10 +176,15 @@ def make_order(
     follows: Mapping[str, LaunchedVm] | None = None,
     keep_until: datetime | None = None,
     external_ip: bool | None = None,
+    boot_image: str = "",
+    like: LaunchOrder | None = None,
 ) -> LaunchOrder:
     """The order for these VMs, with everything that its request is made of.
 
     Args:
+        boot_image: what they boot; "": as the profile names it.
+        like: the run's first order. Its VMs were approved and tried out: these are the same machines, whatever the profile or this
+            version would make today; only where they may run, and what money they cost, is the profile's word.
         follows: VMs that are asked for once these have proved themselves.
         keep_until: aware; until when the VMs stay, also after their work; None, or a moment that is past: they end with it.
         external_ip: whether they get an address; None: as the profile says, for jobs that talk to the source.
@@ -191,8 +205,8 @@ def make_order(
     keep_until = keep_until if keep_until is not None and keep_until > now else None
     if external_ip is None:
         external_ip = profile.external_ip and request.mode in SOURCE_MODES
-    metadata = vm_metadata(profile, plan, run, keep_until=keep_until)
-    return LaunchOrder(
+    metadata = vm_metadata(profile, plan, run, keep_until=keep_until, user_data=like.metadata.get(USER_DATA_ITEM, "") if like else "")
+    order = LaunchOrder(
         run=run,
         number=number,
         plan=plan.id,
@@ -214,7 +228,7 @@ def make_order(
         follows=dict(follows or {}),
         reason=reason,
         image=profile.image,
-        boot_image=profile.boot_image,
+        boot_image=boot_image or profile.boot_image,
         disk_gb=profile.disk_gb,
         disk_type=profile.disk_type,
         network=profile.network,
@@ -225,6 +239,9 @@ def make_order(
         cloud_init=hash_of_user_data(metadata),
         keep_until=keep_until,
     )
+    if like is None:
+        return order
+    return msgspec.structs.replace(order, **{name: getattr(like, name) for name in _SAME_MACHINE})
 
 
 def launch(

@@ -21,7 +21,7 @@ from engine.errors import AlreadyExists, ConfigurationError, GenerationMismatch
 from engine.jobs import KEEP_VARIABLE
 from engine.launch import LaunchedVm, LaunchRecord
 from engine.paths import canary_object, launch_object, launch_operation_object
-from engine.plan import Plan
+from engine.plan import Boot, Plan
 from engine.store import Store
 from provision.cloud_init import hash_user_data, render_user_data
 from provision.profile import REAL_HOSTS, Profile, require_image
@@ -148,12 +148,52 @@ def render_environment(environment: Mapping[str, str]) -> str:
     return "".join(f"{key}={value}\n" for key, value in sorted(environment.items()))
 
 
-def vm_metadata(profile: Profile, plan: Plan, run: str, *, keep_until: datetime | None = None) -> dict[str, str]:
-    """The metadata items of the VMs of a run."""
+def boot_of(profile: Profile) -> Boot:
+    """What VMs of this profile would run, for a plan to say. An image without a digest is no promise: then it says nothing of it.
+
+    Raises:
+        ConfigurationError: if the profile's image or secret has an impossible name.
+    """
+    try:
+        image = require_image(profile)
+    except ConfigurationError:
+        return Boot()
+    user_data = render_user_data(image, secret=profile.tardis_secret)
+    return Boot(image=image, boot_image=profile.boot_image, cloud_init=hash_user_data(user_data))
+
+
+def require_boot(profile: Profile, plan: Plan) -> None:
+    """Make sure that VMs of this profile would run what the plan was approved with.
+
+    Raises:
+        ConfigurationError: naming the first thing that is another one now.
+    """
+    now = boot_of(profile)
+    if plan.boot == Boot() or plan.boot == now:
+        return
+    for what, planned, found in (
+        ("image", plan.boot.image, now.image),
+        ("boot image", plan.boot.boot_image, now.boot_image),
+        ("cloud-init", plan.boot.cloud_init, now.cloud_init),
+    ):
+        if planned != found:
+            raise ConfigurationError(
+                f"plan {plan.id} was made for {what} {planned or '(none)'}, profile {profile.name} would run {found or '(none)'}",
+                hint="plan again, or set the profile back",
+            )
+
+
+def vm_metadata(profile: Profile, plan: Plan, run: str, *, keep_until: datetime | None = None, user_data: str = "") -> dict[str, str]:
+    """The metadata items of the VMs of a run.
+
+    Args:
+        user_data: of the run's VMs so far; "": as this version writes it for the profile.
+    """
+    user_data = user_data or render_user_data(require_image(profile), secret=profile.tardis_secret, keep_until=keep_until)
     return {
         ENVIRONMENT_ITEM: render_environment(worker_environment(profile, plan, run, keep_until=keep_until)),
         RUN_ITEM: run,
-        USER_DATA_ITEM: render_user_data(require_image(profile), secret=profile.tardis_secret, keep_until=keep_until),
+        USER_DATA_ITEM: user_data,
         "block-project-ssh-keys": "TRUE",
         "enable-oslogin": "TRUE",
         # Output still goes to the port; nobody can log in through it.

@@ -28,6 +28,7 @@ from provision.permissions import READ_OBJECTS, USE_OBJECTS, Holding, State, che
 from provision.platform import ENABLED, Kind, Platform, account_resource, identify, parse_image, parse_secret
 from provision.profile import Profile, require_image, require_writable
 from provision.quotas import ONCE, Fleet, compare, most_vms, read_project_quotas, read_region
+from provision.resources import find_boot_image
 
 LIMIT_SECONDS = 25.0
 """After this the checks that have said nothing are given up. A renewed token, a connection and a slow answer fit into it."""
@@ -82,6 +83,7 @@ def checks_of(profile: Profile, fleet: Fleet, *, api_key: str = "", clock: Clock
         Check("state bucket", partial(cloud.check_bucket, settings, which="state", needed=frozenset(USE_OBJECTS))),
         Check("state bucket rules", partial(cloud.check_rules, settings, which="state")),
         Check("image", partial(check_image, profile, platform)),
+        Check("boot image", lambda: check_boot_image(ComputeClients(profile))),
         Check("worker account", partial(check_account, profile, platform)),
         Check("worker permissions", partial(check_worker_permissions, profile, platform)),
         Check("machine types", lambda: check_machine_types(ComputeClients(profile), fleet)),
@@ -187,6 +189,22 @@ def check_image(profile: Profile, platform: Platform) -> list[Finding]:
     except EngineError as error:
         return [from_error(name, error)]
     return [good(name, f"{image.name}@{image.digest[:19]} is in {image.repository.name}")]
+
+
+def check_boot_image(clients: ComputeClients) -> list[Finding]:
+    """What would VMs boot? A family means another image every few weeks: this is the one of today."""
+    name, wanted = "boot image", clients.profile.boot_image
+    try:
+        found = find_boot_image(clients, wanted)
+    except NotFound:
+        hint = "correct boot_image in the profile, e.g. projects/cos-cloud/global/images/family/cos-stable"
+        return [bad(name, f"{wanted} does not exist", hint, ExitCode.CONFIGURATION)]
+    except NotPermitted as error:
+        return [warn(name, f"cannot be looked at: {error}", "make sure that VMs of the project can boot it")]
+    except EngineError as error:
+        return [from_error(name, error)]
+    made = f", made {found.made:%Y-%m-%d}" if found.made else ""
+    return [good(name, f"{found.name.rsplit('/', 1)[-1]}{made}")]
 
 
 def check_account(profile: Profile, platform: Platform) -> list[Finding]:

@@ -265,7 +265,7 @@ def replace_lost(
                 model=model,
                 reason=", ".join(causes),
                 keep_until=view.orders[0].keep_until,
-                external_ip=view.orders[0].external_ip,
+                like=view.orders[0],
             )
             result = place_widely(
                 profile,

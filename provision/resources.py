@@ -5,6 +5,7 @@ Separate from the fleet, which is what we know *about* VMs: this is what Compute
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from provision.stale_state import StaleState
 
 PAGE = 500
 SERIAL_TAIL_BYTES = 64 * 1024
+
+_IMAGE = re.compile(r"projects/(?P<project>[^/]+)/global/images/(?:family/(?P<family>[^/]+)|(?P<image>[^/]+))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,16 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
+class BootImage:
+    """What a VM boots."""
+
+    name: str
+    """`projects/P/global/images/I`"""
+    made: datetime | None = None
+    """UTC; None: not asked."""
+
+
+@dataclass(frozen=True, slots=True)
 class Inventory:
     """All of it at one moment."""
 
@@ -114,6 +127,28 @@ def region_zones(clients: ComputeClients) -> tuple[str, ...]:
             region = clients.regions.get(project=clients.project, region=clients.region, **repeatable())
         clients.region_zones = tuple(sorted(_last(link) for link in region.zones))
     return clients.region_zones
+
+
+def find_boot_image(clients: ComputeClients, name: str) -> BootImage:
+    """The very image that a name means now: the newest of its family, or the one that is named.
+
+    Args:
+        name: `projects/P/global/images/family/F`, or `projects/P/global/images/I`; anything else is taken by its word.
+
+    Raises:
+        NotFound: if there is no such family or image.
+        CloudUnavailable, NotPermitted, CloudRefused: from `cloud_errors`.
+    """
+    found = _IMAGE.fullmatch(name)
+    if found is None:
+        return BootImage(name)
+    project, family = found["project"], found["family"]
+    with cloud_errors(f"look for {name}"):
+        if family:
+            image = clients.images.get_from_family(project=project, family=family, **repeatable())
+        else:
+            image = clients.images.get(project=project, image=found["image"], **repeatable())
+    return BootImage(f"projects/{project}/global/images/{image.name}", _moment(image.creation_timestamp))
 
 
 def watched_zones(clients: ComputeClients) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from console.sentences import plural
 from engine.launch import LaunchRecord
 from engine.plan import Plan
 from engine.run import new_run
@@ -127,7 +128,7 @@ class Launching:
             PreflightFailed: unless `checked`, naming the first thing that would make the launch fail.
         """
         from provision.launch import launch, preview
-        from provision.resources import list_vms, region_zones, watched_zones
+        from provision.resources import find_boot_image, list_vms, region_zones, watched_zones
 
         session = self._session
         shards = sorted(shards_only) if shards_only is not None else None
@@ -149,11 +150,12 @@ class Launching:
             canary=canary,
             keep=keep,
             external_ip=external_ip,
+            boot_image=find_boot_image(session.compute, session.profile.boot_image).name,
         )
         for warning in intent.warnings:
             report(warning)
         rest = f", canaries of {len(intent.vms)}" if intent.order.follows else ""
-        report(f"run {intent.order.run}: asking for {len(intent.order.vms)} VMs{rest}")
+        report(f"run {intent.order.run}: asking for {plural(len(intent.order.vms), 'VM')}{rest}")
         result = launch(
             session.profile,
             session.compute,

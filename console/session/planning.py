@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from msgspec import structs
+
 from console.places import user_folder
 from engine.estimate import LOCAL_SPEED, Speed
 from engine.inventory import Means, plan_request
-from engine.plan import Plan, Request, save_plan
+from engine.plan import Plan, Request, save_plan, seal
 
 if TYPE_CHECKING:
     from console.session.session import Session
@@ -40,9 +42,12 @@ class Planning:
 
     def plan(self, request: Request) -> Plan:
         """Plan a request against what the bucket holds; nothing is stored but catalogues."""
+        from provision.orders import boot_of
+
         session = self._session
         session.catalogues.refresh_catalogues(request.venues)
-        return plan_request(session.inventory, request, self.means(request), now=session.clock())
+        plan = plan_request(session.inventory, request, self.means(request), now=session.clock())
+        return seal(structs.replace(plan, boot=boot_of(session.profile)))
 
     def means(self, request: Request) -> Means:
         """With what this profile would carry out a request."""

@@ -101,11 +101,7 @@ def _show_spending(profile: Profile, spending: Spending, *, vms: bool, as_json: 
     if not spending.runs:
         click.echo("no run began in this time")
         return ExitCode.DONE
-    print_table(
-        ("run", "began (UTC)", "", "VMs", "VM-hours", "minutes", "cost", "files", "source", "redone", "retries"),
-        [row for run in spending.runs for row in _run_rows(run)],
-        right=(3, 4, 5, 6, 7, 8, 9),
-    )
+    print_runs(spending.runs)
     if vms:
         for run in spending.runs:
             click.echo(f"\n{run.run}")
@@ -117,6 +113,15 @@ def _show_spending(profile: Profile, spending: Spending, *, vms: bool, as_json: 
     for note in spending.notes:
         click.echo(note, err=True)
     return ExitCode.DONE
+
+
+def print_runs(runs: Sequence[RunCost]) -> None:
+    """Print what runs came to, the estimate of each above its actual."""
+    print_table(
+        ("run", "began (UTC)", "", "VMs", "VM-hours", "minutes", "cost", "files", "source", "redone", "retries"),
+        [row for run in runs for row in _run_rows(run)],
+        right=(3, 4, 5, 6, 7, 8, 9),
+    )
 
 
 def _run_rows(run: RunCost) -> list[tuple[object, ...]]:

@@ -4,41 +4,39 @@ from __future__ import annotations
 
 import random
 import shutil
-import subprocess
-import sys
 import time
+from dataclasses import asdict
 from typing import Any
 
 import click
 
 from console.drill import (
-    SCENARIO,
     Timeline,
     Trouble,
     arm_faults,
     count_faults,
-    differences,
     drill_request,
     drill_root,
     endure,
     fill_reference,
-    healing,
-    read_lake,
-    reference_lake,
+    launched,
+    open_drill,
 )
+from console.drill_verdict import judge, read_story, reference_lake
 from console.sentences import plan_sentence, plural
-from console.session import Session, open_session
+from console.session import Session
+from console.verbs.costs import print_runs
 from console.verbs.options import json_option
 from engine.clock import format_seconds, monotonic
-from engine.errors import ExitCode, SourceError
+from engine.errors import ExitCode
 from engine.verbs.printing import print_json
-from provision.audit import list_records
+from provision.audit import RECEIPT
 from provision.local import cloud as local_cloud
 
 
 @click.command("drill")
 @click.option("--vms", type=click.IntRange(2, 200), default=12, show_default=True, help="VMs, one shard each; above 10 two go ahead.")
-@click.option("--seed", type=int, help="The same trouble again [a new seed].")
+@click.option("--seed", type=int, help="Strike the same shards in the same order again [a new seed].")
 @click.option("--keep", is_flag=True, help="Leave the drill's local cloud running at the end.")
 @json_option
 def drill_command(vms: int, seed: int | None, keep: bool, as_json: bool) -> int:
@@ -50,15 +48,16 @@ def drill_command(vms: int, seed: int | None, keep: bool, as_json: bool) -> int:
     local_cloud.down(root)
     shutil.rmtree(root, ignore_errors=True)
     try:
-        session = open_session("local", root=root, source="stand-in", scenario=SCENARIO)
-        report = run_drill(session, vms, chosen, timeline)
+        report = run_drill(open_drill(vms), vms, chosen, timeline)
     finally:
         if not keep:
             local_cloud.down(root)
     if as_json:
-        print_json(report)
+        print_json(report | {"costs": [asdict(run) for run in report["costs"]]})
     else:
         show_verdict(report)
+        if keep:
+            click.echo(f"The drill's cloud goes on: TICKDECK_LOCAL_DIR={root} tickdeck fleet --run {report['run']}")
     return ExitCode.PARTIAL if report["problems"] else ExitCode.DONE
 
 
@@ -72,59 +71,35 @@ def run_drill(session: Session, vms: int, seed: int, timeline: Timeline) -> dict
     session.planning.save(plan)
     timeline.note(plan_sentence(plan))
     arm_faults(session, timeline)
-    run = deploy(plan.id, timeline)
-    launched = monotonic()
-    trouble = Trouble(session, plan, run, random.Random(seed), timeline)
-    with healing(run, timeline) as console:
-        endure(session, run, trouble, console, timeline)
-    worked = monotonic() - launched
+    trouble = Trouble(session, plan, random.Random(seed), timeline)
+    asked = monotonic()
+    with launched(session, plan, timeline) as console:
+        endure(session, trouble, console, timeline)
+        run, deaths = console.run, console.deaths
+    worked = monotonic() - asked
     timeline.note(f"run {run} is done")
     left = clean_up(session, timeline)
-    found = read_lake(session.buckets.data, session.buckets.state)
-    problems = differences(found, wanted)
-    if left:
-        problems.append(f"{plural(left, 'VM')} left after cleanup")
-    if len(trouble.preempted) < trouble.losses:
-        problems.append(f"only {len(trouble.preempted)} of {trouble.losses} VMs were lost: the work was done before")
-    today = session.clock().date()
-    audit = [record for record in list_records(session.buckets.state, today, today) if record.run == run and record.phase == "receipt"]
-    if not any(record.verb == "launch" for record in audit):
-        problems.append("the audit trail has no launch of this run")
+    problems = judge(session, plan, run, trouble, left=left, deaths=deaths)
     view = session.runs.read(run)
+    receipts = [record for record in read_story(session, view) if record.phase == RECEIPT]
     return {
         "seed": seed,
         "run": run,
+        "shards": len(plan.shards),
         "vms": sum(len(order.vms) for order in view.orders),
-        "preempted": trouble.preempted,
-        "console_deaths": trouble.console_deaths,
+        "preempted": list(trouble.preempted),
+        "console_deaths": deaths,
         "faults": count_faults(session),
-        "objects": len(found.objects),
-        "audit": [f"{record.verb}: {record.message}" for record in audit],
+        "cells": plan.estimate.cells,
+        "objects": len(wanted.objects),
+        "audit": [f"{record.when:%H:%M:%S} {record.verb}: {record.message}" for record in receipts],
         "estimated_seconds": round(plan.estimate.makespan_seconds, 1),
         "actual_seconds": round(worked, 1),
+        "costs": session.money.spending([run]).runs,
         "timeline": timeline.events,
         "problems": problems,
         "seconds": round(monotonic() - began, 1),
     }
-
-
-def deploy(plan: str, timeline: Timeline) -> str:
-    """Launch as a person would, in a process of its own; returns the run.
-
-    Raises:
-        SourceError: with what it said, if no VM was made.
-    """
-    import json
-    import os
-
-    words = [sys.executable, "-m", "console.cli", "deploy", "plan", plan, "--yes", "--json"]
-    environment = os.environ | {"TICKDECK_LOCAL_DIR": str(drill_root()), "TICKDECK_PROFILE": "local"}
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    if done.returncode:
-        raise SourceError(f"the launch failed: {done.stderr.strip()[-500:]}")
-    launched = json.loads(done.stdout)
-    timeline.note(f"run {launched['run']}: {plural(len(launched['created']), 'VM')} asked for and made")
-    return str(launched["run"])
 
 
 def clean_up(session: Session, timeline: Timeline) -> int:
@@ -142,16 +117,23 @@ def clean_up(session: Session, timeline: Timeline) -> int:
 
 def show_verdict(report: dict[str, Any]) -> None:
     """The end of a drill for a person."""
+    click.echo("\naudit, receipts only (all of it: tickdeck audit)")
+    for line in report["audit"]:
+        click.echo(f"  {line}")
     click.echo()
-    struck = ", ".join(f"{count} x {name}" for name, count in report["faults"].items() if count)
+    print_runs(report["costs"])
+    struck = ", ".join(f"{name} x {count}" for name, count in report["faults"].items() if count)
     click.echo(
-        f"Run {report['run']}: {report['objects']} objects with {plural(report['vms'], 'VM')}; {len(report['preempted'])} preempted, "
-        f"the console killed {report['console_deaths']} times; {struck or 'no fault struck'}."
+        f"\nRun {report['run']}: {plural(report['shards'], 'shard')} by {plural(report['vms'], 'VM')}, {len(report['preempted'])} of them"
+        f" preempted, the console killed {report['console_deaths']} times; {struck or 'no fault struck'}."
     )
     click.echo(f"Estimated {format_seconds(report['estimated_seconds'])}, took {format_seconds(report['actual_seconds'])}.")
-    for line in report["audit"]:
-        click.echo(f"  audit: {line}")
     for problem in report["problems"]:
         click.echo(f"× {problem}")
-    if not report["problems"]:
-        click.echo("The lake is the same as the undisturbed one, object by object, and no VM is left.")
+    if report["problems"]:
+        click.echo(f"{plural(len(report['problems']), 'problem')}. Look closer: the same drill with --seed {report['seed']} --keep")
+    else:
+        click.echo(
+            f"All {report['cells']} cells are complete, the {report['objects']} objects are those of the undisturbed lake,"
+            " no VM is left, and the audit trail tells how each came and went."
+        )

@@ -19,7 +19,8 @@ from provision.names import has_wildcard
 
 MAX_FILTER_CHARACTERS = 20_000
 
-_GLOB_PART = re.compile(r"\*|\?|\[!?\]?[^\]]*\]|.", re.DOTALL)
+_GLOB_PART = re.compile(r"\*|\?|\[!?+\]?+[^\]]*+\]|.", re.DOTALL)
+"""As `fnmatch` reads a pattern: a `]` right behind `[` or `[!` belongs to the class, and a `[` without an end is itself."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 

@@ -137,6 +137,7 @@ class TestQueries:
         assert not regex or regex in given_texts
 
     @given(nasty(TEXT), nasty(TEXT), nasty(TEXT))
+    @example("\\1*", "", "")
     def test_no_pattern_of_strangers_reaches_beyond_itself(self, glob: str, run: str, instance: str) -> None:
         selects = compile_filter(LogQuery("p", BASE, vms=(f"pre{glob}",), log_id="").to_filter()).matches
         assert not selects(api_entry(**{RESOURCE_NAME_LABEL: "stranger"}))
@@ -144,6 +145,10 @@ class TestQueries:
         assert not compile_filter(LogQuery("p", BASE, instances={f"x{instance}": "vm"}, log_id="").to_filter()).matches(api_entry())
 
     @given(nasty(TEXT.filter(lambda text: "\n" not in text)), st.text("abc-*?[]!", max_size=12))
+    @example("[]", "[]")
+    @example("[!]b", "[!]b")
+    @example("]", "[]]")
+    @example("a", "[!]]")
     def test_what_a_pattern_means_here_the_filter_lets_through(self, name: str, glob: str) -> None:
         """The filter may let more through, for classes of characters: `matches` judges in the end."""
         for pattern, vm in ((glob, name), (glob, glob.translate(str.maketrans("*?[]!", "ab-ca")))):

@@ -15,10 +15,11 @@ from engine.documents import decode, encode
 from engine.errors import ConfigurationError
 from engine.launch import LaunchRecord
 from engine.paths import launch_object, launch_operation_object, parse_launch_operation_object
-from engine.plan import seal
+from engine.plan import Boot, seal
 from provision.cloud_init import hash_user_data, render_user_data
 from provision.launch import make_order as order_for
-from provision.orders import LaunchOrder, bulk_insert_request, render_environment, vm_metadata, worker_environment
+from provision.launch import preview
+from provision.orders import LaunchOrder, boot_of, bulk_insert_request, render_environment, vm_metadata, worker_environment
 from provision.profile import Endpoints
 from tests.provision.made_up_fleet import NOW, RUN, ZONES, gcp_profile, local_profile, make_order, make_plan
 
@@ -219,3 +220,47 @@ def test_a_zone_that_the_region_does_not_have_is_a_configuration_error() -> None
             now=NOW,
             region_zones=("asia-northeast1-c",),
         )
+
+
+def test_a_plan_says_what_its_vms_run_and_a_launch_that_would_run_something_else_is_refused() -> None:
+    profile = gcp_profile()
+    plan = make_plan(1, profile=profile)
+    pinned = seal(msgspec.structs.replace(plan, boot=boot_of(profile)))
+    assert pinned.boot.image == profile.image
+    assert pinned.boot.cloud_init == hash_user_data(render_user_data(profile.image))
+    assert pinned.id != plan.id, "it is a part of the hash"
+    assert preview(profile, pinned, 1, run=RUN, now=NOW).order.image == profile.image
+    changes = {
+        "image": {"image": profile.image.replace("ab", "cd")},
+        "boot image": {"boot_image": "projects/cos-cloud/global/images/family/cos-121-lts"},
+        "cloud-init": {"tardis_secret": "projects/p/secrets/s/versions/2"},
+    }
+    for what, change in changes.items():
+        with pytest.raises(ConfigurationError, match=f"was made for {what} "):
+            preview(gcp_profile(**change), pinned, 1, run=RUN, now=NOW)
+
+
+def test_a_plan_pins_no_image_that_has_no_digest() -> None:
+    assert boot_of(gcp_profile(image="")) == boot_of(gcp_profile(image="host/p/r/engine:latest")) == Boot()
+
+
+def test_a_vm_that_takes_over_is_the_machine_that_its_run_was_launched_with() -> None:
+    first = msgspec.structs.replace(real_order(), boot_image="projects/cos-cloud/global/images/cos-stable-1-2-3", keep_until=None)
+    profile = gcp_profile(
+        image="host/p/r/engine@sha256:" + "cd" * 32,
+        boot_image="projects/x/global/images/family/y",
+        worker_service_account="other@x",
+        subnetwork="regions/r/subnetworks/other",
+        external_ip=False,
+        disk_gb=10,
+        tardis_secret="projects/p/secrets/s/versions/2",
+        zones=ZONES[1:],
+    )
+    taken_over = order_for(profile, make_plan(2, profile=profile), run=RUN, number=2, vms=make_order(1).vms, now=NOW, like=first)
+    sent, before = as_json(taken_over)["instanceProperties"], as_json(first)["instanceProperties"]
+    changed = {"labels", "metadata", "disks"}
+    assert {key: value for key, value in sent.items() if key not in changed} == {k: v for k, v in before.items() if k not in changed}
+    assert taken_over.cloud_init == first.cloud_init
+    assert taken_over.metadata["user-data"] == first.metadata["user-data"]
+    assert sent["disks"][0]["initializeParams"]["sourceImage"] == first.boot_image
+    assert taken_over.zones == ZONES[1:], "where VMs may be is the profile's word"

@@ -17,6 +17,7 @@ from engine.errors import ExitCode
 from provision.errors import WriteRefused
 from provision.preflight import Preflight, check_addresses, checks_of, fleet_of, record_skip, run_checks
 from provision.profile import Profile
+from provision.resources import find_boot_image
 from tests.local_servers import KEY, LocalServer
 from tests.provision.conftest import Wired
 from tests.provision.made_up_fleet import DIGEST, gcp_profile, local_profile, make_plan
@@ -33,6 +34,7 @@ NAMES = [
         "state bucket",
         "state bucket rules",
         "image",
+        "boot image",
     ),
     *("worker account", "worker permissions", "machine types", "quota", "addresses", "secret", "source key", "clock"),
 ]
@@ -165,6 +167,19 @@ def test_the_value_of_the_secret_is_never_asked_for(pad: Launchpad) -> None:
 def test_another_digest_is_another_image(pad: Launchpad) -> None:
     other = pad.profile.image.replace(DIGEST, "sha256:" + "cd" * 32)
     assert (pad.one("image", image=other).code, pad.one("image").code) == (ExitCode.CONFIGURATION, ExitCode.DONE)
+
+
+def test_a_family_is_the_image_of_today_and_one_that_is_not_there_stops_a_launch(pad: Launchpad) -> None:
+    family = "projects/cos-cloud/global/images/family/cos-stable"
+    found = find_boot_image(pad.wired.clients, family)
+    assert found.name.startswith("projects/cos-cloud/global/images/cos-stable-")
+    assert found.made is not None
+    assert find_boot_image(pad.wired.clients, found.name) == found
+    assert pad.one("boot image", boot_image=family).message.startswith(found.name.rsplit("/", 1)[-1])
+    for name in (family.replace("stable", "stabel"), "projects/cos-cloud/global/images/cos-0", "projects/nobody/global/images/family/x"):
+        finding = pad.one("boot image", boot_image=name)
+        assert (finding.level, finding.code) == (Level.BAD, ExitCode.CONFIGURATION), name
+        assert name in finding.message
 
 
 @pytest.mark.parametrize(

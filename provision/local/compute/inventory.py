@@ -70,6 +70,16 @@ REGION_QUOTAS: Mapping[str, float] = MappingProxyType(
 PROJECT_QUOTAS: Mapping[str, float] = MappingProxyType({"CPUS_ALL_REGIONS": 2000.0})
 
 
+IMAGES: Mapping[tuple[str, str], tuple[str, str]] = MappingProxyType(
+    {
+        ("cos-cloud", "cos-stable"): ("cos-stable-121-18867-90-23", "2026-03-10T12:00:00.000-07:00"),
+        ("cos-cloud", "cos-121-lts"): ("cos-121-18867-90-23", "2026-03-10T12:00:00.000-07:00"),
+        ("ubuntu-os-cloud", "ubuntu-2204-lts"): ("ubuntu-2204-jammy-v20260312", "2026-03-12T12:00:00.000-07:00"),
+    }
+)
+"""(project, family) -> the newest image of it, and when that was made. Everybody may read these projects."""
+
+
 def project_number(project: str) -> int:
     """The stand-in's numeric id of a project: the same for the same name, everywhere and for ever."""
     return 10**11 + zlib.crc32(project.encode())
@@ -91,6 +101,23 @@ def zone_json(project: str, zone: str) -> dict[str, Any]:
         "region": f"{API_ROOT}projects/{project}/regions/{ZONES[zone]}",
         "selfLink": f"{API_ROOT}projects/{project}/zones/{zone}",
     }
+
+
+def image_json(project: str, *, family: str = "", name: str = "") -> dict[str, Any] | None:
+    """The newest image of a family, or the image of that name, as the API shows it; None if there is none."""
+    for (place, kin), (image, made) in IMAGES.items():
+        if place == project and (kin == family or image == name):
+            return {
+                "kind": "compute#image",
+                "id": str(project_number(image)),
+                "creationTimestamp": made,
+                "name": image,
+                "family": kin,
+                "status": "READY",
+                "diskSizeGb": "10",
+                "selfLink": f"{API_ROOT}projects/{project}/global/images/{image}",
+            }
+    return None
 
 
 def machine_type_json(project: str, zone: str, shape: MachineType) -> dict[str, Any]:

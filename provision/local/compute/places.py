@@ -1,4 +1,4 @@
-"""Read-only routes: projects, regions, zones, machine types."""
+"""Read-only routes: projects, regions, zones, machine types, images of families that everybody boots."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from aiohttp import web
 
 from provision.local.compute.cloud import Cloud, link_to, project_of, zone_of
 from provision.local.compute.errors import not_found
-from provision.local.compute.inventory import MACHINE_TYPES, REGIONS, ZONES, machine_type_json, project_number, zone_json
+from provision.local.compute.inventory import MACHINE_TYPES, REGIONS, ZONES, image_json, machine_type_json, project_number, zone_json
 from provision.local.compute.listing import aggregated_reply, list_reply
 from provision.local.compute.quotas import quota_list
 
@@ -31,6 +31,8 @@ class PlaceRoutes:
         app.router.add_get(f"{base}/aggregated/machineTypes", self.aggregated_machine_types)
         app.router.add_get(f"{base}/zones/{{zone}}/machineTypes", self.list_machine_types)
         app.router.add_get(f"{base}/zones/{{zone}}/machineTypes/{{name}}", self.get_machine_type)
+        app.router.add_get(f"{base}/global/images/family/{{family}}", self.get_image_of_family)
+        app.router.add_get(f"{base}/global/images/{{name}}", self.get_image)
 
     async def get_project(self, request: web.Request) -> web.Response:
         """projects.get."""
@@ -105,3 +107,19 @@ class PlaceRoutes:
         if name not in MACHINE_TYPES:
             raise not_found(f"projects/{project}/zones/{zone}/machineTypes/{name}")
         return web.json_response(machine_type_json(project, zone, MACHINE_TYPES[name]))
+
+    async def get_image_of_family(self, request: web.Request) -> web.Response:
+        """images.getFromFamily."""
+        project, family = request.match_info["project"], request.match_info["family"]
+        found = image_json(project, family=family)
+        if found is None:
+            raise not_found(f"projects/{project}/global/images/family/{family}")
+        return web.json_response(found)
+
+    async def get_image(self, request: web.Request) -> web.Response:
+        """images.get."""
+        project, name = request.match_info["project"], request.match_info["name"]
+        found = image_json(project, name=name)
+        if found is None:
+            raise not_found(f"projects/{project}/global/images/{name}")
+        return web.json_response(found)
