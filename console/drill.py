@@ -61,7 +61,7 @@ TIME_LIMIT_SECONDS = 1800.0
 PRIOR_SHARE = 0.00034
 """Files of the scenario over those of the real market."""
 
-BYTES_PER_SECOND = 8 * 40_000.0
+BYTES_PER_SECOND = 8 * 20_000.0
 """Of a worker: as many transfers at a time, each as slow as the scenario sends."""
 
 BOOT_CPU_SECONDS = 1.5

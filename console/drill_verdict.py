@@ -96,7 +96,7 @@ def gaps_in_the_story(view: RunView, story: Sequence[AuditRecord], trouble: Trou
     replaced = {name for order in view.orders for vm in order.vms.values() for name in vm.replaces.split(",")}
     for name, shard in trouble.preempted.items():
         claim = view.claims.get(shard)
-        if name not in replaced and (claim is None or claim.vm == name):
+        if name not in replaced and (claim is None or (claim.vm == name and claim.state != "done")):
             problems.append(f"{name} was lost, and nobody took over its shard {shard}")
     return problems
 
