@@ -10,33 +10,27 @@ import dataclasses
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, suppress
-from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import BindingType
 from textual.driver import Driver
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
-from console.actions import ActionProvider, Mode, action, app_bindings
+from console.actions import ActionProvider, action, app_bindings
 from console.blocking import in_thread
 from console.commands_provider import CommandProvider
 from console.export import Form
-from console.feeds import (
-    COVERAGE_SECONDS,
-    COVERAGE_SECONDS_LIVE,
-    FLEET_SECONDS,
-    CoverageUpdated,
-    FleetUpdated,
-    LogsArrived,
-    LogTail,
-    Poller,
-)
+from console.feeds import Feeds, FeedUpdated, LogsArrived
+from console.log_tail import LogTail
+from console.modes import Mode, is_mode, mode_screens
 from console.opening import source_venues
 from console.places import state_folder, user_folder
+from console.rights import Rights
 from console.screens.base import ModeScreen
 from console.screens.starting import StartingScreen
+from console.sources import SOURCES
 from console.state import Feed
 from console.themed_app import ThemedApp
 from console.widgets.detail import DetailScreen
@@ -68,43 +62,11 @@ def _bindings() -> list[BindingType]:
     return keys
 
 
-RECONCILE_EVERY: Final = timedelta(seconds=10)
-
-
-def _plan_screen() -> Screen[Any]:
-    from console.screens.plan import PlanScreen
-
-    return PlanScreen()
-
-
-def _fleet_screen() -> Screen[Any]:
-    from console.screens.fleet import FleetScreen
-
-    return FleetScreen()
-
-
-def _logs_screen() -> Screen[Any]:
-    from console.screens.logs import LogsScreen
-
-    return LogsScreen()
-
-
-def _coverage_screen() -> Screen[Any]:
-    from console.screens.coverage import CoverageScreen
-
-    return CoverageScreen()
-
-
 class ConsoleApp(ThemedApp):
     """One operator's console on one profile."""
 
     TITLE = "tickdeck"
-    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
-        Mode.PLAN.value: _plan_screen,
-        Mode.FLEET.value: _fleet_screen,
-        Mode.LOGS.value: _logs_screen,
-        Mode.COVERAGE.value: _coverage_screen,
-    }
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = mode_screens()
     BINDINGS: ClassVar[list[BindingType]] = _bindings()
     COMMANDS = {ActionProvider, CommandProvider}  # noqa: RUF012 - Textual's declaration
 
@@ -138,8 +100,7 @@ class ConsoleApp(ThemedApp):
         self._on_launched = on_launched
         self._find_venues = find_venues
         self._first_request = request
-        self._forced_read_only = read_only
-        self._armed_until: datetime | None = None
+        self.rights = Rights(clock, forced_read_only=read_only)
         self._opened: Opened | None = None
         self._request: Request | None = request
         self._covered: Request | None = request
@@ -149,17 +110,9 @@ class ConsoleApp(ThemedApp):
         self._known: Known | None = None
         self.because = ""
         """Where the request that Plan opens with comes from, a few words."""
-        self._reconciled: datetime | None = None
         self._export_form = Form.CSV
         self._wanted_theme = theme
-        self._fleet = Poller(self._look_at_fleet, lambda feed: self.post_message(FleetUpdated(feed)), self._fleet_seconds, clock=clock)
-        self._coverage = Poller(
-            self._look_at_coverage,
-            lambda feed: self.post_message(CoverageUpdated(feed)),
-            self._coverage_seconds,
-            wanted=lambda: self.current_mode == Mode.COVERAGE and self._covered is not None,
-            clock=clock,
-        )
+        self.feeds = Feeds((source(self) for source in SOURCES), self.post_message)
         self._tail = LogTail(lambda batch: self.post_message(LogsArrived(batch)), self._tail_failed)
         self._told = ExitStack()
         """Those who are told of what happens, while the console runs."""
@@ -178,11 +131,12 @@ class ConsoleApp(ThemedApp):
         self._opened = opened
         self._request = self._covered = opened.request
         self._run = opened.live_run
+        self.rights.hold_for(opened.session)
         profile = opened.session.profile
         if profile.theme and not self._wanted_theme and profile.theme in self.available_themes:
             self.theme = profile.theme
-        self.run_worker(self._fleet.run(), name="fleet", group="feed fleet", exclusive=True, exit_on_error=False)
-        self.run_worker(self._coverage.run(), name="coverage", group="feed coverage", exclusive=True, exit_on_error=False)
+        for name, poller in self.feeds:
+            self.run_worker(poller.run(), name=name, group=f"feed {name}", exclusive=True, exit_on_error=False)
         if self._find_venues is not None:
             asking = self._learn_names(partial(self._find_venues, opened.session))
             self.run_worker(asking, name="names", group="names", exclusive=True, exit_on_error=False)
@@ -268,45 +222,32 @@ class ConsoleApp(ThemedApp):
     @property
     def fleet(self) -> Feed[FleetSnapshot]:
         """The last look at the fleet."""
-        return self._fleet.feed
+        return self.feeds.of("fleet")
 
     @property
     def coverage(self) -> Feed[Coverage]:
         """The last look at the lake, for the range of `covered`."""
-        return self._coverage.feed
+        return self.feeds.of("coverage")
 
     @property
     def read_only(self) -> bool:
         """Whether anything that writes is refused now."""
-        if self._forced_read_only or self._opened is None:
-            return self._forced_read_only
-        profile = self._opened.session.profile
-        return profile.read_only or (profile.protected and not self.is_armed)
-
-    @property
-    def is_protected(self) -> bool:
-        """Whether the profile has to be armed for writing, and may be."""
-        return self._opened is not None and self.session.profile.protected and not self._forced_read_only
-
-    @property
-    def is_armed(self) -> bool:
-        """Whether a protected profile may be written to now."""
-        return self._armed_until is not None and self.clock() < self._armed_until
+        return self.rights.read_only
 
     @property
     def live_run(self) -> str:
         """The newest run that has work left and VMs or the wish for them; empty if there is none."""
         from provision.runs import Phase
 
-        snapshot = self._fleet.feed.value
+        snapshot = self.fleet.value
         if snapshot is None:
             return self._run
         live = [view.run for view in snapshot.runs if view.phase(snapshot.taken) in (Phase.RUNNING, Phase.DRAINING)]
         return max(live, default="")
 
     def is_down(self, link: str) -> bool:
-        """Whether the last look over `fleet` or `coverage` failed."""
-        return self._fleet.feed.is_down if link == "fleet" else self._coverage.feed.is_down
+        """Whether the last look over the feed of that name failed."""
+        return self.feeds.of(link).is_down
 
     # What screens ask for
 
@@ -323,13 +264,13 @@ class ConsoleApp(ThemedApp):
         if (cover and not request.cells) or before is None:
             self._covered = request
             if before is None or _range_of(before) != _range_of(request):
-                self._coverage.forget()
+                self.feeds.forget("coverage")
 
     def show_mode(self, mode: Mode) -> None:
         """Show a mode's screen stack; `back` returns to the present one."""
         if not self.is_open or self.current_mode == mode:
             return
-        if self.current_mode in set(Mode):
+        if is_mode(self.current_mode):
             here = Mode(self.current_mode)
             self._history = [each for each in self._history if each not in (here, mode)] + [here]
         # What was said over another screen would cover this one.
@@ -353,16 +294,14 @@ class ConsoleApp(ThemedApp):
     def run_launched(self, run: str) -> None:
         """A run was launched: follow it in Fleet."""
         self._run = run
-        self._fleet.poke()
-        self._coverage.poke()
+        self.feeds.poke()
         self.show_mode(Mode.FLEET)
         if self._on_launched is not None:
             self._on_launched(self.session, run)
 
     def look_again(self) -> None:
         """Look at everything now: something was changed."""
-        self._fleet.poke()
-        self._coverage.poke()
+        self.feeds.poke()
 
     def follow_logs(self, *, run: str = "", vms: tuple[str, ...] = (), min_severity: str = "DEFAULT") -> None:
         """Tail these from now on; batches come to the Logs screen's `show_logs`.
@@ -378,27 +317,23 @@ class ConsoleApp(ThemedApp):
 
     def arm(self, minutes: float) -> None:
         """Allow writing to a protected profile for a while."""
-        profile = self.session.profile
-        if self._forced_read_only or profile.read_only:
-            self.notify(f"profile {profile.name} is read-only: it cannot be armed", severity="error")
+        if refusal := self.rights.arm(minutes):
+            self.notify(refusal, severity="error")
             return
-        self._armed_until = self.clock() + timedelta(minutes=minutes)
-        self.session.armed = True
-        self.set_timer(minutes * 60, self._disarm)
+        self.set_timer(minutes * 60, self._rights_end)
         self._rights_changed()
 
     def disarm(self) -> None:
         """A protected profile is read-only again."""
-        self._armed_until = None
-        self._disarm()
+        self.rights.disarm()
+        self._rights_changed()
 
-    def _disarm(self) -> None:
-        if not self.is_armed:
-            self.session.armed = False
-            self._rights_changed()
+    def _rights_end(self) -> None:
+        self.rights.expire()
+        self._rights_changed()
 
     def _rights_changed(self) -> None:
-        if (screen := self._visible()) is not None:
+        if (screen := self.visible_screen) is not None:
             self.refresh_status(screen)
             screen.refresh_bindings()
 
@@ -423,85 +358,71 @@ class ConsoleApp(ThemedApp):
         """A mode's screen is mounted."""
         self._mode_screens[screen.MODE] = screen
         screen.session_opened()
-        if screen.MODE is Mode.FLEET and self._fleet.feed.at is None and self.start.live_words:
+        if screen.MODE is Mode.FLEET and self.fleet.at is None and self.start.live_words:
             screen.say_meanwhile(self.start.live_words)
 
     def screen_shown(self, screen: ModeScreen) -> None:
         """A mode's screen is visible: it gets what is known, and a fresh look."""
         self.refresh_status(screen)
-        screen.show_fleet(self._fleet.feed)
-        screen.show_coverage(self._coverage.feed)
-        self._fleet.poke()
-        self._coverage.poke()
+        for name in screen.FEEDS:
+            screen.show_feed(name, self.feeds.of(name))
+        self.feeds.poke()
 
     def refresh_status(self, screen: Screen[Any]) -> None:
         """Write a screen's status line anew."""
         if not isinstance(screen, ModeScreen):
             return
         name = ("demo" if self._is_demo else self.session.profile.name) if self.is_open else "tickdeck"
-        fleet, coverage = self._fleet.feed, self._coverage.feed
-        sources = [Source("fleet", fleet.at, 4 * self._fleet_seconds() + 5, _brief(fleet.error))]
-        if screen.MODE is Mode.COVERAGE:
-            sources.append(Source("lake", coverage.at, 4 * COVERAGE_SECONDS, _brief(coverage.error)))
-        status = Status(name, screen.crumbs(), tuple(sources), protected=self.read_only, armed_until=self._armed_until)
+        rights = self.rights
+        status = Status(name, screen.crumbs(), self._sources_of(screen), protected=rights.read_only, armed_until=rights.armed_until)
         for bar in screen.query(StatusBar):
             bar.set_status(status)
 
-    def on_fleet_updated(self, message: FleetUpdated) -> None:
-        screen = self._visible()
-        if screen is not None:
-            self.refresh_status(screen)
-            screen.show_fleet(message.feed)
-            screen.refresh_bindings()
+    def _sources_of(self, screen: ModeScreen) -> tuple[Source, ...]:
+        """The feeds that a screen shows, for its status line."""
+        sources = ((self.feeds.source(name), self.feeds.of(name)) for name in screen.FEEDS)
+        return tuple(Source(source.LABEL, feed.at, source.stale_after(), _brief(feed.error)) for source, feed in sources)
 
-    def on_coverage_updated(self, message: CoverageUpdated) -> None:
-        screen = self._visible()
-        if screen is not None:
+    def on_feed_updated(self, message: FeedUpdated) -> None:
+        screen = self.visible_screen
+        if screen is not None and message.name in screen.FEEDS:
             self.refresh_status(screen)
-            screen.show_coverage(message.feed)
+            screen.show_feed(message.name, message.feed)
             screen.refresh_bindings()
 
     def on_logs_arrived(self, message: LogsArrived) -> None:
         if (screen := self._mode_screens.get(Mode.LOGS)) is not None:
             screen.show_logs(message.batch)
 
-    def _visible(self) -> ModeScreen | None:
+    @property
+    def visible_screen(self) -> ModeScreen | None:
         """The screen of the current mode, also under a dialog."""
-        return self._mode_screens.get(Mode(self.current_mode)) if self.current_mode in set(Mode) else None
+        return self._mode_screens.get(Mode(self.current_mode)) if is_mode(self.current_mode) else None
 
     # Keys that work everywhere
 
-    def action_show_plan(self) -> None:
-        self.show_mode(Mode.PLAN)
-
-    def action_show_fleet(self) -> None:
-        self.show_mode(Mode.FLEET)
-
-    def action_show_logs(self) -> None:
-        self.show_mode(Mode.LOGS)
-
-    def action_show_coverage(self) -> None:
-        self.show_mode(Mode.COVERAGE)
+    def action_show_mode(self, mode: str) -> None:
+        self.show_mode(Mode(mode))
 
     def action_help(self) -> None:
         from console.screens.help import HelpScreen
 
-        if (screen := self._visible()) is not None:
+        if (screen := self.visible_screen) is not None:
             self.push_screen(HelpScreen(screen.MODE, read_only=self.read_only, link_down=screen.link_down, off=screen.off_reasons))
 
     def action_filter(self) -> None:
-        if (screen := self._visible()) is not None:
+        if (screen := self.visible_screen) is not None:
             screen.open_filter()
 
     async def action_copy(self) -> None:
-        screen = self._visible()
+        screen = self.visible_screen
         if screen is not None and (text := screen.copy_row()):
             await self.copy(text)
 
     def action_export(self) -> None:
         from console.screens.export import ExportScreen
 
-        screen = self._visible()
+        screen = self.visible_screen
         if screen is None or not (records := screen.export_records()):
             self.notify("nothing to export here", timeout=3)
             return
@@ -523,18 +444,18 @@ class ConsoleApp(ThemedApp):
     def action_command(self) -> None:
         from console.screens.command import CommandScreen
 
-        if (screen := self._visible()) is not None:
+        if (screen := self.visible_screen) is not None:
             self.push_screen(CommandScreen(screen.MODE, self.theme_names), self._obey)
 
     async def run_command(self, line: str) -> None:
         """Do what a line of `console.commands` says."""
         from console.commands import read_command
 
-        if (screen := self._visible()) is not None:
+        if (screen := self.visible_screen) is not None:
             await self._obey(read_command(line, mode=screen.MODE, themes=self.theme_names))
 
     async def _obey(self, command: Command | None) -> None:
-        screen = self._visible()
+        screen = self.visible_screen
         if command is None or screen is None:
             return
         match command.verb:
@@ -549,7 +470,7 @@ class ConsoleApp(ThemedApp):
                 screen.go_to_day(command.argument)
             case _:
                 each = action(command.argument)
-                await self.run_action(each.id, screen if each.modes else self)
+                await self.run_action(each.call, screen if each.modes else self)
 
     def action_theme(self) -> None:
         from console.screens.themes import ThemeScreen
@@ -584,43 +505,6 @@ class ConsoleApp(ThemedApp):
             self.switch_mode(self._history.pop())
             return True
         return False
-
-    # Feeds
-
-    def _look_at_fleet(self) -> FleetSnapshot:
-        snapshot = self.session.watching.fleet(self._run)
-        if not self.read_only:
-            self._replace_lost(snapshot)
-        return snapshot
-
-    def _replace_lost(self, snapshot: FleetSnapshot) -> None:
-        """Any console that may write heals the runs it sees; a lease keeps two from doing it at once. Called in the feed's thread."""
-        now = self.clock()
-        if self._reconciled is not None and now - self._reconciled < RECONCILE_EVERY:
-            return
-        for run in runs_to_heal(snapshot):
-            self._reconciled = now
-            if done := self.session.healing.reconcile(run):
-                self.call_later(self.notify, done, title=f"run {run}", timeout=10)
-
-    def _look_at_coverage(self) -> Coverage:
-        from engine.model import DayRange
-
-        request = self._covered
-        assert request is not None
-        return self.session.coverage.check(
-            DayRange(request.start, request.end),
-            request.venues,
-            request.data_types,
-            symbols=request.symbols,
-            universe=request.universe,
-        )
-
-    def _fleet_seconds(self) -> float:
-        return FLEET_SECONDS[self.session.profile.kind] if self.is_open else 2.0
-
-    def _coverage_seconds(self) -> float:
-        return COVERAGE_SECONDS_LIVE if self.live_run else COVERAGE_SECONDS
 
     def _tail_failed(self, reason: str) -> None:
         from provision.logs import Batch
@@ -688,15 +572,6 @@ def run_console(
         if on_quit is not None:
             on_quit()
     return result if isinstance(result, int) else app.return_code or 0
-
-
-def runs_to_heal(snapshot: FleetSnapshot) -> list[str]:
-    """Runs that go on and have lost a VM that nothing has replaced yet."""
-    from provision.runs import Phase
-    from provision.vm_state import VmState
-
-    gone = {vm.run for vm in snapshot.vms if vm.state in (VmState.LOST, VmState.PREEMPTED) and not vm.replaced_by}
-    return [view.run for view in snapshot.runs if view.run in gone and view.phase(snapshot.taken) is Phase.RUNNING]
 
 
 def _range_of(request: Request) -> Request:

@@ -32,6 +32,6 @@ class CommandProvider(Provider):
     def _lines(self) -> Iterator[tuple[str, str]]:
         for name in self._console.theme_names:
             yield f"theme {name}", "Another colour theme; shown while the cursor is on it"
-        if self._console.is_protected:
+        if self._console.rights.is_protected:
             yield "write 15m", "Arm this protected profile for a quarter of an hour"
             yield "write off", "Read-only again"

@@ -1,58 +1,37 @@
-"""One feed a source: looks at it again and again without the screen waiting, and says so in messages to the app.
+"""One feed a source, and the messages by which the app hears of them. What the sources are stands in `console.sources`.
 
-Polls run in threads that nobody waits for (see `console.blocking`); a failure keeps the last good value and backs off. The
-log tail has a thread and an event loop of its own, so that neither the import of its client nor a burst of lines stops the keys.
+A new source is a module in `console.sources` and a row in its table. Screens name the feeds they show in `FEEDS`: those are looked
+at while the screen is visible, their age stands in its status line, and what they say comes to its method `show_<name>`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import threading
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from textual.message import Message
 
-from console.blocking import in_thread
-from console.state import Feed, retry_after
-from engine.clock import Clock, utc_now
-from engine.errors import one_line
+from console.poller import Poller
+from console.state import Feed
 
 if TYPE_CHECKING:
-    from engine.coverage import Coverage
-    from provision.fleet import FleetSnapshot
+    from console.app import ConsoleApp
     from provision.logs import Batch
 
 ValueT = TypeVar("ValueT")
 
-FLEET_SECONDS: Final = {"local": 2.0, "gcp": 5.0}
-"""Between two looks at the fleet, by the kind of profile."""
-COVERAGE_SECONDS_LIVE: Final = 3.0
-COVERAGE_SECONDS: Final = 15.0
 
+class FeedUpdated(Message):
+    """A look at a source, or a failed one."""
 
-class FleetUpdated(Message):
-    """A look at the fleet, or a failed one."""
-
-    def __init__(self, feed: Feed[FleetSnapshot]) -> None:
+    def __init__(self, name: str, feed: Feed[Any]) -> None:
         super().__init__()
+        self.name = name
         self.feed = feed
 
     def can_replace(self, message: Message) -> bool:
-        return isinstance(message, FleetUpdated)
-
-
-class CoverageUpdated(Message):
-    """A look at the lake, or a failed one."""
-
-    def __init__(self, feed: Feed[Coverage]) -> None:
-        super().__init__()
-        self.feed = feed
-
-    def can_replace(self, message: Message) -> bool:
-        return isinstance(message, CoverageUpdated)
+        return isinstance(message, FeedUpdated) and message.name == self.name
 
 
 class LogsArrived(Message):
@@ -63,103 +42,73 @@ class LogsArrived(Message):
         self.batch = batch
 
 
-@dataclass(slots=True)
-class Poller(Generic[ValueT]):
-    """Looks at one source for as long as it is wanted."""
+class FeedSource(ABC, Generic[ValueT]):
+    """One source: what is asked of it, how often, and when anybody wants to know."""
 
-    fetch: Callable[[], ValueT]
-    """Blocking; called in a thread."""
-    tell: Callable[[Feed[ValueT]], object]
-    interval: Callable[[], float]
-    """Seconds between two looks when all is well."""
-    wanted: Callable[[], bool] = lambda: True
-    """Whether anybody looks at it now."""
-    clock: Clock = utc_now
-    feed: Feed[ValueT] = field(default_factory=Feed)
-    _poked: asyncio.Event | None = None
+    NAME: ClassVar[str]
+    """For `Feeds.of`, `ModeScreen.FEEDS` and the method `show_<name>` of screens."""
+    LABEL: ClassVar[str]
+    """In the status line: one short word."""
 
-    def poke(self) -> None:
-        """Look now: somebody came to see it, or it was changed."""
-        if self._poked is not None:
-            self._poked.set()
+    def __init__(self, console: ConsoleApp) -> None:
+        self.console = console
 
-    def forget(self) -> None:
-        """What is known answers another question than the one asked now."""
-        self.feed = Feed()
-        self.poke()
+    @abstractmethod
+    def fetch(self) -> ValueT:
+        """Look once. Blocks; called in a thread, and whatever it raises is shown."""
 
-    async def run(self) -> None:
-        """Poll until cancelled."""
-        self._poked = asyncio.Event()
-        while True:
-            self._poked.clear()
-            if self.wanted():
-                before = self.feed
-                after = await self._look()
-                if self.feed is before:
-                    self.feed = after
-                    self.tell(self.feed)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(retry_after(self.feed.failures, self.interval())):
-                    await self._poked.wait()
+    @abstractmethod
+    def seconds(self) -> float:
+        """Between two looks when all is well."""
 
-    async def _look(self) -> Feed[ValueT]:
-        try:
-            value = await in_thread(self.fetch, name="feed")
-        except Exception as error:  # noqa: BLE001 - whatever a link raises, the console stays
-            return self.feed.failed(one_line(error), self.clock(), self.interval())
-        return self.feed.succeeded(value, self.clock())
+    def is_wanted(self) -> bool:
+        """Whether anybody looks at it now; by default while a screen that shows it is visible."""
+        screen = self.console.visible_screen
+        return screen is not None and self.NAME in screen.FEEDS
+
+    def stale_after(self) -> float:
+        """Seconds after which what it said is old."""
+        return 4 * self.seconds() + 5
 
 
-class LogTail:
-    """Follows the fleet's logs in a thread of its own, until stopped or told to follow something else."""
+class Feeds:
+    """The feeds of all sources."""
 
-    def __init__(self, tell: Callable[[Batch], object], failed: Callable[[str], object]) -> None:
+    def __init__(self, sources: Iterable[FeedSource[Any]], tell: Callable[[FeedUpdated], object]) -> None:
         """
         Args:
-            tell: Hears of every batch, from the tail's thread.
-            failed: Hears why the tail could not go on, from the tail's thread.
+            sources: All there are.
+            tell: Hears of every look, on the event loop.
         """
-        self._tell = tell
-        self._failed = failed
-        self._stop: Callable[[], None] = lambda: None
+        self._sources = {source.NAME: source for source in sources}
+        self._pollers = {name: self._poller(source, tell) for name, source in self._sources.items()}
 
-    def follow(self, batches: Callable[[], AsyncIterator[Batch]]) -> None:
-        """Follow these from now on, and no others."""
-        self.stop()
-        loop = asyncio.new_event_loop()
-        stopped = asyncio.Event()
+    def __iter__(self) -> Iterator[tuple[str, Poller[Any]]]:
+        return iter(self._pollers.items())
 
-        async def drain() -> None:
-            reading = asyncio.ensure_future(self._read(batches))
-            waiting = asyncio.ensure_future(stopped.wait())
-            await asyncio.wait((reading, waiting), return_when=asyncio.FIRST_COMPLETED)
-            for task in (reading, waiting):
-                task.cancel()
-            await asyncio.gather(reading, waiting, return_exceptions=True)
+    def of(self, name: str) -> Feed[Any]:
+        """The last look at a source."""
+        return self._pollers[name].feed
 
-        def run() -> None:
-            try:
-                loop.run_until_complete(drain())
-                loop.run_until_complete(loop.shutdown_asyncgens())
-            finally:
-                loop.close()
+    def source(self, name: str) -> FeedSource[Any]:
+        """The source of that name."""
+        return self._sources[name]
 
-        def stop() -> None:
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(stopped.set)
+    def poke(self, *names: str) -> None:
+        """Look now at these, or at everything: somebody came to see it, or it was changed."""
+        for name in names or self._pollers:
+            self._pollers[name].poke()
 
-        self._stop = stop
-        threading.Thread(target=run, name="log tail", daemon=True).start()
+    def forget(self, name: str) -> None:
+        """What is known answers another question than the one asked now."""
+        self._pollers[name].forget()
 
-    def stop(self) -> None:
-        """Follow nothing any more."""
-        self._stop()
-        self._stop = lambda: None
-
-    async def _read(self, batches: Callable[[], AsyncIterator[Batch]]) -> None:
-        try:
-            async for batch in batches():
-                self._tell(batch)
-        except Exception as error:  # noqa: BLE001 - the reason is shown, the console stays
-            self._failed(one_line(error))
+    @staticmethod
+    def _poller(source: FeedSource[Any], tell: Callable[[FeedUpdated], object]) -> Poller[Any]:
+        return Poller(
+            source.fetch,
+            lambda feed: tell(FeedUpdated(source.NAME, feed)),
+            source.seconds,
+            wanted=source.is_wanted,
+            clock=source.console.clock,
+        )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, ClassVar, cast
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -37,7 +37,9 @@ class ModeScreen(Screen[None]):
     PRIMARY: ClassVar[str] = ""
     """The action that the key line highlights; empty: none."""
     LINK: ClassVar[str] = ""
-    """The feed its writes depend on: `fleet` or `coverage`; empty: none."""
+    """The feed its writes depend on; empty: none."""
+    FEEDS: ClassVar[tuple[str, ...]] = ("fleet",)
+    """The feeds it shows, by name: looked at while it is visible, with their age in the status line."""
     BINDINGS: ClassVar[list[BindingType]] = []
 
     DEFAULT_CSS = """
@@ -55,6 +57,11 @@ class ModeScreen(Screen[None]):
         return ()
 
     # What the app tells
+
+    def show_feed(self, name: str, feed: Feed[Any]) -> None:
+        """A look at one of `FEEDS`, or a failed one: goes to the method `show_<name>`."""
+        show: Callable[[Feed[Any]], None] = getattr(self, f"show_{name}")
+        show(feed)
 
     def show_fleet(self, feed: Feed[FleetSnapshot]) -> None:
         """A look at the fleet, or a failed one; called while the screen is visible, and when it becomes so."""

@@ -41,6 +41,7 @@ class CoverageScreen(ModeScreen):
     """Sentence, heatmap, the cell under the cursor, and a list of the holes."""
 
     MODE = Mode.COVERAGE
+    FEEDS = ("fleet", "coverage")
     PRIMARY = "repair"
     BINDINGS: ClassVar[list[BindingType]] = list(bindings_for(Mode.COVERAGE))
     CSS_PATH = "coverage.tcss"

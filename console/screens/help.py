@@ -13,27 +13,11 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from console.actions import HelpRow, Mode, action, help_rows
+from console.actions import WIDGET_KEYS, Mode, action, help_rows
 from console.widgets.figures import fit
 
 _KEY_WIDTH = 14
 _LABEL_WIDTH = 15
-
-WIDGET_KEYS: dict[Mode, tuple[HelpRow, ...]] = {
-    Mode.PLAN: (
-        HelpRow("tab / i", "Fields", "To the first field and on to the next; esc leaves the field, enter launches from any of them", False),
-        HelpRow("→", "Complete", "Take the name that is offered behind the cursor", False),
-        HelpRow("← / →", "Choose", "Another strategy, when it has the focus", False),
-        HelpRow("o", "Order", "Shards by time or by number, when they have the focus", False),
-    ),
-    Mode.COVERAGE: (
-        HelpRow("v", "Rectangle", "Start a rectangle at the cursor, arrows draw it; again: it stands", False),
-        HelpRow("shift+arrows", "Mark", "Mark while moving", False),
-        HelpRow("< / >", "Month", "To the first day of this month or the next", False),
-        HelpRow("home / end", "Ends", "First and last day", False),
-    ),
-}
-"""Keys of the widgets of a screen, which are no actions."""
 
 
 class HelpScreen(ModalScreen[None]):

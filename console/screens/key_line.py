@@ -13,11 +13,10 @@ from textual.content import Content
 from textual.widget import Widget
 
 from console.actions import Action, Mode, action, actions_for
+from console.modes import MODES
 
 _WIDE: Final = 120
 """From this width on the other screens are named."""
-_SCREENS: Final = ("show_plan", "show_fleet", "show_logs", "show_coverage")
-
 
 _Part = tuple[Action | None, Content]
 """A piece of the line, and what clicking it does."""
@@ -73,7 +72,7 @@ class KeyLine(Widget):
 
     async def _do(self, each: Action | None) -> None:
         if each is not None:
-            await self.app.run_action(each.id, self.screen if each.modes else self.app)
+            await self.app.run_action(each.call, self.screen if each.modes else self.app)
 
     def _layout(self) -> tuple[list[_Part], list[_Part]]:
         """This mode's keys, as many as fit, and the common ones that stand at the right."""
@@ -94,9 +93,9 @@ class KeyLine(Widget):
         """The common keys: the other screens by name where there is room for it, else by their digits."""
         help_key = action("help")
         if width >= _WIDE:
-            others = [action(each) for each in _SCREENS if each != f"show_{self._mode.value}"]
+            others = [action(f"show_{mode}") for mode in MODES if mode is not self._mode]
             return [(each, self._part(each)) for each in (*others, action("filter"), help_key)]
-        return [(None, Content.assemble((" 1-4", "bold $accent"), (" screens ", "$quiet"))), (help_key, self._part(help_key))]
+        return [(None, Content.assemble((f" 1-{len(MODES)}", "bold $accent"), (" screens ", "$quiet"))), (help_key, self._part(help_key))]
 
     def _part(self, each: Action, *, primary: bool = False) -> Content:
         node = self.screen if each.modes else self.app

@@ -6,6 +6,7 @@ Proposals are made by provision's own functions from the recorded snapshot; only
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import date
@@ -25,6 +26,9 @@ from provision.resources import Address, Disk, Inventory
 from tests.console import recorded_fleet as recorded
 
 REQUEST = Request(venues=("binance",), data_types=("trades",), start=date(2024, 5, 1), end=date(2024, 5, 3))
+
+PATIENCE = 60.0
+"""Seconds after which a test gives up waiting."""
 
 
 class EmptyStore:
@@ -130,8 +134,9 @@ def console_on(session: FleetSession, **options: Any) -> ConsoleApp:
 
 
 async def until(pilot: Pilot[Any], condition: Callable[[], bool]) -> None:
-    """Let the app go on until something holds; threads answer when they answer."""
-    for _ in range(500):
+    """Let the app go on until something holds; threads answer when they answer, and a busy machine is no failure."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
         if condition():
             await pilot.pause()
             return

@@ -18,11 +18,12 @@ from textual.command import CommandList, CommandPalette
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
-from console.app import ConsoleApp, runs_to_heal
+from console.app import ConsoleApp
 from console.screens.help import HelpScreen
 from console.screens.key_line import KeyLine
 from console.screens.starting import StartingScreen
 from console.screens.themes import ThemeScreen
+from console.sources.fleet import runs_to_heal
 from console.widgets.progress_steps import ProgressSteps
 from console.widgets.sentence import Sentence
 from console.widgets.status_bar import StatusBar

@@ -32,7 +32,7 @@ SIZES = [(80, 24), (160, 50)]
 async def covered(pilot: Pilot[Any]) -> CoverageScreen:
     """Go to Coverage and wait for what it has to show."""
     await until(pilot, lambda: pilot.app.current_mode == "plan" and pilot.app.screen.is_mounted)
-    pilot.app.action_show_coverage()  # type: ignore[attr-defined]
+    pilot.app.action_show_mode("coverage")  # type: ignore[attr-defined]
     await until(pilot, lambda: isinstance(pilot.app.screen, CoverageScreen) and pilot.app.screen.is_mounted)
     screen = pilot.app.screen
     assert isinstance(screen, CoverageScreen)

@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from console.blocking import in_thread
-from console.feeds import LogTail, Poller
+from console.log_tail import LogTail
+from console.poller import Poller
 from console.state import LONGEST_WAIT, Feed, retry_after
 from engine.errors import UsageError
 from provision.logs import Batch

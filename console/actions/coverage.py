@@ -1,0 +1,30 @@
+"""What can be done in Coverage."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from console.actions.action import Action, HelpRow
+from console.modes import Mode
+
+_HERE: Final = (Mode.COVERAGE,)
+
+ACTIONS: Final = (
+    Action("next_hole", "n", "Next hole", "To the next cell that is missing, partial or failed", modes=_HERE),
+    Action("previous_hole", "N", "Previous hole", "To the one before", modes=_HERE, footer=False),
+    Action("mark_cell", "space", "Mark", "Mark this cell; v and arrows mark a rectangle", modes=_HERE, palette=False),
+    Action("mark_holes", "m", "Mark holes", "Mark all holes; again: unmark everything", modes=_HERE),
+    Action("repair", "r", "Repair plan", "Plan the repair of the marked cells, or of all holes", modes=_HERE),
+    Action("open_cell", "enter", "Details", "Symbols of this cell, with the proof", modes=_HERE, palette=False),
+    Action("hole_list", "h", "Hole list", "All holes as a list, with reasons; enter goes to one", modes=_HERE),
+    Action("zoom_in", "plus", "Zoom in", "Weeks, days, wide days", modes=_HERE, footer=False),
+    Action("zoom_out", "minus", "Zoom out", "Wide days, days, weeks", modes=_HERE, footer=False),
+)
+
+WIDGET_KEYS: Final = (
+    HelpRow("v", "Rectangle", "Start a rectangle at the cursor, arrows draw it; again: it stands", False),
+    HelpRow("shift+arrows", "Mark", "Mark while moving", False),
+    HelpRow("< / >", "Month", "To the first day of this month or the next", False),
+    HelpRow("home / end", "Ends", "First and last day", False),
+)
+"""Keys of its widgets, which are no actions."""

@@ -1,0 +1,21 @@
+"""What can be done in every mode."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from console.actions.action import Action
+from console.modes import MODES
+
+ACTIONS: Final = (
+    *(Action(f"show_{mode}", row.key, row.label, row.help, runs=f"show_mode('{mode}')") for mode, row in MODES.items()),
+    Action("help", "question_mark", "Help", "All keys of this screen, and why some are off now"),
+    Action("filter", "slash", "Filter", 'Show what matches: words, -word, "phrase", /regex/, field:value, field>n, is:stuck'),
+    Action("command_palette", "ctrl+p", "Palette", "Find any action by name", palette=False, footer=False),
+    Action("export", "e", "Export", "Write all rows under the filter to a file", footer=False),
+    Action("copy", "y", "Copy", "Copy the row under the cursor, also through ssh and tmux", footer=False),
+    Action("theme", "ctrl+t", "Theme", "Choose a colour theme; each is shown while you move", footer=False),
+    Action("command", "colon", "Command", "Type a command, or any action by its name", footer=False),
+    Action("back", "q,escape,backspace", "Back", "One step back; from the first screen: quit", palette=False),
+    Action("quit", "ctrl+q", "Quit", "Leave the console; the fleet goes on", footer=False),
+)

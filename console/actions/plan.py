@@ -1,0 +1,31 @@
+"""What can be done in Plan."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from console.actions.action import Action, HelpRow
+from console.modes import Mode
+
+_HERE: Final = (Mode.PLAN,)
+
+ACTIONS: Final = (
+    Action("launch", "enter,l", "Launch", "Start the VMs of this plan; asks first if it costs money", modes=_HERE, saves=True),
+    Action("save_plan", "s", "Save", "Keep the plan in the state bucket, under its hash", modes=_HERE, saves=True),
+    Action("copy_command", "c", "Copy command", "Copy the command line that does the same without the console", modes=_HERE),
+    Action("replan", "p", "Re-plan", "Compute the plan again with what the lake holds now", modes=_HERE),
+    Action("dry_run", "d", "Dry run", "List what a launch would create, and create nothing", modes=_HERE),
+    Action("edit_request", "i", "Edit", "To the fields of the request; tab goes on, esc leaves them", modes=_HERE),
+    Action("preset_yesterday", "Y", "Yesterday", "Preset: the same request for yesterday, UTC", modes=_HERE, footer=False),
+    Action("preset_holes", "H", "All holes", "Preset: only what is missing, partial or failed in the range", modes=_HERE, footer=False),
+    Action("preset_tier1", "T", "Tier 1", "Preset: the symbols of universe tier1", modes=_HERE, footer=False),
+    Action("preset_last", "R", "Repeat last", "Preset: what the newest run was asked for", modes=_HERE, footer=False),
+)
+
+WIDGET_KEYS: Final = (
+    HelpRow("tab / i", "Fields", "To the first field and on to the next; esc leaves the field, enter launches from any of them", False),
+    HelpRow("→", "Complete", "Take the name that is offered behind the cursor", False),
+    HelpRow("← / →", "Choose", "Another strategy, when it has the focus", False),
+    HelpRow("o", "Order", "Shards by time or by number, when they have the focus", False),
+)
+"""Keys of its widgets, which are no actions."""
