@@ -23,6 +23,7 @@ from console.blocking import in_thread
 from console.commands_provider import CommandProvider
 from console.export import Form
 from console.feeds import Feeds, FeedUpdated, LogsArrived
+from console.leases import looked_after_by_others
 from console.log_tail import LogTail
 from console.modes import Mode, is_mode, mode_screens
 from console.opening import source_venues
@@ -35,6 +36,7 @@ from console.state import Feed
 from console.themed_app import ThemedApp
 from console.widgets.detail import DetailScreen
 from console.widgets.status_bar import Source, Status, StatusBar
+from console.widgets.trouble_line import Trouble, TroubleLine
 from engine.clock import Clock, utc_now
 from engine.errors import ConfigurationError, one_line
 
@@ -374,14 +376,24 @@ class ConsoleApp(ThemedApp):
             return
         name = ("demo" if self._is_demo else self.session.profile.name) if self.is_open else "tickdeck"
         rights = self.rights
-        status = Status(name, screen.crumbs(), self._sources_of(screen), protected=rights.read_only, armed_until=rights.armed_until)
+        notes = ("HELD",) if self.feeds.held else ()
+        sources = self._sources_of(screen)
+        status = Status(name, screen.crumbs(), sources, protected=rights.read_only, armed_until=rights.armed_until, notes=notes)
         for bar in screen.query(StatusBar):
             bar.set_status(status)
+        for line in screen.query(TroubleLine):
+            line.set_troubles(self._troubles_of(screen))
 
     def _sources_of(self, screen: ModeScreen) -> tuple[Source, ...]:
         """The feeds that a screen shows, for its status line."""
         sources = ((self.feeds.source(name), self.feeds.of(name)) for name in screen.FEEDS)
-        return tuple(Source(source.LABEL, feed.at, source.stale_after(), _brief(feed.error)) for source, feed in sources)
+        return tuple(Source(source.LABEL, feed.at, source.stale_after(), feed.trouble.value) for source, feed in sources)
+
+    def _troubles_of(self, screen: ModeScreen) -> list[Trouble]:
+        """What is wrong with them, and which runs are in other hands."""
+        feeds = ((self.feeds.source(name).LABEL, self.feeds.of(name)) for name in screen.FEEDS)
+        found = [Trouble(label, feed.error, feed.next_try) for label, feed in feeds if feed.is_down]
+        return found + (looked_after_by_others(self.fleet.value, self.session.healing.holder) if self.is_open else [])
 
     def on_feed_updated(self, message: FeedUpdated) -> None:
         screen = self.visible_screen
@@ -471,6 +483,15 @@ class ConsoleApp(ThemedApp):
             case _:
                 each = action(command.argument)
                 await self.run_action(each.call, screen if each.modes else self)
+
+    def action_look_now(self) -> None:
+        self.feeds.poke(force=True)
+        self.notify("asking every source", timeout=2)
+
+    def action_hold(self) -> None:
+        self.feeds.hold(not self.feeds.held)
+        if (screen := self.visible_screen) is not None:
+            self.refresh_status(screen)
 
     def action_theme(self) -> None:
         from console.screens.themes import ThemeScreen
@@ -579,8 +600,3 @@ def _range_of(request: Request) -> Request:
     from msgspec import structs
 
     return structs.replace(request, strategy="balanced", shards=0, deadline=None, machine_type="", refetch=False)
-
-
-def _brief(error: str) -> str:
-    """The first words of an error, for the status line."""
-    return error.split(" -> ")[0][:40]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from textual.message import Message
 
-from console.poller import Poller
+from console.poller import PATIENCE, Poller
 from console.state import Feed
 
 if TYPE_CHECKING:
@@ -66,6 +66,10 @@ class FeedSource(ABC, Generic[ValueT]):
         screen = self.console.visible_screen
         return screen is not None and self.NAME in screen.FEEDS
 
+    def patience(self) -> float:
+        """Seconds without an answer after which it counts as down."""
+        return PATIENCE
+
     def stale_after(self) -> float:
         """Seconds after which what it said is old."""
         return 4 * self.seconds() + 5
@@ -80,6 +84,8 @@ class Feeds:
             sources: All there are.
             tell: Hears of every look, on the event loop.
         """
+        self.held = False
+        """Nothing is asked unless a person says so."""
         self._sources = {source.NAME: source for source in sources}
         self._pollers = {name: self._poller(source, tell) for name, source in self._sources.items()}
 
@@ -94,21 +100,31 @@ class Feeds:
         """The source of that name."""
         return self._sources[name]
 
-    def poke(self, *names: str) -> None:
-        """Look now at these, or at everything: somebody came to see it, or it was changed."""
+    def poke(self, *names: str, force: bool = False) -> None:
+        """Look now at these, or at everything: somebody came to see it, or it was changed.
+
+        Args:
+            force: A person asked: also while held, and without waiting for a call that hangs.
+        """
         for name in names or self._pollers:
-            self._pollers[name].poke()
+            self._pollers[name].poke(force=force)
+
+    def hold(self, held: bool) -> None:
+        """Ask nothing by ourselves any more, or go on."""
+        self.held = held
+        if not held:
+            self.poke()
 
     def forget(self, name: str) -> None:
         """What is known answers another question than the one asked now."""
         self._pollers[name].forget()
 
-    @staticmethod
-    def _poller(source: FeedSource[Any], tell: Callable[[FeedUpdated], object]) -> Poller[Any]:
+    def _poller(self, source: FeedSource[Any], tell: Callable[[FeedUpdated], object]) -> Poller[Any]:
         return Poller(
             source.fetch,
             lambda feed: tell(FeedUpdated(source.NAME, feed)),
             source.seconds,
-            wanted=source.is_wanted,
+            wanted=lambda: not self.held and source.is_wanted(),
+            patience=source.patience(),
             clock=source.console.clock,
         )

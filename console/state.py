@@ -7,9 +7,39 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Final, Generic, TypeVar
 
+from engine.errors import EngineError, ExitCode
+
 ValueT = TypeVar("ValueT")
+
+
+class Trouble(StrEnum):
+    """What kind of thing is wrong with a source, in the words the status line has room for."""
+
+    NONE = ""
+    LINK = "no link"
+    SILENT = "no answer"
+    REFUSED = "not permitted"
+    """Credentials that have expired, or a permission that is missing: trying again does not help, a person does."""
+    SETTING = "wrong setting"
+    BROKEN = "broken"
+    """An error that nobody expected."""
+
+
+_TROUBLE: Final = {
+    ExitCode.UNAVAILABLE: Trouble.LINK,
+    ExitCode.TEMPORARY: Trouble.LINK,
+    ExitCode.NOT_PERMITTED: Trouble.REFUSED,
+    ExitCode.CONFIGURATION: Trouble.SETTING,
+}
+
+
+def trouble_of(error: BaseException) -> Trouble:
+    """The kind of an error."""
+    return _TROUBLE.get(error.exit_code, Trouble.BROKEN) if isinstance(error, EngineError) else Trouble.BROKEN
+
 
 LONGEST_WAIT: Final = 60.0
 """Seconds between two tries of a dead link."""
@@ -26,6 +56,7 @@ class Feed(Generic[ValueT]):
     """Why the last look failed, one line; empty if it did not."""
     failures: int = 0
     """Failed looks in a row."""
+    trouble: Trouble = Trouble.NONE
     next_try: datetime | None = None
     """After a failure: when it is tried again, UTC."""
 
@@ -47,7 +78,7 @@ class Feed(Generic[ValueT]):
         """After a good look."""
         return Feed(value, now)
 
-    def failed(self, error: str, now: datetime, interval: float) -> Feed[ValueT]:
+    def failed(self, error: str, now: datetime, interval: float, *, trouble: Trouble = Trouble.LINK) -> Feed[ValueT]:
         """After a failed look: the value stays, the next try is further off the more have failed.
 
         Args:
@@ -55,7 +86,7 @@ class Feed(Generic[ValueT]):
         """
         failures = self.failures + 1
         wait = timedelta(seconds=retry_after(failures, interval))
-        return replace(self, error=error, failures=failures, next_try=now + wait)
+        return replace(self, error=error, failures=failures, trouble=trouble, next_try=now + wait)
 
 
 def retry_after(failures: int, interval: float) -> float:

@@ -14,6 +14,8 @@ ACTIONS: Final = (
     Action("command_palette", "ctrl+p", "Palette", "Find any action by name", palette=False, footer=False),
     Action("export", "e", "Export", "Write all rows under the filter to a file", footer=False),
     Action("copy", "y", "Copy", "Copy the row under the cursor, also through ssh and tmux", footer=False),
+    Action("look_now", "ctrl+r", "Look now", "Ask every source again now, without waiting for a retry", footer=False),
+    Action("hold", "ctrl+o", "Hold", "Ask nothing by itself any more, nor replace lost VMs; again: go on", footer=False),
     Action("theme", "ctrl+t", "Theme", "Choose a colour theme; each is shown while you move", footer=False),
     Action("command", "colon", "Command", "Type a command, or any action by its name", footer=False),
     Action("back", "q,escape,backspace", "Back", "One step back; from the first screen: quit", palette=False),

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.worker import Worker
 
-from console.actions import Mode, check_action
+from console.actions import Action, Mode, actions_for, check_action, disabled_reason
 from console.screens.key_line import KeyLine
 from console.state import Feed
 from console.widgets.sentence import Sentence
 from console.widgets.status_bar import StatusBar
 from console.widgets.tones import Tone
+from console.widgets.trouble_line import TroubleLine
 
 if TYPE_CHECKING:
     from console.app import ConsoleApp
@@ -49,6 +51,7 @@ class ModeScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         yield StatusBar(now=self.console.clock)
+        yield TroubleLine(now=self.console.clock)
         yield from self.body()
         yield KeyLine(self.MODE, primary=self.PRIMARY)
 
@@ -136,6 +139,19 @@ class ModeScreen(Screen[None]):
         if action in self.off_reasons:
             return None
         return check_action(action, read_only=self.console.read_only, link_down=self.link_down)
+
+    def reason_off(self, each: Action) -> str:
+        """Why an action is off now; empty if it is on."""
+        reason = self.off_reasons.get(each.id)
+        return reason or disabled_reason(each, read_only=self.console.read_only, link_down=self.link_down) or ""
+
+    def on_key(self, event: events.Key) -> None:
+        """A key that is off comes here, because nobody took it: say why, instead of nothing."""
+        for each in actions_for(self.MODE):
+            if event.key in each.key.split(",") and (reason := self.reason_off(each)):
+                event.stop()
+                self.notify(f"{each.label} is off: {reason}", severity="warning", timeout=4)
+                return
 
     def on_mount(self) -> None:
         self.console.adopt(self)

@@ -39,5 +39,8 @@ class CoverageSource(FeedSource["Coverage"]):
     def is_wanted(self) -> bool:
         return super().is_wanted() and self.console.covered is not None
 
+    def patience(self) -> float:
+        return 120.0  # years of manifests are listed at the first look
+
     def stale_after(self) -> float:
         return 4 * SECONDS

@@ -23,6 +23,8 @@ class Source:
     stale_after_seconds: float = 30.0
     problem: str = ""
     """Why the last attempt failed, in two or three words; empty if it did not."""
+    next_try: datetime | None = None
+    """When it is tried again, UTC; None: it is not down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class Status:
     """The profile starts read-only."""
     armed_until: datetime | None = None
     """Writing is allowed until then."""
+    notes: tuple[str, ...] = ()
+    """What else holds for everything on the screen, e.g. `HELD`; shown before the right to write."""
 
 
 def _utc_now() -> datetime:
@@ -101,10 +105,16 @@ class StatusBar(Widget):
     def _source(self, source: Source) -> Content:
         age = UNKNOWN if source.as_of is None else format_age((self._now() - source.as_of).total_seconds())
         if source.problem:
-            return Content.assemble((f"× {source.name} {age}, {one_line(source.problem)}", "bold $state-bad"))
+            return Content.assemble((f"× {source.name} {age}, {one_line(source.problem)}{self._again(source)}", "bold $state-bad"))
         if self._is_old(source):
             return Content.assemble((f"! {source.name} {age}", "bold $state-warn"))
         return Content.assemble((f"{source.name} {age}", "$quiet"))
+
+    def _again(self, source: Source) -> str:
+        if source.next_try is None:
+            return ""
+        seconds = (source.next_try - self._now()).total_seconds()
+        return f", again in {format_age(seconds)}" if seconds >= 1 else ", asking"
 
     def _is_old(self, source: Source) -> bool:
         if source.problem:
@@ -116,9 +126,12 @@ class StatusBar(Widget):
         return 0.0 if until is None else max(0.0, (until - self._now()).total_seconds())
 
     def _flag(self) -> Content:
+        flags = [Content.assemble((f" {one_line(note)} ", "bold $background on $state-warn")) for note in self._status.notes]
         if (seconds := self._armed_seconds()) > 0:
-            return Content.assemble((f" WRITE {format_age(seconds)} ", "bold $background on $state-bad"))
-        return Content.assemble((" READ-ONLY ", "bold $background on $state-warn")) if self._status.protected else Content("")
+            flags.append(Content.assemble((f" WRITE {format_age(seconds)} ", "bold $background on $state-bad")))
+        elif self._status.protected:
+            flags.append(Content.assemble((" READ-ONLY ", "bold $background on $state-warn")))
+        return Content(" ").join(flags) if flags else Content("")
 
     def _tick(self) -> None:
         self.set_class(self._armed_seconds() > 0, "-armed")

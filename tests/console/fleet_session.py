@@ -21,6 +21,7 @@ from engine.plan import Request
 from provision.actions import ItemResult, Proposal, Receipt, propose_abort, propose_delete, propose_drain
 from provision.cleanup import propose_cleanup
 from provision.fleet import FleetSnapshot
+from provision.lease import Holder
 from provision.logs import Batch, LogEntry
 from provision.resources import Address, Disk, Inventory
 from tests.console import recorded_fleet as recorded
@@ -51,6 +52,7 @@ class FleetSession:
         self.planning = self.coverage = self.launching = self.watching = self.healing = self
         self.changes = self.jobs = self.logs = self.money = self
         self.profile = recorded.LOCAL
+        self.holder = Holder("0" * 16, "me@here")
         self.clock = recorded.clock
         self.armed = False
         self.buckets = SimpleNamespace(state=EmptyStore(), data=EmptyStore())

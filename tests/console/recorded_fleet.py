@@ -15,6 +15,7 @@ from engine.heartbeat import Heartbeat
 from engine.launch import LaunchedVm
 from provision.fleet import FleetSnapshot, assess
 from provision.labels import make_labels
+from provision.lease import Held, Lease
 from provision.logs import LogEntry
 from provision.operations import VmEvent
 from provision.orders import LaunchOrder
@@ -196,6 +197,14 @@ def healthy(vms: int = 4) -> FleetSnapshot:
     beats = {vm_name(shard): heartbeat(vm_name(shard), shard, done=50 + 30 * shard) for shard in range(vms)}
     view = RunView(RUN, (order(vms),), beats, claims(vms))
     return assess(NOW, LOCAL, [instance(vm_name(shard)) for shard in range(vms)], [view])
+
+
+def leased_by_another() -> FleetSnapshot:
+    """All at work, and another console looks after the run."""
+    beats = {vm_name(shard): heartbeat(vm_name(shard), shard, done=50 + 30 * shard) for shard in range(4)}
+    lease = Lease(run=RUN, holder="a" * 16, who="ann@desk-4, process 4711", since=STARTED, host="desk-4", pid=4711)
+    view = RunView(RUN, (order(4),), beats, claims(4), lease=Held(lease, 7, NOW - timedelta(seconds=10)))
+    return assess(NOW, LOCAL, [instance(vm_name(shard)) for shard in range(4)], [view])
 
 
 def booting() -> FleetSnapshot:

@@ -27,6 +27,7 @@ from console.sources.fleet import runs_to_heal
 from console.widgets.progress_steps import ProgressSteps
 from console.widgets.sentence import Sentence
 from console.widgets.status_bar import StatusBar
+from console.widgets.trouble_line import TroubleLine
 from engine.errors import ConfigurationError, StoreError
 from tests.console import recorded_fleet
 from tests.console.fleet_session import until
@@ -282,15 +283,53 @@ async def test_with_the_link_down_navigation_goes_on_and_writing_is_off() -> Non
     session.snapshot = StoreError("compute does not answer")
     async with console_on(session).run_test(size=(100, 30)) as pilot:
         await in_plan(pilot)
-        await until(pilot, lambda: "compute does not answer" in pilot.app.screen.query_one(StatusBar).text)
+        await until(pilot, lambda: "compute does not answer" in pilot.app.screen.query_one(TroubleLine).text)
+        assert "× fleet —, no link" in pilot.app.screen.query_one(StatusBar).text
+        assert "ctrl+r now" in pilot.app.screen.query_one(TroubleLine).text
         await pilot.press("enter")
-        await pilot.pause()
+        await until(pilot, lambda: "Launch is off: no link to fleet" in said(pilot.app))
         assert session.names_of("launch") == []
         await pilot.press("4")
         await until(pilot, lambda: pilot.app.current_mode == "coverage")
         session.snapshot = recorded_fleet.nothing()
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: pilot.app.screen.query_one(TroubleLine).text == "")
+
+
+async def test_held_nothing_is_asked_until_a_person_asks() -> None:
+    session = RecordedSession(live=True)
+    looks: list[str] = []
+    seen = session.fleet
+
+    def look(run: str = "") -> Any:
+        looks.append(run)
+        return seen(run)
+
+    session.fleet = look  # type: ignore[method-assign]
+    async with console_on(session).run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: pilot.app.current_mode == "fleet" and bool(looks))
+        await pilot.press("ctrl+o")
+        assert "HELD" in pilot.app.screen.query_one(StatusBar).text
+        await until(pilot, lambda: pilot.app.fleet.at is not None)  # type: ignore[attr-defined]
+        before = len(looks)
+        await pilot.press("1", "2")
         pilot.app.look_again()  # type: ignore[attr-defined]
-        await until(pilot, lambda: "does not answer" not in pilot.app.screen.query_one(StatusBar).text)
+        await pilot.pause()
+        assert len(looks) == before
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: len(looks) == before + 1)
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: len(looks) > before + 1)
+        assert "HELD" not in pilot.app.screen.query_one(StatusBar).text
+
+
+async def test_a_run_that_another_console_looks_after_says_who_and_until_when() -> None:
+    session = RecordedSession(live=True)
+    session.snapshot = recorded_fleet.leased_by_another()
+    async with console_on(session).run_test(size=(120, 30)) as pilot:
+        await until(pilot, lambda: pilot.app.current_mode == "fleet" and pilot.app.screen.is_mounted)
+        line = pilot.app.screen.query_one(TroubleLine)
+        await until(pilot, lambda: "ann@desk-4, process 4711 looks after it until 05:37:02" in line.text)
 
 
 async def test_an_error_nobody_expected_in_the_background_is_told_and_the_console_stays() -> None:

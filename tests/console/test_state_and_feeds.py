@@ -11,9 +11,9 @@ import pytest
 
 from console.blocking import in_thread
 from console.log_tail import LogTail
-from console.poller import Poller
-from console.state import LONGEST_WAIT, Feed, retry_after
-from engine.errors import UsageError
+from console.poller import MOST_HUNG, Poller
+from console.state import LONGEST_WAIT, Feed, Trouble, retry_after, trouble_of
+from engine.errors import NotPermitted, StoreError, UsageError
 from provision.logs import Batch
 
 NOW = datetime(2024, 5, 23, 5, 36, tzinfo=UTC)
@@ -86,6 +86,64 @@ async def test_an_answer_to_a_question_that_is_no_longer_asked_is_not_told() -> 
     await asyncio.wait_for(heard.wait(), 10)
     task.cancel()
     assert [feed.value for feed in told] == ["new"]
+
+
+async def test_a_source_that_does_not_answer_counts_as_down_and_its_late_answer_is_taken() -> None:
+    told: list[Feed[int]] = []
+    heard, may_answer = asyncio.Event(), threading.Event()
+
+    def fetch() -> int:
+        may_answer.wait(10)
+        return 7
+
+    def tell(feed: Feed[int]) -> None:
+        told.append(feed)
+        heard.set()
+
+    poller = Poller(fetch, tell, lambda: 1000.0, clock=lambda: NOW, patience=0.01)
+    task = asyncio.create_task(poller.run())
+    await asyncio.wait_for(heard.wait(), 10)
+    assert (told[-1].trouble, told[-1].is_down) == (Trouble.SILENT, True)
+    heard.clear()
+    may_answer.set()
+    await asyncio.wait_for(heard.wait(), 10)
+    task.cancel()
+    assert told[-1] == Feed(7, NOW)
+
+
+async def test_a_person_need_not_wait_for_a_call_that_hangs_and_calls_that_hang_do_not_pile_up() -> None:
+    asked, released = threading.Semaphore(0), threading.Event()
+    calls: list[int] = []
+    heard = asyncio.Event()
+
+    def fetch() -> int:
+        calls.append(len(calls))
+        number = calls[-1]
+        asked.release()
+        released.wait(10)
+        return number
+
+    poller = Poller(fetch, lambda _feed: heard.set(), lambda: 1000.0, clock=lambda: NOW)
+    task = asyncio.create_task(poller.run())
+    for _ in range(MOST_HUNG):
+        assert await asyncio.to_thread(asked.acquire, timeout=10)
+        poller.poke(force=True)
+        await asyncio.sleep(0)
+    for _ in range(5):
+        poller.poke(force=True)
+        await asyncio.sleep(0)
+    assert len(calls) == MOST_HUNG
+    released.set()
+    while poller.feed.value is None:
+        poller.poke(force=True)
+        await asyncio.sleep(0)
+    task.cancel()
+
+
+def test_credentials_that_expired_are_no_dead_link() -> None:
+    assert trouble_of(NotPermitted("no access token", hint="gcloud auth application-default login")) is Trouble.REFUSED
+    assert trouble_of(StoreError("reset by peer")) is Trouble.LINK
+    assert trouble_of(KeyError("x")) is Trouble.BROKEN
 
 
 async def test_giving_up_on_a_call_does_not_wait_for_it() -> None:
