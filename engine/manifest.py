@@ -32,6 +32,15 @@ Origin = Literal["committed", "adopted", "waived"]
 """What a manifest records: files that a worker committed, objects found in the bucket from before Tickdeck, or what a person said."""
 
 
+class Part(msgspec.Struct, frozen=True):
+    """One of several objects that belong to one entry: the candles of one timeframe."""
+
+    timeframe: str
+    bytes: int
+    generation: int
+    crc32c: str
+
+
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What became of one file, with its proof."""
 
@@ -59,6 +68,10 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What is odd but real, e.g. "backward_local_timestamp"."""
     dropped_columns: tuple[str, ...] = ()
     """Columns the source sent that the schema does not know; they are not in the object."""
+    parts: tuple[Part, ...] = ()
+    """Of candles: their objects, one for each timeframe. `generation` is then the newest of them."""
+    inputs: tuple[str, ...] = ()
+    """Of candles: the data types they were made of."""
     requests: int = 0
     """GETs sent for it in this attempt; 0 where it was committed before."""
     status: int = 0

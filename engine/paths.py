@@ -44,6 +44,7 @@ _SYMBOL = r"(?P<symbol>[^/]+)"
 _RUN = r"(?P<run>[a-z][a-z0-9]*)"
 _NAME = r"[a-z](?:[-a-z0-9]*[a-z0-9])?"
 _COLLECTION = r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?"
+_TIMEFRAME = r"[1-9][0-9]{0,3}[smhd]"
 _STAMP = r"(?P<stamp>\d{8}T\d{6}\.\d{6}Z)"
 
 
@@ -171,6 +172,40 @@ def _require_collection(collection: str) -> str:
     if not re.fullmatch(_COLLECTION, collection, re.ASCII):
         raise UsageError(f"{collection!r} is no name of a set", hint="lower case letters, digits and single dashes, 40 at most")
     return collection
+
+
+def candle_prefix(day: date, timeframe: str, venue: str) -> str:
+    """The folder of a venue's candles of one day and timeframe."""
+    return f"{candle_day_prefix(day)}timeframe-{_require_timeframe(timeframe)}/venue-{require_venue(venue)}/"
+
+
+def candle_day_prefix(day: date) -> str:
+    """The folder of all candles of one day."""
+    return f"{CANDLES}day-{day.isoformat()}/"
+
+
+def candle_object(day: date, timeframe: str, venue: str, symbol: str) -> str:
+    """The candles of one symbol, day and timeframe, as Parquet."""
+    return f"{candle_prefix(day, timeframe, venue)}{quote(require_symbol(symbol), safe='')}.parquet"
+
+
+def parse_candle_object(name: str) -> tuple[date, str, str, str]:
+    """Inverse of `candle_object`: (day, timeframe, venue, symbol).
+
+    Raises:
+        UsageError: if `name` is not of that form.
+    """
+    found = _match(rf"{CANDLES}{_DAY}/timeframe-(?P<timeframe>{_TIMEFRAME})/{_VENUE}/{_SYMBOL}\.parquet", name)
+    symbol = unquote(found["symbol"])
+    if quote(symbol, safe="") != found["symbol"]:
+        _refuse(name)
+    return _day(found), found["timeframe"], found["venue"], require_symbol(symbol)
+
+
+def _require_timeframe(timeframe: str) -> str:
+    if not re.fullmatch(_TIMEFRAME, timeframe, re.ASCII):
+        raise UsageError(f"{timeframe!r} is no timeframe", hint="timeframes look like 15s, 1m or 24h")
+    return timeframe
 
 
 # What the system before Tickdeck left in the data bucket

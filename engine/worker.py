@@ -32,9 +32,10 @@ from engine.launch import find_vm, read_launches
 from engine.logbook import Logbook, LogObjects
 from engine.manifest import Entry, recorded_outcomes
 from engine.model import File, Outcome
-from engine.pipeline import BAD_OUTCOMES, Attempt, Limits, Pipeline, Progress
+from engine.pipeline import Pipeline
 from engine.plan import Plan, Request
 from engine.settings import Settings
+from engine.shard_run import BAD_OUTCOMES, Attempt, Limits, Progress
 from engine.source import Source
 from engine.store import Store
 

@@ -137,7 +137,8 @@ def add_up(values: NDArray[np.generic], width: int) -> NDArray[np.generic]:
 def first_of(values: Floats, width: int) -> Floats:
     """The first known value of each `width` base bars."""
     table = values.reshape(-1, width)
-    return table[np.arange(len(table)), np.argmax(~np.isnan(table), axis=1)]
+    found: Floats = table[np.arange(len(table)), np.argmax(~np.isnan(table), axis=1)]
+    return found
 
 
 def last_of(values: Floats, width: int) -> Floats:

@@ -104,8 +104,8 @@ class BookBars:
         self._micro.add(times, np.where(np.isfinite(micro), micro, np.nan), self._day_us)
         with np.errstate(invalid="ignore"):
             spread = ask - bid
-            values = {"quoted_spread": spread, "quoted_spread_bps": np.where(mid > 0, spread / np.where(mid > 0, mid, 1.0) * 10_000, np.nan)}
-        values |= _imbalances(books)
+            relative = np.where(mid > 0, spread / np.where(mid > 0, mid, 1.0) * 10_000, np.nan)
+        values = {"quoted_spread": spread, "quoted_spread_bps": relative} | _imbalances(books)
         self._standing.add(times, values)
         grouping = group(times, self._day_us)
         self._count[grouping.bars] += grouping.counts

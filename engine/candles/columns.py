@@ -51,7 +51,12 @@ class CandleColumn:
     """Who defined it, where it is more than arithmetic."""
 
 
-PRICE, AMOUNT, MILLISECONDS, BASIS_POINTS = "quote currency of the symbol", "coins or contracts", "milliseconds", "1/10,000 of the mid price"
+PRICE, AMOUNT, MILLISECONDS, BASIS_POINTS = (
+    "quote currency of the symbol",
+    "coins or contracts",
+    "milliseconds",
+    "1/10,000 of the mid price",
+)
 
 _HUANG = "Huang & Stoll 1996"
 _STOIKOV = "Stoikov 2018, The micro-price"
@@ -87,7 +92,7 @@ _TRADES = (
     _number("buy_volume_sum", Input.TRADES, "sum q of trades whose taker bought", AMOUNT),
     _number("sell_volume_sum", Input.TRADES, "sum q of trades whose taker sold", AMOUNT),
     _number("size_avg", Input.TRADES, "sum(q) / number of trades", AMOUNT),
-    _number("delay_median", Input.TRADES, "Median of local_timestamp - timestamp, of an even number the mean of the middle two", MILLISECONDS),
+    _number("delay_median", Input.TRADES, "Median of local_timestamp - timestamp; of an even number the mean of two", MILLISECONDS),
     _number("delay_mean", Input.TRADES, "Mean of local_timestamp - timestamp", MILLISECONDS),
     _number("delay_min", Input.TRADES, "Smallest local_timestamp - timestamp; may be negative", MILLISECONDS),
     _number("delay_max", Input.TRADES, "Largest local_timestamp - timestamp", MILLISECONDS),
@@ -102,14 +107,21 @@ _DERIVATIVES = (
     _number(
         "oi_change",
         Input.TICKER,
-        "Open interest known at the end of the bar less that known at its start; where none was known at the start, less the first of the day",
+        "Open interest known at the end of the bar less that known at its start, or less the first of the day if none was known then",
         AMOUNT,
     ),
     _number("liquidation_buy_volume", Input.LIQUIDATIONS, "sum q of liquidations whose taker bought: shorts were closed", AMOUNT),
     _number("liquidation_sell_volume", Input.LIQUIDATIONS, "sum q of liquidations whose taker sold: longs were closed", AMOUNT),
     _count("liquidation_count", Input.LIQUIDATIONS, "Number of liquidations"),
-    _number("liquidation_with_rising_oi", Input.LIQUIDATIONS, "sum q of all liquidations if oi_change > 0, else 0; null if oi_change is", AMOUNT),
-    _number("liquidation_with_falling_oi", Input.LIQUIDATIONS, "sum q of all liquidations if oi_change < 0, else 0; null if oi_change is", AMOUNT),
+    _number(
+        "liquidation_with_rising_oi", Input.LIQUIDATIONS, "sum q of liquidations if oi_change > 0, else 0; null if that is null", AMOUNT
+    ),
+    _number(
+        "liquidation_with_falling_oi",
+        Input.LIQUIDATIONS,
+        "sum q of liquidations if oi_change < 0, else 0; null if that is null",
+        AMOUNT,
+    ),
 )
 
 _OPTIONS = (
@@ -122,8 +134,8 @@ _OPTIONS = (
     _number(
         "atm_mark_iv",
         Input.OPTIONS,
-        "Mean mark_iv of the put and the call whose strike is nearest the underlying's price, as known at the end of the bar, of the nearest"
-        " expiry 7 days or more away, options on the same base currency",
+        "Mean mark_iv of the put and the call whose strike is nearest the underlying's price, as known at the end of the bar, of the"
+        " nearest expiry 7 days or more away, options on the same base currency",
         "percent at deribit, fraction elsewhere",
     ),
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -140,12 +140,12 @@ def _table(columns: dict[str, np.ndarray], starts: np.ndarray, venue: str, symbo
     schema = candle_schema()
     constants = {"venue": venue, "symbol": symbol}
     rows = len(starts)
-    arrays: list[pa.Array] = []
+    arrays: list[Any] = []
     for column, field in zip(COLUMNS, schema, strict=True):
         if column.kind is ColumnKind.TIME:
             arrays.append(pa.array(starts).view(field.type))
         elif column.kind is ColumnKind.CATEGORY:
-            arrays.append(pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array([constants[column.name]])))
+            arrays.append(pa.DictionaryArray.from_arrays(np.zeros(rows, np.int32), pa.array([constants[column.name]])))
         elif column.name not in columns:
             arrays.append(pa.nulls(rows, field.type))
         else:

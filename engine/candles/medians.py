@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.candles.bars import Grouping, pieces
-from engine.candles.timeframes import BASE_BARS, base_bars_of, bars_of
+from engine.candles.timeframes import BASE_BARS, bars_of, base_bars_of
 
 if TYPE_CHECKING:
     from engine.candles.bars import Floats, Integers

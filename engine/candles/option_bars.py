@@ -17,7 +17,7 @@ from engine.candles.bars import group, time_order, unknown
 from engine.candles.timeframes import BASE_BARS, BASE_US, DAY_SECONDS, MICROSECONDS, base_bars_of
 
 if TYPE_CHECKING:
-    from engine.candles.bars import Floats
+    from engine.candles.bars import Floats, Integers
     from engine.candles.reading import Chain, Option
 
 MIN_DAYS: Final = 7
@@ -42,6 +42,12 @@ class _Expiry:
         iv, delta = iv[self.options], delta[self.options]
         calls, strikes = np.array(self.calls), np.array(self.strikes)
         return _skew(iv, delta, calls), _at_the_money(iv, strikes, underlying)
+
+
+def _learn(state: Floats, at: Integers, values: Floats) -> None:
+    """What is known replaces what was. Of a place that is named twice the later value stays: numpy assigns in order."""
+    known = ~np.isnan(values)
+    state[at[known]] = values[known]
 
 
 def _skew(iv: Floats, delta: Floats, calls: np.ndarray) -> float:
@@ -105,16 +111,15 @@ class OptionBars:
         times, underlying, delta, iv = chain.time, chain.underlying_price, chain.delta, chain.mark_iv
         order = time_order(times)
         if order is not None:
-            times, number, underlying, delta, iv = (column[order] for column in (times, number, underlying, delta, iv))
+            times, number, underlying, delta, iv = times[order], number[order], underlying[order], delta[order], iv[order]
         expiry = np.array(self._expiry_of, np.int64)[number]
         grouping = group(times, self._day_us)
         for bar, start, count in zip(grouping.bars, grouping.starts, grouping.counts, strict=True):
             self._close_until(int(bar))
             rows = slice(start, start + count)
-            # An option that is named twice keeps the later value: numpy assigns in order.
-            for state, at, values in ((self._iv, number, iv), (self._delta, number, delta), (self._underlying, expiry, underlying)):
-                known = ~np.isnan(values[rows])
-                state[at[rows][known]] = values[rows][known]
+            _learn(self._iv, number[rows], iv[rows])
+            _learn(self._delta, number[rows], delta[rows])
+            _learn(self._underlying, expiry[rows], underlying[rows])
 
     def _number(self, option: Option) -> int:
         found = self._numbers.get(option)

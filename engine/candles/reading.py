@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
@@ -161,14 +161,15 @@ def _floats(batch: pa.RecordBatch, name: str) -> Floats:
     return np.asarray(column.to_numpy(zero_copy_only=False))
 
 
-def _is(column: pa.Array, value: str) -> Flags:
+def _is(column: Any, value: str) -> Flags:
     if pa.types.is_dictionary(column.type):
         words = column.dictionary.to_pylist()
         if value not in words:
             return np.zeros(len(column), bool)
         codes = column.indices if not column.null_count else column.indices.fill_null(-1)
-        return np.asarray(codes) == words.index(value)
-    return np.asarray(pc.fill_null(pc.equal(column, value), False))
+        found: Flags = np.asarray(codes) == words.index(value)
+        return found
+    return np.asarray(pc.fill_null(pc.equal(column, pa.scalar(value)), False))
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -207,7 +208,7 @@ def read_chain(path: Path, clock: Clock) -> Iterator[Chain]:
             batch = batch.filter(said)
         if not batch.num_rows:
             continue
-        symbols = batch.column("symbol")
+        symbols: Any = batch.column("symbol")
         symbols = symbols if pa.types.is_dictionary(symbols.type) else symbols.dictionary_encode()
         code = np.asarray(symbols.indices).astype(np.int64)
         calls, strikes, expirations = _is(batch.column("type"), "call"), _floats(batch, "strike_price"), _times(batch, "expiration")

@@ -148,7 +148,7 @@ class TradeBars:
             "sell_volume_sum": add_up(self._sell, width),
             "size_avg": divide(volume, count),
             "delay_median": medians / _MILLISECOND,
-            "delay_mean": divide(add_up(self._delay, width) / _MILLISECOND, count),
+            "delay_mean": divide(add_up(self._delay / _MILLISECOND, width), count),
             "delay_min": smallest(self._least_delay, width) / _MILLISECOND,
             "delay_max": largest(self._most_delay, width) / _MILLISECOND,
             "realized_variance": add_up(self._variance, width),

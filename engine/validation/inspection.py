@@ -6,27 +6,23 @@ keeps what was found: here are no cells, no manifests and no documents.
 
 from __future__ import annotations
 
-import base64
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from engine.adoption.footer_check import check_footer, check_same, find_bounds
 from engine.adoption.refusal import Reason, Refused
 from engine.clock import format_time
 from engine.conversion.outcome import to_datetime
 from engine.datatypes import GROUPED_SYMBOLS, require_data_type
-from engine.errors import StoreError
 from engine.manifest import Entry
 from engine.model import File
+from engine.object_copy import copy_object
 from engine.parquet_footer import Footer, FooterFlaw, read_footer
 from engine.store import ObjectInfo, Store
 from engine.validation.verification import Finding, Kind
-
-PIECE_BYTES = 8 << 20
-"""An object is read in ranges of so many bytes."""
 
 _TICKS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _MINUTE = 60
@@ -125,7 +121,7 @@ def compare_content(data: Store, file: File, entry: Entry, info: ObjectInfo, fol
         StoreError, NotPermitted, ConfigurationError: of the bucket; StoreError also if the folder has no room for the bytes.
     """
     with tempfile.NamedTemporaryFile(dir=folder, suffix=".parquet") as copy:
-        checksum = _download(data, info, copy)
+        checksum = copy_object(data, info.name, size=info.size, generation=info.generation, copy=copy)
         if checksum is None:
             return Finding(Kind.MISSING, file.symbol, info.generation, "it was deleted while it was read")
         if checksum != info.crc32c:
@@ -165,24 +161,6 @@ def _contradiction(entry: Entry, facts: Facts) -> str:
 def _show(microseconds: int) -> str:
     moment = to_datetime(microseconds)
     return f"{microseconds} us" if moment is None else format_time(moment)
-
-
-def _download(data: Store, info: ObjectInfo, copy: IO[bytes]) -> str | None:
-    """Copy an object into a file; returns its CRC-32C as the bucket writes it, or None if that generation is gone."""
-    import google_crc32c
-
-    checksum = google_crc32c.Checksum()
-    for start in range(0, info.size, PIECE_BYTES):
-        piece = data.get_range(info.name, start, min(info.size, start + PIECE_BYTES), generation=info.generation)
-        if piece is None:
-            return None
-        checksum.update(piece)
-        try:
-            copy.write(piece)
-            copy.flush()
-        except OSError as error:
-            raise StoreError(f"cannot keep {info.name} while it is read: {error}", hint="free space in TMPDIR") from error
-    return base64.b64encode(checksum.digest()).decode("ascii")
 
 
 def read_facts(path: Path, file: File) -> Facts:

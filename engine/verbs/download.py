@@ -23,10 +23,10 @@ from engine.inventory import Inventory, Means, plan_request
 from engine.logbook import Logbook
 from engine.manifest import Entry
 from engine.model import DONE_OUTCOMES, DayRange, File, Outcome, require_symbol, require_venue
-from engine.pipeline import BAD_OUTCOMES
 from engine.plan import Plan, Request, Work, save_plan
 from engine.run import new_run, run_started
 from engine.settings import resolve
+from engine.shard_run import BAD_OUTCOMES
 from engine.store import Store
 from engine.verbs.opening import open_places, open_source
 from engine.verbs.options import Day, Words, bucket_options, read_retries, retry_options

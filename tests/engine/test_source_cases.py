@@ -26,8 +26,9 @@ from engine.errors import NotPermitted
 from engine.logbook import Logbook
 from engine.manifest import Entry, list_summaries, read_cell
 from engine.model import Cell, Outcome, day_start
-from engine.pipeline import Attempt, Limits, Pipeline, Progress
+from engine.pipeline import Pipeline
 from engine.plan import Shard, Work
+from engine.shard_run import Attempt, Limits, Progress
 from engine.source import Source
 from engine.store import Store, create_bucket, open_client
 from engine.throttle import Throttle

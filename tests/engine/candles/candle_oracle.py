@@ -37,7 +37,8 @@ class Oracle:
         self._load("raw_trades", trades)
         self.connection.execute(
             f"""CREATE TABLE trades AS SELECT row_number() OVER (ORDER BY n) AS n, epoch_us({self.time}) AS t,
-            epoch_us(local_timestamp) AS local, epoch_us(local_timestamp) - epoch_us(timestamp) AS delay, side::VARCHAR AS side, price, amount
+            epoch_us(local_timestamp) AS local, epoch_us(local_timestamp) - epoch_us(timestamp) AS delay, side::VARCHAR AS side, price,
+            amount
             FROM raw_trades WHERE isfinite(price) AND isfinite(amount)"""
         )
         if book is not None:
@@ -53,7 +54,9 @@ class Oracle:
         return found[0]
 
     def _load(self, name: str, path: Path) -> None:
-        self.connection.execute(f"CREATE TABLE {name} AS SELECT file_row_number AS n, * FROM read_parquet('{path}', file_row_number = true)")
+        self.connection.execute(
+            f"CREATE TABLE {name} AS SELECT file_row_number AS n, * FROM read_parquet('{path}', file_row_number = true)"
+        )
 
     def _load_book(self, path: Path) -> None:
         self._load("raw_book", path)
@@ -64,8 +67,8 @@ class Oracle:
             for depth in range(1, 6)
         }
         imbalances = ", ".join(
-            f"({sums[f'bid{depth}']} - ({sums[f'ask{depth}']})) / nullif({sums[f'bid{depth}']} + {sums[f'ask{depth}']}, 0) AS imbalance{depth}"
-            for depth in range(1, 6)
+            f"({bids} - ({asks})) / nullif({bids} + {asks}, 0) AS imbalance{depth}"
+            for depth, bids, asks in ((depth, sums[f"bid{depth}"], sums[f"ask{depth}"]) for depth in range(1, 6))
         )
         self.connection.execute(
             f"""CREATE TABLE book AS SELECT n, max(epoch_us({self.time})) OVER (ORDER BY n) AS t,
@@ -76,7 +79,7 @@ class Oracle:
             {imbalances} FROM raw_book"""
         )
         self.connection.execute(
-            f"""CREATE TABLE events AS SELECT t, coalesce(CASE WHEN b >= b0 THEN qb ELSE 0 END - CASE WHEN b <= b0 THEN qb0 ELSE 0 END
+            """CREATE TABLE events AS SELECT t, coalesce(CASE WHEN b >= b0 THEN qb ELSE 0 END - CASE WHEN b <= b0 THEN qb0 ELSE 0 END
             - CASE WHEN a <= a0 THEN qa ELSE 0 END + CASE WHEN a >= a0 THEN qa0 ELSE 0 END, 0) AS e
             FROM (SELECT *, lag(a) OVER w AS a0, lag(b) OVER w AS b0, lag(qa) OVER w AS qa0, lag(qb) OVER w AS qb0 FROM book
                   WINDOW w AS (ORDER BY n))"""
@@ -114,7 +117,14 @@ class Oracle:
                     result[name][row[0]] = value
         for name in ("volume", "trade_count", "buy_volume_sum", "sell_volume_sum", "realized_variance"):
             result[name] = [value or 0 for value in result[name]]
-        for name in ("order_flow_imbalance", "book_count", "liquidation_buy_volume", "liquidation_sell_volume", "liquidation_count", "_liquidated"):
+        for name in (
+            "order_flow_imbalance",
+            "book_count",
+            "liquidation_buy_volume",
+            "liquidation_sell_volume",
+            "liquidation_count",
+            "_liquidated",
+        ):
             if name in result:
                 result[name] = [value or 0 for value in result[name]]
         if self.has_liquidations:
@@ -154,21 +164,28 @@ class Oracle:
                 f"SELECT {bar} AS bar, count(*) AS book_count FROM book GROUP BY ALL",
                 f"SELECT {bar} AS bar, fsum(e) AS order_flow_imbalance FROM events GROUP BY ALL",
             ]
-            standing = {"quoted_spread": "spread", "quoted_spread_bps": "bps"} | {f"book_imbalance_l{n}": f"imbalance{n}" for n in range(1, 6)}
+            standing = {"quoted_spread": "spread", "quoted_spread_bps": "bps"} | {
+                f"book_imbalance_l{n}": f"imbalance{n}" for n in range(1, 6)
+            }
             averages = ", ".join(
-                f"fsum({column} * us) FILTER (WHERE {column} IS NOT NULL) / nullif(sum(us) FILTER (WHERE {column} IS NOT NULL), 0) AS {name}"
+                f"fsum({column} * us) / nullif(sum(CASE WHEN {column} IS NOT NULL THEN us ELSE 0 END), 0) AS {name}"
                 for name, column in standing.items()
             )
             queries.append(f"SELECT {bar} AS bar, {averages} FROM standing WHERE us > 0 GROUP BY ALL")
         if self.has_ticker:
             time = self.bar(timeframe, f"epoch_us({self.time})")
             for name in ("funding_rate", "predicted_funding_rate", "index_price", "mark_price", "open_interest"):
-                queries.append(f"SELECT {time} AS bar, last({name} ORDER BY {self.time}, n) AS {name} FROM ticker WHERE {name} IS NOT NULL GROUP BY ALL")
+                queries.append(
+                    f"SELECT {time} AS bar, last({name} ORDER BY {self.time}, n) AS {name} FROM ticker"
+                    f" WHERE {name} IS NOT NULL GROUP BY ALL"
+                )
             bars = 86_400 // SECONDS[timeframe]
             queries.append(
-                f"""WITH said AS (SELECT {time} AS bar, open_interest AS oi, {self.time} AS t, n FROM ticker WHERE open_interest IS NOT NULL),
-                known AS (SELECT r.bar, (SELECT last(oi ORDER BY t, n) FROM said WHERE said.bar <= r.bar) AS oi FROM range(0, {bars}) AS r(bar))
-                SELECT bar, oi - coalesce(lag(oi) OVER (ORDER BY bar), (SELECT first(oi ORDER BY t, n) FROM said)) AS oi_change FROM known"""
+                f"""WITH said AS (SELECT {time} AS bar, open_interest AS oi, {self.time} AS t, n FROM ticker WHERE oi IS NOT NULL),
+                known AS (SELECT r.bar, (SELECT last(oi ORDER BY t, n) FROM said WHERE said.bar <= r.bar) AS oi
+                          FROM range(0, {bars}) AS r(bar))
+                SELECT bar, oi - coalesce(lag(oi) OVER (ORDER BY bar), (SELECT first(oi ORDER BY t, n) FROM said)) AS oi_change
+                FROM known"""
             )
         if self.has_liquidations:
             time = self.bar(timeframe, f"epoch_us({self.time})")

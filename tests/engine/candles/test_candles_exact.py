@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from candle_oracle import SECONDS, Oracle
-from made_up_day import DAY, DAY_LENGTH, Files, make_day
+from made_up_day import DAY, Files, make_day
 
 from engine.candles.making import CandleInputs, make_candles
 from engine.candles.reading import CLOCKS, Clock
@@ -21,8 +21,12 @@ SIGNED = {"order_flow_imbalance", "effective_spread", "effective_spread_bps"} | 
 
 
 def made(files: Files, clock: Clock, folder: Path, **changes: Any) -> dict[str, pa.Table]:
-    inputs = CandleInputs(**({"trades": files.trades, "book": files.book, "ticker": files.ticker, "liquidations": files.liquidations} | changes))
-    return make_candles(inputs, day=DAY, venue="binance-futures", symbol="BTCUSDT", clock=clock, timeframes=TIMEFRAMES, folder=folder).tables
+    inputs = CandleInputs(
+        **({"trades": files.trades, "book": files.book, "ticker": files.ticker, "liquidations": files.liquidations} | changes)
+    )
+    return make_candles(
+        inputs, day=DAY, venue="binance-futures", symbol="BTCUSDT", clock=clock, timeframes=TIMEFRAMES, folder=folder
+    ).tables
 
 
 def same(ours: Any, theirs: Any, name: str) -> bool:
@@ -72,7 +76,11 @@ def test_a_day_has_all_its_bars_labelled_by_their_start(timeframe, tmp_path):
     starts = table.column("timestamp").to_pylist()
     assert starts == [midnight + step * bar for bar in range(timedelta(days=1) // step)]
     if timeframe == "5m":
-        assert (len(starts), starts[0].isoformat(), starts[-1].isoformat()) == (288, "2024-05-01T00:00:00+00:00", "2024-05-01T23:55:00+00:00")
+        assert (len(starts), starts[0].isoformat(), starts[-1].isoformat()) == (
+            288,
+            "2024-05-01T00:00:00+00:00",
+            "2024-05-01T23:55:00+00:00",
+        )
 
 
 def test_each_trade_counts_once_also_where_its_time_is_of_the_neighbour_day(tmp_path):
@@ -95,5 +103,3 @@ def test_block_sizes_change_nothing(tmp_path, monkeypatch):
             for name in whole[timeframe].column_names[3:]:
                 pairs = zip(whole[timeframe].column(name).to_pylist(), small[timeframe].column(name).to_pylist(), strict=True)
                 assert all(same(a, b, name) for a, b in pairs), (rows, timeframe, name)
-
-
