@@ -18,6 +18,7 @@ VERBS = {
     "adopt-resources": Verb(
         "Label what the old scripts left behind, so that cleanup sees it.", "console.verbs.adopt_resources:adopt_resources_command"
     ),
+    "alerts": Verb("Tell people when the lake is not as it should be.", ""),
     "audit": Verb("Who changed what, when, and what came of it.", "console.verbs.audit:audit_command"),
     "catalogue": Verb("What venues offer, and what changed between two catalogues.", "console.verbs.catalogue:catalogue_command"),
     "check": Verb("Is the data there? Coverage of a range.", "console.verbs.check:check_command"),
@@ -34,9 +35,11 @@ VERBS = {
     "local": Verb("The local cloud: up, down, status, chaos.", "console.verbs.local:local_command"),
     "logs": Verb("Logs of VMs by name or pattern.", "console.verbs.logs:logs_command"),
     "plan": Verb("What a request would do. Starts nothing.", "console.verbs.plan:plan_command"),
+    "query": Verb("Read the lake.", ""),
     "reconcile": Verb("Replace lost VMs of a run.", "console.verbs.reconcile:reconcile_command"),
     "repair": Verb("Plan and launch what is missing in a range.", "console.verbs.repair:repair_command"),
     "run": Verb("Another job on a VM that was kept.", "console.verbs.run:run_command"),
+    "schedule": Verb("Daily jobs by Cloud Run and Cloud Scheduler.", ""),
     "waive": Verb("Say, with a reason, that the source will never have a file.", "console.verbs.waive:waive_command"),
 }
 

@@ -51,8 +51,8 @@ LOST_SHARE = 0.3
 
 CONSOLE_DEATHS = 2
 LOOK_SECONDS = 0.3
-STRIKES = 6
-"""In so many looks at least all losses come."""
+STRIKES = 3
+"""In so many looks all losses may come."""
 
 TOLD_EVERY = 10.0
 """Seconds between two verdicts of the fleet on the timeline."""
@@ -275,11 +275,16 @@ class Trouble:
         while console.deaths < len(self._deaths) and len(self.preempted) >= self._deaths[console.deaths]:
             console.kill()
         working = [beat for beat in view.heartbeats.values() if self._may_be_struck(view, beat)]
-        for victim in sorted(working, key=lambda beat: (self._rank[beat.shard], beat.vm))[: self._due()]:
+        for victim in sorted(working, key=lambda beat: (self._rank[beat.shard], beat.vm))[: max(self._due(view), 0)]:
             self._preempt(victim)
 
-    def _due(self) -> int:
-        """How many to strike at this look: a few, for the work of a fleet is soon done, and looks at a busy machine are rare."""
+    def _due(self, view: RunView) -> int:
+        """How many to strike at this look: a few, for the work of a fleet is soon done, and looks at a busy machine are rare.
+
+        Of two canaries at most one: the others are to be struck as well.
+        """
+        if view.canary is not None:
+            return 1 - len(self.preempted)
         return min(self.losses - len(self.preempted), max(1, self.losses // STRIKES))
 
     def _preempt(self, victim: Heartbeat) -> None:

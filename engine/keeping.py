@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
-import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
@@ -26,20 +23,12 @@ from engine.heartbeat import Heartbeat, read_heartbeat, write_heartbeat
 from engine.jobs import Job
 from engine.logbook import Logbook, LogObjects
 from engine.store import Store
+from engine.verb_process import run_verb
 
 LOOK_SECONDS = 5.0
 """Between two looks for a job, and for the word to drain, at most: a worker that speaks more often looks more often."""
 
-STOP_SECONDS = 20.0
-"""A job that is told to stop has so long; a preempted VM has 30 s in all."""
-
 _Answer = TypeVar("_Answer")
-
-CHUNK = 1 << 16
-LONGEST_LINE = 1 << 13
-
-OWN_VARIABLES = ("TICKDECK_RUN", "TICKDECK_VM", jobs.KEEP_VARIABLE)
-"""What the environment says about the worker and not about its jobs."""
 
 
 class Keeper:
@@ -112,37 +101,11 @@ class Keeper:
         await self._ask(self._beat)
 
     async def _execute(self, job: Job, tail: deque[str]) -> int:
-        environment = {key: value for key, value in os.environ.items() if key not in OWN_VARIABLES}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "engine.cli",
-            *job.arguments,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=environment,
-        )
-        stopper = asyncio.create_task(self._stop_with_us(process))
-        try:
-            assert process.stdout is not None
-            async for line in _lines(process.stdout):
-                tail.append(line)
-                self._logbook.info("job_output", line, job=job.number)
-            code = await process.wait()
-            # As a shell says it: 128 and the number of the signal that ended it.
-            return code if code >= 0 else 128 - code
-        finally:
-            stopper.cancel()
-            await asyncio.gather(stopper, return_exceptions=True)
+        def hear(line: str) -> None:
+            tail.append(line)
+            self._logbook.info("job_output", line, job=job.number)
 
-    async def _stop_with_us(self, process: asyncio.subprocess.Process) -> None:
-        """End a job when we are to end: politely, then for good."""
-        await self._stopped.wait()
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
-            await asyncio.sleep(STOP_SECONDS)
-            process.kill()
+        return await run_verb(job.arguments, self._stopped, hear)
 
     @contextlib.asynccontextmanager
     async def _background(self) -> AsyncIterator[None]:
@@ -201,21 +164,3 @@ class Keeper:
             current="" if job is None else f"job {job.number}: {' '.join(job.arguments)}"[:200],
         )
         write_heartbeat(self._store, self._last)
-
-
-async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:
-    """The lines of a process, cut at `LONGEST_LINE`: it may say anything."""
-    rest = b""
-    while chunk := await stream.read(CHUNK):
-        *whole, rest = (rest + chunk).split(b"\n")
-        for line in whole:
-            yield _text(line)
-        if len(rest) > LONGEST_LINE:
-            yield _text(rest)
-            rest = b""
-    if rest:
-        yield _text(rest)
-
-
-def _text(line: bytes) -> str:
-    return line[:LONGEST_LINE].decode(errors="replace").rstrip("\r")

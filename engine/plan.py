@@ -209,6 +209,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Worker settings that this plan fixes, by their environment names; no secrets."""
     boot: Boot = Boot()
     """Empty: of a version that did not write it down, or of a machine that is no VM."""
+    job: tuple[str, ...] = ()
+    """A verb of the engine and its arguments, which the plan's one shard is, instead of files; empty: files."""
 
     def shard(self, index: int) -> Shard:
         """A shard by its index.

@@ -28,6 +28,7 @@ from engine.errors import ConfigurationError, EngineError, ExitCode, StoreError
 from engine.failure_budget import parse_budget
 from engine.fault_points import FaultPoint, reach
 from engine.heartbeat import Heartbeat, list_heartbeats, write_heartbeat
+from engine.jobs import require_arguments
 from engine.launch import find_vm, read_launches
 from engine.logbook import Logbook, LogObjects
 from engine.manifest import Entry, recorded_outcomes
@@ -38,6 +39,7 @@ from engine.settings import Settings
 from engine.shard_run import BAD_OUTCOMES, Attempt, Limits, Progress
 from engine.source import Source
 from engine.store import Store
+from engine.verb_process import run_verb
 
 WATCHERS = 2
 """How many idle workers stay to look for lost shards; the others end."""
@@ -117,6 +119,15 @@ def find_identity(state: Store, run: str, vm: str) -> tuple[Identity, str]:
     return Identity(run, vm, launched.shards, launched.attempt, gone), record.plan
 
 
+class JobFailed(EngineError):
+    """The verb that a plan is ended badly."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message, hint="its output is in the log of the VM")
+        # A code that is none of ours (a signal, a crash) is worth another try.
+        self.exit_code = ExitCode(code) if code in set(map(int, ExitCode)) else ExitCode.UNAVAILABLE
+
+
 class Worker:
     """Works on the shards of one identity. `run` may be awaited once."""
 
@@ -152,6 +163,7 @@ class Worker:
         self._shards_done = 0
         self._shards_total = len(identity.shards)
         self._errors, self._last_error = 0, ""
+        self._job, self._job_code = "", -1
         self._sequence = 0
         self._started = self._progressed = clock()
         self._marks: tuple[object, ...] = ()
@@ -247,6 +259,8 @@ class Worker:
             self._state = "stopped"
             return ExitCode.PARTIAL if self._over_budget else ExitCode.TEMPORARY
         self._state = "done"
+        if self._job_code == ExitCode.PARTIAL:
+            return ExitCode.PARTIAL
         if any(counts[outcome] for outcome in BAD_OUTCOMES if outcome in counts):
             return ExitCode.PARTIAL
         return ExitCode.TEMPORARY if counts.get(Outcome.NOT_READY) else ExitCode.DONE
@@ -282,22 +296,49 @@ class Worker:
         attempt = Attempt(run, shard, held.claim.attempt, vm)
         share = Allowance(state, run, shard, work.daily_bytes, clock=self._clock) if work.daily_bytes else None
         try:
-            found = await self._pipeline.run(work, attempt, share)
+            if self.plan.job:
+                found: Mapping[Outcome, int] = {}
+                await self._do_job()
+            else:
+                found = await self._pipeline.run(work, attempt, share)
         except BaseException:
             await self._release(held, "stopped")
             raise
         counts.update(found)
-        finished = sum(found.values()) == work.files
+        finished = not self.stopped.is_set() if self.plan.job else sum(found.values()) == work.files
         reach(FaultPoint.SHARD_FINISHED)
         await self._release(held, "done" if finished else "stopped")
         reach(FaultPoint.CLAIM_RELEASED)
         self._shards_done += finished
-        summary = ", ".join(f"{count} {outcome}" for outcome, count in sorted(found.items()))
-        self._logbook.info(
-            "shard_finished" if finished else "shard_stopped",
-            f"shard {shard}: {sum(found.values())} of {work.files} files have an outcome ({summary})",
-        )
+        if not self.plan.job:
+            summary = ", ".join(f"{count} {outcome}" for outcome, count in sorted(found.items()))
+            self._logbook.info(
+                "shard_finished" if finished else "shard_stopped",
+                f"shard {shard}: {sum(found.values())} of {work.files} files have an outcome ({summary})",
+            )
         return True
+
+    async def _do_job(self) -> None:
+        """Run the verb that the plan is, instead of files.
+
+        Raises:
+            JobFailed: if it ended badly and not because we were told to stop.
+        """
+        words = " ".join(self.plan.job)
+        self._job = words
+        self._logbook.info("job_started", f"engine {words}")
+        last = ""
+
+        def hear(line: str) -> None:
+            nonlocal last
+            last = line.strip() or last
+            self._logbook.info("job_output", line)
+
+        self._job_code = await run_verb(require_arguments(self.plan.job), self.stopped, hear)
+        self._job = ""
+        self._logbook.info("job_ended", f"engine {words} ended with exit code {self._job_code}")
+        if not self.stopped.is_set() and self._job_code not in (ExitCode.DONE, ExitCode.PARTIAL):
+            raise JobFailed(f"engine {self.plan.job[0]} ended with exit code {self._job_code}: {last}", self._job_code)
 
     async def _release(self, held: Held, state: State) -> None:
         with contextlib.suppress(StoreError):
@@ -375,7 +416,10 @@ class Worker:
         self._sequence += 1
         progress, pipeline = self.progress, self._pipeline
         written = self._clock()
-        marks = (self._state, self._shard, self._attempt, progress.files_done, progress.rows, progress.source_bytes, progress.bytes_so_far)
+        # Of a verb nothing is counted: as long as it runs it counts as getting on.
+        running = self._sequence if self._job else 0
+        transfers = (progress.files_done, progress.rows, progress.source_bytes, progress.bytes_so_far)
+        marks = (self._state, self._shard, self._attempt, transfers, running)
         if marks != self._marks:
             self._marks, self._progressed = marks, written
         return Heartbeat(
@@ -406,7 +450,7 @@ class Worker:
             throttled=self._source.throttle.hits,
             errors=self._errors,
             last_error=self._last_error,
-            current=progress.oldest(),
+            current=f"engine {self._job}"[:200] if self._job else progress.oldest(),
             exit_code=exit_code,
             engine_version=__version__,
         )

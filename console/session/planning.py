@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
@@ -48,6 +49,32 @@ class Planning:
         session.catalogues.refresh_catalogues(request.venues)
         plan = plan_request(session.inventory, request, self.means(request), now=session.clock())
         return seal(structs.replace(plan, boot=boot_of(session.profile)))
+
+    def plan_job(self, arguments: Sequence[str], *, machine_type: str = "", model: str = "SPOT", max_cost: float = 0.0) -> Plan:
+        """Plan a verb of the engine on one VM; asks nobody.
+
+        Raises:
+            UsageError: if the verb, or an argument of it, cannot be meant.
+        """
+        from engine.job_plan import plan_job
+        from provision.orders import boot_of
+        from provision.prices import plan_rates
+
+        session = self._session
+        profile = session.profile
+        plan = plan_job(
+            arguments,
+            data_bucket=profile.data_bucket,
+            state_bucket=profile.state,
+            speed=self.speed(machine_type),
+            rates=plan_rates(profile, machine_type=machine_type, model=model),
+            now=session.clock(),
+            machine_type=machine_type,
+            provisioning_model=model,
+            max_cost=max_cost,
+            settings=LOCAL_WORKER_SETTINGS if profile.kind == "local" else {},
+        )
+        return seal(structs.replace(plan, boot=boot_of(profile)))
 
     def means(self, request: Request) -> Means:
         """With what this profile would carry out a request."""

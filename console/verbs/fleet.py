@@ -37,6 +37,8 @@ def fleet_command(
     if ctx.invoked_subcommand is not None:
         ctx.obj = profile_name
         return None
+    if notify and not watch:
+        raise UsageError("one look has nothing to tell: --notify is for --watch", hint="tickdeck fleet --watch --notify URL")
     session = headless_session(profile_name)
     if list_runs:
         return _show_runs(session, as_json=as_json)

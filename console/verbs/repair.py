@@ -8,7 +8,7 @@ import click
 
 from console.sentences import plural
 from console.session import Session
-from console.verbs.deploy import Launching, launch_options, launch_plan
+from console.verbs.launching import Launching, launch_options, launch_plan
 from console.verbs.options import cells_options, headless_session, json_option, make_request, profile_option, request_options
 from console.verbs.plan import show_plan
 from engine.cell_spans import cells_of
