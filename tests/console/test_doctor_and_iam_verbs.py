@@ -98,7 +98,7 @@ def test_a_sound_local_cloud_passes_every_check(operator: Operator) -> None:
     done = operator("doctor", "--vms", "3")
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     found = levels(done.stdout)
-    assert len(found) == 17
+    assert len(found) == 18
     assert set(found.values()) == {"ok"}
     assert operator.cloud.api_key not in done.stdout
 
@@ -118,7 +118,7 @@ def test_the_code_is_that_of_what_has_to_be_mended_first(operator: Operator) -> 
     operator.arm("platform", fault="deny_permission", permission="compute.instances.create")
     operator.arm("compute", fault="quota", metric="INSTANCES", limit=2)
     done = operator("doctor", "--vms", "3")
-    assert (done.returncode, len(levels(done.stdout))) == (78, 17)
+    assert (done.returncode, len(levels(done.stdout))) == (78, 18)
     assert done.stderr.startswith("tickdeck: quota (1 more): INSTANCES in asia-northeast1: 3 needed, 2 of 2 free")
 
 
