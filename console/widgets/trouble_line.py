@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 from textual.content import Content
 from textual.widget import Widget
 
 from console.widgets.figures import fit, format_age, one_line
+
+_FEWEST: Final = 14
+"""Cells of the reason that are kept beside what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +73,12 @@ class TroubleLine(Widget):
         tail = self._again(worst) + (f"  +{len(more)}" if more else "")
         width = self.content_size.width
         head = f"{glyph} {worst.name}: "
-        # What to do is kept whole for as long as the reason keeps a few words.
         room = width - len(head) - len(tail)
-        if len(remedy) > room - 24:
-            remedy = fit(remedy, max(0, room - 24)).rstrip() if room > 48 else ""
+        if len(reason) + len(remedy) > room:
+            # What was being done gives way to why it failed, and that to what to do.
+            reason = reason.partition(": ")[2] or reason
+        if len(remedy) > room - _FEWEST:
+            remedy = fit(remedy, room - _FEWEST).rstrip() if room > 2 * _FEWEST else ""
         shown = fit(reason, max(0, min(len(reason), room - len(remedy))))
         return Content.assemble((head, tone), shown, (remedy, "$accent"), (tail, "$quiet"))
 
