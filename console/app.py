@@ -11,7 +11,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual.binding import BindingType
 from textual.driver import Driver
@@ -26,7 +26,7 @@ from console.feeds import Feeds, FeedUpdated, LogsArrived
 from console.leases import looked_after_by_others
 from console.log_tail import LogTail
 from console.modes import Mode, is_mode, mode_screens
-from console.opening import source_venues
+from console.opening import look_around, source_venues
 from console.places import state_folder, user_folder
 from console.rights import Rights
 from console.screens.base import ModeScreen
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from console.commands import Command
     from console.export import Record
     from console.opening import Opened, Opener
+    from console.recording.recorder import Recorder
+    from console.recording.replay import Replay
     from console.request_fields import Known
     from console.session import Session
     from engine.coverage import Coverage
@@ -83,6 +85,8 @@ class ConsoleApp(ThemedApp):
         find_venues: Callable[[Session], Sequence[str]] | None = None,
         clock: Clock = utc_now,
         theme: str = "",
+        recorder: Recorder | None = None,
+        replay: Replay | None = None,
     ) -> None:
         """
         Args:
@@ -94,15 +98,19 @@ class ConsoleApp(ThemedApp):
             find_venues: Asks the session's source for all its venues; None: those of the catalogues are all that can be named.
             clock: The time, UTC.
             theme: Name of a colour theme; empty: the profile's, or ours.
+            recorder: Writes down what the session answers.
+            replay: The recording that is played; the opener gives its session, and its time is the console's.
         """
         super().__init__(user_folder("themes"), theme)
-        self.clock = clock
+        self.clock = clock if replay is None else replay.clock
+        self._recorder = recorder
+        self.replay = replay
         self._opener = opener
         self._is_demo = demo
         self._on_launched = on_launched
         self._find_venues = find_venues
         self._first_request = request
-        self.rights = Rights(clock, forced_read_only=read_only)
+        self.rights = Rights(self.clock, forced_read_only=read_only)
         self._opened: Opened | None = None
         self._request: Request | None = request
         self._covered: Request | None = request
@@ -123,7 +131,8 @@ class ConsoleApp(ThemedApp):
 
     def get_default_screen(self) -> Screen[Any]:
         """Numbered steps, until the session is there."""
-        return StartingScreen(self._opener, self._first_request)
+        look = look_around if self.replay is None else self.replay.look_around
+        return StartingScreen(self._opener, self._first_request, look_around=look)
 
     def on_mount(self) -> None:
         self._heed_signals()
@@ -131,6 +140,8 @@ class ConsoleApp(ThemedApp):
     def opened(self, opened: Opened) -> None:
         """The session is there: feeds start, and the first mode is shown."""
         self._opened = opened
+        if self._recorder is not None:
+            self._recorder.begin(opened)
         self._request = self._covered = opened.request
         self._run = opened.live_run
         self.rights.hold_for(opened.session)
@@ -145,7 +156,10 @@ class ConsoleApp(ThemedApp):
         self.show_mode(Mode.FLEET if opened.live_run else Mode.PLAN)
         if opened.problem:
             self.notify(opened.problem, title="the state bucket", severity="error", timeout=15)
-        self._tell_others(opened.session)
+        if self.replay is None:
+            self._tell_others(opened.session)
+        elif self.replay.is_cut:
+            self.notify("the recording is cut short: it plays what is whole", severity="warning", timeout=10)
 
     def _tell_others(self, session: Session) -> None:
         """What happens to the fleet rings here and goes to the profile's addresses."""
@@ -377,6 +391,9 @@ class ConsoleApp(ThemedApp):
         name = ("demo" if self._is_demo else self.session.profile.name) if self.is_open else "tickdeck"
         rights = self.rights
         notes = ("HELD",) if self.feeds.held else ()
+        if self.replay is not None:
+            step, steps = self.replay.position
+            notes = (f"REPLAY {self.clock():%H:%M:%S} {step}/{steps}", *notes)
         sources = self._sources_of(screen)
         status = Status(name, screen.crumbs(), sources, protected=rights.read_only, armed_until=rights.armed_until, notes=notes)
         for bar in screen.query(StatusBar):
@@ -493,6 +510,28 @@ class ConsoleApp(ThemedApp):
         if (screen := self.visible_screen) is not None:
             self.refresh_status(screen)
 
+    def action_replay_back(self) -> None:
+        self._replay_by(-1)
+
+    def action_replay_on(self) -> None:
+        self._replay_by(1)
+
+    def _replay_by(self, steps: int) -> None:
+        if self.replay is None:
+            self.notify(ONLY_IN_REPLAY, timeout=4)
+        elif not self.replay.move(steps):
+            self.notify("the recording begins here" if steps < 0 else "the recording ends here", timeout=2)
+        else:
+            self.time_moved(back=steps < 0)
+
+    def time_moved(self, *, back: bool) -> None:
+        """The recording stands at another moment: everything is looked at again."""
+        self.feeds.poke(force=True)
+        for screen in self._mode_screens.values():
+            screen.time_moved(back=back)
+        if (shown := self.visible_screen) is not None:
+            self.refresh_status(shown)
+
     def action_theme(self) -> None:
         from console.screens.themes import ThemeScreen
 
@@ -564,7 +603,12 @@ class ConsoleApp(ThemedApp):
 
     def on_unmount(self) -> None:
         self._tail.stop()
+        if self._recorder is not None:
+            self._recorder.stop()
         self._told.close()
+
+
+ONLY_IN_REPLAY: Final = "only where a recording is played: tickdeck --replay FILE"
 
 
 def run_console(
@@ -575,6 +619,8 @@ def run_console(
     demo: bool = False,
     on_quit: Callable[[], None] | None = None,
     on_launched: Callable[[Session, str], None] | None = None,
+    recorder: Recorder | None = None,
+    replay: Replay | None = None,
 ) -> int:
     """Run the console until it is quit; returns its exit code.
 
@@ -585,8 +631,19 @@ def run_console(
         demo: Say that this is the demo.
         on_quit: Called when the console is over, however it ended.
         on_launched: Called with the session and the run's id after a launch.
+        recorder: Writes down what the session answers.
+        replay: The recording that is played.
     """
-    app = ConsoleApp(opener, request, read_only=read_only, demo=demo, on_launched=on_launched, find_venues=source_venues)
+    app = ConsoleApp(
+        opener,
+        request,
+        read_only=read_only,
+        demo=demo,
+        on_launched=on_launched,
+        find_venues=source_venues if replay is None else None,
+        recorder=recorder,
+        replay=replay,
+    )
     try:
         result = app.run()
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -47,19 +48,30 @@ VERBS = {
 @click.group(cls=VerbGroup, verbs=VERBS, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--profile", "profile_name", envvar="TICKDECK_PROFILE", default="", help="Profile [the active one].")
 @click.option("--read-only", is_flag=True, help="Look, change nothing.")
+@click.option("--record", metavar="FILE", default="", help="Record what the console sees here [a ring of the last hours]; off: nowhere.")
+@click.option("--replay", metavar="FILE", default="", help="Look at a recording, step by step with , and . ; last: the newest one here.")
 @click.version_option(__version__, prog_name="tickdeck")
 @click.pass_context
-def command(ctx: click.Context, profile_name: str, read_only: bool) -> Any:
+def command(ctx: click.Context, profile_name: str, read_only: bool, record: str, replay: str) -> Any:
     """Backfill a crypto tick-data lake on Google Cloud and keep it complete. Without a verb: the console."""
     if profile_name:
         os.environ["TICKDECK_PROFILE"] = profile_name
     if read_only:
         os.environ["TICKDECK_READ_ONLY"] = "true"
     if ctx.invoked_subcommand is not None:
+        if record or replay:
+            raise UsageError("--record and --replay are the console's own", hint="leave the verb out")
         return None
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("the console needs a terminal", hint="use a verb; see: tickdeck --help")
     from console.app import run_console
+
+    if replay:
+        from console.places import recordings_folder
+        from console.recording.replay import Replay, open_recording
+
+        played = Replay(open_recording(recordings_folder() if replay == "last" else Path(replay)))
+        return run_console(lambda _report: played.session(), None, read_only=True, replay=played)
 
     def opener(report: Any) -> Any:
         # Imported in the thread that opens: the first picture waits for nothing.
@@ -67,7 +79,17 @@ def command(ctx: click.Context, profile_name: str, read_only: bool) -> Any:
 
         return open_session(profile_name, report=report)
 
-    return run_console(opener, None, read_only=read_only)
+    return run_console(opener, None, read_only=read_only, recorder=make_recorder(record))
+
+
+def make_recorder(record: str) -> Any:
+    """What `--record` means: a file, the ring of the state folder, or nothing."""
+    if record == "off":
+        return None
+    from console.places import recordings_folder
+    from console.recording.recorder import Place, Recorder
+
+    return Recorder(Place(Path(record), is_ring=False) if record else Place(recordings_folder(), is_ring=True))
 
 
 EXTRAS = {"textual": "console", "rich": "console", "grpc": "console", "google": "console", "numpy": "local"}

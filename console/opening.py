@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Report = Callable[[str, str], None]
 """Hears (step, state): state is `running`, `done`, or what went wrong."""
 Opener = Callable[[Report], "Session"]
+LookAround = Callable[["Session", "Request | None", Report], "Opened"]
+"""What a session finds at the start; takes what Plan shall ask for, or None."""
 
 STANDING_VENUES: Final = ("binance", "binance-futures", "deribit", "bybit", "bybit-spot", "okex", "okex-futures", "okex-swap")
 STANDING_TYPES: Final = ("trades", "book_snapshot_5", "derivative_ticker", "liquidations", "options_chain")
@@ -41,13 +43,8 @@ class Opened:
     """Why the state bucket could not be asked, one line."""
 
 
-def open_console(opener: Opener, request: Request | None, report: Report) -> Opened:
-    """Open the session and look around.
-
-    Raises:
-        EngineError: if the session cannot be opened.
-    """
-    session = opener(report)
+def look_around(session: Session, request: Request | None, report: Report) -> Opened:
+    """Find a live run, and what to ask for; a state bucket that does not answer is no reason not to open."""
     report("runs and catalogues", "running")
     live_run, live_words, problem = "", "", ""
     venues: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Where the console writes on this machine: exports, copies that no clipboard takes, and nothing else."""
+"""Where the console writes on this machine: exports, recordings, copies that no clipboard takes, and nothing else."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from provision.profile import config_path
 def state_folder() -> Path:
     """The XDG state place of the console."""
     return Path(platformdirs.user_state_path("tickdeck"))
+
+
+def recordings_folder() -> Path:
+    """The ring of what the console saw in the last hours."""
+    return state_folder() / "recordings"
 
 
 def user_folder(kind: str) -> Path:

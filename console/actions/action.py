@@ -58,7 +58,16 @@ class Action:
         return " / ".join(_KEY_TEXT.get(key, key) for key in self.key.split(","))
 
 
-_KEY_TEXT: Final = {"question_mark": "?", "slash": "/", "plus": "+", "minus": "-", "escape": "esc", "colon": ":"}
+_KEY_TEXT: Final = {
+    "question_mark": "?",
+    "slash": "/",
+    "plus": "+",
+    "minus": "-",
+    "escape": "esc",
+    "colon": ":",
+    "comma": ",",
+    "full_stop": ".",
+}
 
 
 @dataclass(frozen=True, slots=True)

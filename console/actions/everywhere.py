@@ -16,6 +16,8 @@ ACTIONS: Final = (
     Action("copy", "y", "Copy", "Copy the row under the cursor, also through ssh and tmux", footer=False),
     Action("look_now", "ctrl+r", "Look now", "Ask every source again now, without waiting for a retry", footer=False),
     Action("hold", "ctrl+o", "Hold", "Ask nothing by itself any more, nor replace lost VMs; again: go on", footer=False),
+    Action("replay_back", "comma", "Step back", "In a recording: to the look at the fleet before", footer=False, palette=False),
+    Action("replay_on", "full_stop", "Step on", "In a recording: to the next look at the fleet", footer=False, palette=False),
     Action("theme", "ctrl+t", "Theme", "Choose a colour theme; each is shown while you move", footer=False),
     Action("command", "colon", "Command", "Type a command, or any action by its name", footer=False),
     Action("back", "q,escape,backspace", "Back", "One step back; from the first screen: quit", palette=False),

@@ -81,6 +81,13 @@ class ModeScreen(Screen[None]):
     def names_known(self, known: Known) -> None:
         """More is known of what may be typed."""
 
+    def time_moved(self, *, back: bool) -> None:
+        """A recording stands at another moment; the feeds follow by themselves.
+
+        Args:
+            back: At an earlier one: what came later has not happened yet.
+        """
+
     def say_meanwhile(self, text: str) -> None:
         """What is known already while the first look is under way."""
         for sentence in self.query(Sentence):

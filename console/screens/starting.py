@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import work
@@ -16,7 +15,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from console.blocking import in_thread
-from console.opening import Opener, open_console
+from console.opening import LookAround, Opened, Opener, look_around
 from console.widgets.progress_steps import ProgressSteps, Step, StepState
 from engine.errors import EngineError, one_line
 
@@ -63,16 +62,25 @@ class StartingScreen(Screen[None]):
         Binding("q,escape,ctrl+c", "give_up", "Quit"),
     ]
 
-    def __init__(self, opener: Opener, request: Request | None, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        opener: Opener,
+        request: Request | None,
+        *,
+        look_around: LookAround = look_around,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         """
         Args:
             opener: Makes the session.
             request: What the Plan screen shall ask for; None: what was asked for last.
+            look_around: What is asked of the session first.
             monotonic: Seconds, for the steps' times.
         """
         super().__init__()
         self._opener = opener
         self._request = request
+        self._look_around = look_around
         self._monotonic = monotonic
         self._steps: list[_Progress] = []
         self._failed = False
@@ -96,7 +104,7 @@ class StartingScreen(Screen[None]):
         self._say("", "q quits")
         self.report("profile", "running")
         try:
-            opened = await in_thread(partial(open_console, self._opener, self._request, self._report_from_thread), name="open")
+            opened = await in_thread(self._open, name="open")
         except EngineError as error:
             self._fail(one_line(error))
         except Exception as error:  # noqa: BLE001 - whatever stops it, the person reads why
@@ -125,6 +133,9 @@ class StartingScreen(Screen[None]):
 
     def action_give_up(self) -> None:
         cast("ConsoleApp", self.app).exit(69 if self._failed else 0)
+
+    def _open(self) -> Opened:
+        return self._look_around(self._opener(self._report_from_thread), self._request, self._report_from_thread)
 
     def _report_from_thread(self, name: str, state: str) -> None:
         self.app.call_later(self.report, name, state)

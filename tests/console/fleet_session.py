@@ -57,6 +57,7 @@ class FleetSession:
         self.armed = False
         self.buckets = SimpleNamespace(state=EmptyStore(), data=EmptyStore())
         self.cloud = None
+        self.api_key = ""
         self.snapshot: FleetSnapshot | Exception = snapshot
         self.live = live
         self.calls: list[tuple[str, ...]] = []
