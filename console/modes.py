@@ -21,6 +21,9 @@ class Mode(StrEnum):
     FLEET = "fleet"
     LOGS = "logs"
     COVERAGE = "coverage"
+    COSTS = "costs"
+    AUDIT = "audit"
+    DOCTOR = "doctor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,9 @@ MODES: Final[dict[Mode, ModeRow]] = {
     Mode.COVERAGE: ModeRow(
         "4", "Coverage", "Which days of the lake are complete; find and repair holes", "console.screens.coverage:CoverageScreen"
     ),
+    Mode.COSTS: ModeRow("5", "Costs", "What was spent, what burns, what it will come to", "console.screens.costs:CostsScreen"),
+    Mode.AUDIT: ModeRow("6", "Audit", "Who changed what, and how it ended; unfinished changes first", "console.screens.audit:AuditScreen"),
+    Mode.DOCTOR: ModeRow("7", "Doctor", "What is wrong here, what it means, and how to mend it", "console.screens.doctor:DoctorScreen"),
 }
 
 

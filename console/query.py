@@ -285,6 +285,11 @@ def _offer(text: str, begun: str, offers: Sequence[str]) -> str | None:
     return None if found is None else text + found[len(begun) :]
 
 
+def words_of(record: Mapping[str, object]) -> str:
+    """What the words of a filter are looked for in: every value of the row."""
+    return " ".join(str(value) for name, value in record.items() if name != "is" and value not in (None, ""))
+
+
 def read_number(text: str) -> float | None:
     """`10M`, `10MB`, `10 MiB`, `10MB/s`, `5m`, `1h30m`, `$5`, `41 %` as a number in its basic unit; None if it is none."""
     text = text.strip()

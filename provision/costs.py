@@ -22,6 +22,7 @@ from engine.model import Cell, DayRange
 from engine.plan import Plan, Price
 from engine.run import run_started
 from provision.clients import ComputeClients
+from provision.forecast import Forecast, forecast
 from provision.operations import VmEvent, list_events
 from provision.orders import LaunchOrder
 from provision.prices import disk_cost_per_day, find_hourly, find_rates
@@ -105,6 +106,8 @@ class RunCost:
     vms: tuple[VmUse, ...] = ()
     retries: Mapping[str, int] = field(default_factory=dict)
     """How often by cause: VMs replaced (`preempted`, `unknown`, ...), `source retries`, `source 429`."""
+    forecast: Forecast | None = None
+    """What it will come to; None when it is over, or has no price."""
     redone_bytes: int | None = None
     """Received more than once, or lost with a worker. At least: a killed worker does not tell its last seconds. None while it runs."""
 
@@ -262,15 +265,17 @@ def run_cost(
         files=sum(sum(one.counts.values()) for one in recorded),
         received_bytes=received,
     )
+    expected = _expected(plan, view) if plan is not None else None
     return RunCost(
         run=view.run,
         plan=view.plan,
         began=began,
         ended=None if running else last,
-        expected=_expected(plan, view) if plan is not None else None,
+        expected=expected,
         actual=actual,
         vms=uses,
         retries=_retries(view),
+        forecast=forecast(profile, plan, actual, expected, uses, began=began, now=now) if running else None,
         redone_bytes=None if running else max(0, actual.received_bytes - actual.bytes),
     )
 

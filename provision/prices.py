@@ -166,6 +166,12 @@ def machine_shape(machine_type: str) -> Shape | None:
     return Shape(row["vcpus"], row["memory_gb"]) if row else None
 
 
+def known_machines(region: str) -> list[str]:
+    """Machine types that have a price in a region, sorted."""
+    row = _table()["regions"].get(region)
+    return sorted(row["machines"]) if row else []
+
+
 def machine_speed(machine_type: str) -> Speed:
     """What one VM of this type does: `VM_SPEED` by its vCPUs, and `VM_SPEED` itself where the size is not known."""
     shape = machine_shape(machine_type)

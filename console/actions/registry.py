@@ -15,11 +15,19 @@ from typing import Final
 
 from textual.binding import Binding
 
-from console.actions import coverage, everywhere, fleet, logs, plan
+from console.actions import audit, costs, coverage, doctor, everywhere, fleet, logs, plan
 from console.actions.action import Action, Danger, HelpRow
 from console.modes import Mode
 
-_OF_MODE: Final = {Mode.PLAN: plan, Mode.FLEET: fleet, Mode.LOGS: logs, Mode.COVERAGE: coverage}
+_OF_MODE: Final = {
+    Mode.PLAN: plan,
+    Mode.FLEET: fleet,
+    Mode.LOGS: logs,
+    Mode.COVERAGE: coverage,
+    Mode.COSTS: costs,
+    Mode.AUDIT: audit,
+    Mode.DOCTOR: doctor,
+}
 
 ACTIONS: Final[tuple[Action, ...]] = (*(each for module in _OF_MODE.values() for each in module.ACTIONS), *everywhere.ACTIONS)
 """All actions: those of a mode before the common ones, as `?` and the footer list them."""

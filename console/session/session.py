@@ -11,6 +11,7 @@ from console.session.catalogues import Catalogues
 from console.session.changes import Changes
 from console.session.coverage import LakeChecks
 from console.session.healing import Healing
+from console.session.health import Health
 from console.session.jobs import Jobs
 from console.session.launching import Launching
 from console.session.logs import Logs
@@ -55,6 +56,7 @@ class Session:
         self.jobs = Jobs(self)
         self.logs = Logs(self)
         self.money = Money(self)
+        self.health = Health(self)
 
     @cached_property
     def buckets(self) -> Buckets:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from console.feeds import FeedSource
+from console.sources.audit import AuditSource
+from console.sources.costs import CostsSource
 from console.sources.coverage import CoverageSource
 from console.sources.fleet import FleetSource
 
-SOURCES: Final[tuple[type[FeedSource[Any]], ...]] = (FleetSource, CoverageSource)
+SOURCES: Final[tuple[type[FeedSource[Any]], ...]] = (FleetSource, CoverageSource, CostsSource, AuditSource)

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from console.amounts import forecast_line, format_dollars, format_hours, format_share
 from console.sentences import plural
 from console.session import Session
 from console.verbs.options import headless_session, json_option, make_request, profile_option, range_options, request_options
@@ -108,6 +109,9 @@ def _show_spending(profile: Profile, spending: Spending, *, vms: bool, as_json: 
             print_table(("vm", "machine", "from (UTC)", "to", "hours", "known by", "cost"), map(_vm_row, run.vms), right=(4, 6))
     if len(spending.runs) > 1:
         click.echo(f"\n{plural(len(spending.runs), 'run')}: {_total(spending.runs)}")
+    for run in spending.runs:
+        if run.forecast is not None:
+            click.echo(f"{run.run}: {forecast_line(run.forecast)}")
     for warning in warnings:
         click.echo(f"! {warning}")
     for note in spending.notes:
@@ -135,9 +139,9 @@ def _run_rows(run: RunCost) -> list[tuple[object, ...]]:
             "" if expected else began,
             "so far" if run.ended is None else "actual",
             len(run.vms),
-            _hours(actual.vm_hours),
+            format_hours(actual.vm_hours),
             f"{actual.minutes:,.1f}",
-            _dollars(actual.dollars),
+            format_dollars(actual.dollars),
             f"{actual.files:,}",
             format_bytes(actual.bytes),
             format_bytes(run.redone_bytes) if run.redone_bytes is not None else "",
@@ -146,43 +150,44 @@ def _run_rows(run: RunCost) -> list[tuple[object, ...]]:
     ]
     if expected is None:
         return rows
-    cost = f"{_dollars(expected.dollars)} ({_dollars(expected.low)} to {_dollars(expected.high)})" if expected.high else "free"
+    cost = (
+        f"{format_dollars(expected.dollars)} ({format_dollars(expected.low)} to {format_dollars(expected.high)})"
+        if expected.high
+        else "free"
+    )
     cost = cost if expected.is_priced else "unknown"
     size, files = format_bytes(expected.bytes), f"{expected.files:,}"
-    rows.insert(0, (run.run, began, "estimate", "", _hours(expected.vm_hours), f"{expected.minutes:,.1f}", cost, files, size, "", ""))
-    money = _share(actual.dollars, expected.dollars) if expected.is_priced else ""
-    hours, minutes = _share(actual.vm_hours, expected.vm_hours), _share(actual.minutes, expected.minutes)
-    rows.append(("", "", "", "", hours, minutes, money, _share(actual.files, expected.files), _share(actual.bytes, expected.bytes), "", ""))
+    rows.insert(0, (run.run, began, "estimate", "", format_hours(expected.vm_hours), f"{expected.minutes:,.1f}", cost, files, size, "", ""))
+    money = format_share(actual.dollars, expected.dollars) if expected.is_priced else ""
+    hours, minutes = format_share(actual.vm_hours, expected.vm_hours), format_share(actual.minutes, expected.minutes)
+    rows.append(
+        (
+            "",
+            "",
+            "",
+            "",
+            hours,
+            minutes,
+            money,
+            format_share(actual.files, expected.files),
+            format_share(actual.bytes, expected.bytes),
+            "",
+            "",
+        )
+    )
     return rows
 
 
 def _vm_row(use: VmUse) -> tuple[object, ...]:
     machine = f"{use.machine_type} {use.model.lower()}"
     ended = "still runs" if use.running else f"{use.ended:%Y-%m-%d %H:%M:%S}"
-    return use.vm, machine, f"{use.began:%Y-%m-%d %H:%M:%S}", ended, _hours(use.hours), use.known_by, _dollars(use.dollars)
+    return use.vm, machine, f"{use.began:%Y-%m-%d %H:%M:%S}", ended, format_hours(use.hours), use.known_by, format_dollars(use.dollars)
 
 
 def _total(runs: Sequence[RunCost]) -> str:
     known = [run.actual.dollars for run in runs if run.actual.dollars is not None]
     unknown = len(runs) - len(known)
-    return _dollars(sum(known)) + (f", and {plural(unknown, 'run')} without a price" if unknown else "")
-
-
-def _share(actual: float | None, expected: float) -> str:
-    return "" if actual is None or not expected else f"{100 * (actual / expected - 1):+.0f} %"
-
-
-def _hours(hours: float) -> str:
-    return f"{hours:,.4f}" if hours < 0.1 else f"{hours:,.2f}"
-
-
-def _dollars(amount: float | None) -> str:
-    """`$0.0123` where cents would hide it, `unknown` where there is no price."""
-    if amount is None:
-        return "unknown"
-    if amount == 0:
-        return "free"
-    return f"${amount:,.4f}" if 0 < abs(amount) < 0.1 else f"${amount:,.2f}"
+    return format_dollars(sum(known)) + (f", and {plural(unknown, 'run')} without a price" if unknown else "")
 
 
 # What if
@@ -203,8 +208,8 @@ def _show_alternatives(session: Session, plan: Plan, found: Sequence[Alternative
 
 
 def _alternative_row(one: Alternative) -> tuple[object, ...]:
-    low, expected, high = map(_dollars, one.cost) if one.cost else ("", "unknown", "")
-    minutes, hours = (f"{one.minutes:,.1f}", _hours(one.vm_hours)) if one.minutes else ("", "")
+    low, expected, high = map(format_dollars, one.cost) if one.cost else ("", "unknown", "")
+    minutes, hours = (f"{one.minutes:,.1f}", format_hours(one.vm_hours)) if one.minutes else ("", "")
     spot = "yes" if one.model == "SPOT" else "no"
     days = one.allowance_days or ""
     return "plan" if one.is_plan else "", one.vms, one.machine_type, spot, minutes, hours, expected, low, high, days, one.note
@@ -237,7 +242,7 @@ def _budget_row(row: Row) -> tuple[object, ...]:
         if amount is None:
             return ""
         if row.unit == "$":
-            return _dollars(amount)
+            return format_dollars(amount)
         return f"{amount:,.1f}" if row.unit == "hours" else f"{amount:,.0f}"
 
     change = row.difference
