@@ -68,10 +68,14 @@ def reference_lake(session: Session) -> Lake:
 
 
 def open_cells(session: Session) -> list[str]:
-    """The cells that should be complete by now and are not, each with its state; coverage is computed as `tickdeck check` does."""
+    """The cells that should be complete by now and are not, each with its state; coverage is computed as `tickdeck check` does.
+
+    Definitions of instruments, which coverage shows beside market data, are no work of the drill's plan.
+    """
     coverage = session.coverage.check(DAYS, VENUES, DATA_TYPES)
     done = {CellState.COMPLETE, CellState.NOT_EXPECTED}
-    return [f"{cell} is {report.state}" for cell, report in sorted(coverage.reports.items()) if report.state not in done]
+    planned = sorted((cell, report.state) for cell, report in coverage.reports.items() if cell.data_type in DATA_TYPES)
+    return [f"{cell} is {state}" for cell, state in planned if state not in done]
 
 
 def read_story(session: Session, view: RunView) -> list[AuditRecord]:
