@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from console.session.session import Session
     from engine.doctor.finding import Finding
     from provision.canary import Canary
+    from provision.launch import LaunchIntent
     from provision.preflight import Preflight
 
 
@@ -98,6 +99,41 @@ class Launching:
         most = self._session.profile.most_vms
         return vms or min(len(plan.shards if shards_only is None else shards_only), max_vms or most, most)
 
+    def preview(
+        self,
+        plan: Plan,
+        *,
+        shards_only: frozenset[int] | None = None,
+        vms: int = 0,
+        max_vms: int = 0,
+        canary: bool = True,
+        keep: timedelta | None = None,
+        external_ip: bool | None = None,
+    ) -> LaunchIntent:
+        """What `launch` would ask for, under the name of a run that is new each time. Writes nothing.
+
+        Raises:
+            EngineError: if the plan and the profile do not go together, or the service cannot be asked.
+        """
+        from provision.launch import preview
+        from provision.resources import find_boot_image, list_vms, region_zones, watched_zones
+
+        session = self._session
+        return preview(
+            session.profile,
+            plan,
+            self.fleet_size(plan, shards_only=shards_only, vms=vms, max_vms=max_vms),
+            run=new_run(session.clock()),
+            now=session.clock(),
+            shards=sorted(shards_only) if shards_only is not None else None,
+            taken={vm.name for vm in list_vms(session.compute, watched_zones(session.compute))},
+            region_zones=region_zones(session.compute),
+            canary=canary,
+            keep=keep,
+            external_ip=external_ip,
+            boot_image=find_boot_image(session.compute, session.profile.boot_image).name,
+        )
+
     def launch(
         self,
         plan: Plan,
@@ -127,31 +163,16 @@ class Launching:
         Raises:
             PreflightFailed: unless `checked`, naming the first thing that would make the launch fail.
         """
-        from provision.launch import launch, preview
-        from provision.resources import find_boot_image, list_vms, region_zones, watched_zones
+        from provision.launch import launch
 
         session = self._session
-        shards = sorted(shards_only) if shards_only is not None else None
-        size = self.fleet_size(plan, shards_only=shards_only, vms=vms, max_vms=max_vms)
         if not checked:
+            size = self.fleet_size(plan, shards_only=shards_only, vms=vms, max_vms=max_vms)
             report("checking")
             self.require_preflight(plan, vms=size, external_ip=external_ip)
         session.planning.save(plan)
         session.inventory.remember(plan)
-        intent = preview(
-            session.profile,
-            plan,
-            size,
-            run=new_run(session.clock()),
-            now=session.clock(),
-            shards=shards,
-            taken={vm.name for vm in list_vms(session.compute, watched_zones(session.compute))},
-            region_zones=region_zones(session.compute),
-            canary=canary,
-            keep=keep,
-            external_ip=external_ip,
-            boot_image=find_boot_image(session.compute, session.profile.boot_image).name,
-        )
+        intent = self.preview(plan, shards_only=shards_only, vms=vms, max_vms=max_vms, canary=canary, keep=keep, external_ip=external_ip)
         for warning in intent.warnings:
             report(warning)
         rest = f", canaries of {len(intent.vms)}" if intent.order.follows else ""

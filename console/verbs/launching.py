@@ -8,19 +8,22 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from console.confirming import ask_yes
-from console.sentences import plan_sentence, plural
+from console.sentences import money, plan_sentence, plural
 from console.session import Session
 from console.verbs.doctor import require_passed, show_preflight, to_json
 from console.verbs.options import notify_option, ring, say_aside
 from console.verbs.plan import show_plan
 from engine.errors import EngineError, ExitCode, UsageError
 from engine.plan import Plan
-from engine.verbs.printing import print_json
+from engine.verbs.printing import print_json, print_table
+
+if TYPE_CHECKING:
+    from provision.launch import LaunchIntent
 
 LOOK_SECONDS = 2.0
 FOLLOWED = "followed"
@@ -101,9 +104,16 @@ def launch_plan(session: Session, plan: Plan, launching: Launching, *, as_json: 
     size = session.launching.fleet_size(plan, shards_only=wanted, vms=launching.vms, max_vms=launching.max_vms)
     found = show_preflight(session.launching.preflight(plan, vms=size, external_ip=launching.external_ip), quiet=as_json)
     if launching.dry_run:
+        # Where a check says no, asking the service what it would take may fail for the same reason.
+        sound = not found.wrong or bool(launching.skip_preflight)
+        intent = _preview(session, plan, launching, wanted) if sound else None
         if as_json:
-            print_json({"plan": plan.id, "run": None, "dry_run": True, "estimate": plan.estimate, "preflight": to_json(found)})
+            document = {"plan": plan.id, "run": None, "dry_run": True, "estimate": plan.estimate, "preflight": to_json(found)}
+            print_json(document | {"would": order_document(intent) if intent else None})
         else:
+            if intent is not None:
+                click.echo()
+                show_intent(intent)
             click.echo("\ndry run: nothing was started")
     elif found.wrong and as_json and not launching.skip_preflight:
         print_json({"plan": plan.id, "run": None, "preflight": to_json(found)})
@@ -194,3 +204,52 @@ def parse_shards(text: str) -> frozenset[int]:
             raise UsageError(f"{part!r} is no shard and no range of shards", hint="write 40-59,70")
         found |= set(range(int(first), int(last or first) + 1))
     return frozenset(found)
+
+
+def _preview(session: Session, plan: Plan, launching: Launching, wanted: frozenset[int] | None) -> LaunchIntent:
+    return session.launching.preview(
+        plan,
+        shards_only=wanted,
+        vms=launching.vms,
+        max_vms=launching.max_vms,
+        canary=launching.canary,
+        keep=launching.keep,
+        external_ip=launching.external_ip,
+    )
+
+
+def order_document(intent: LaunchIntent) -> dict[str, Any]:
+    """What would be asked for, as JSON carries it."""
+    order = intent.order
+    return {
+        "vms": {name: list(vm.shards) for name, vm in intent.vms.items()},
+        "canaries": list(order.vms) if order.follows else [],
+        "zones": order.zones,
+        "machine_types": order.machine_types,
+        "provisioning_model": order.provisioning_model,
+        "image": order.image,
+        "boot_image": order.boot_image,
+        "cloud_init": order.cloud_init,
+        "external_ip": order.external_ip,
+        "expires": order.expires,
+        "keep_until": order.keep_until,
+        "cost_per_hour": intent.cost_per_hour,
+        "warnings": list(intent.warnings),
+    }
+
+
+def show_intent(intent: LaunchIntent) -> None:
+    """The VMs that would be asked for, and what they have in common."""
+    order = intent.order
+    print_table(
+        ("vm", "shards", ""),
+        [(name, ",".join(map(str, vm.shards)), "canary" if order.follows and name in order.vms else "") for name, vm in intent.vms.items()],
+    )
+    price = "" if intent.cost_per_hour is None else f", {money(intent.cost_per_hour)} an hour"
+    address = "an address each" if order.external_ip else "no addresses"
+    click.echo(f"{' or '.join(order.machine_types)}, {order.provisioning_model.lower()}, in {', '.join(order.zones)}; {address}{price}")
+    click.echo(f"boots {order.boot_image.rsplit('/', 1)[-1]}, runs {order.image}, cloud-init {order.cloud_init}")
+    keep = f"; kept until {order.keep_until:%Y-%m-%d %H:%M} UTC" if order.keep_until else ""
+    click.echo(f"deleted by the service {order.max_run_seconds // 3600} h after its start at the latest{keep}")
+    for warning in intent.warnings:
+        click.echo(f"! {warning}")

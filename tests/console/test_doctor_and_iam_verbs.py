@@ -136,6 +136,14 @@ def test_a_launch_that_would_fail_is_stopped_before_anything_is_asked_for(operat
 def test_a_dry_run_says_what_the_launch_would_say(operator: Operator) -> None:
     fine = operator("deploy", "download", *REQUEST, "--dry-run")
     assert (fine.returncode, set(levels(fine.stdout).values())) == (0, {"ok"}), fine.stderr
+    assert "local-1, spot, in asia-northeast1-a" in fine.stdout
+    would = json.loads(operator("deploy", "download", *REQUEST, "--dry-run", "--json").stdout)["would"]
+    assert sorted(would["vms"].values()) == [[0], [1]]
+    assert all(name in fine.stdout or name.startswith("market-data-shard-") for name in would["vms"])
+    assert would["boot_image"].startswith("projects/cos-cloud/global/images/cos-stable-")
+    assert would["boot_image"].rsplit("/", 1)[-1] in fine.stdout
+    assert would["cloud_init"] in fine.stdout
+    assert operator.vms() == {}
     operator.arm("compute", fault="quota", metric="INSTANCES", limit=1)
     short = operator("deploy", "download", *REQUEST, "--dry-run")
     assert (short.returncode, levels(short.stdout)["quota"], "nothing was started" in short.stdout) == (78, "bad", True)
