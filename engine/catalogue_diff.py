@@ -185,7 +185,7 @@ def pick_moment(text: str, known: Sequence[datetime], *, venue: str) -> datetime
     """The catalogue that `text` means, out of the times of those that are stored, oldest first.
 
     `latest`, `previous`, the beginning of a time or of an object's stamp (`2024-05-01`, `20240501T06`) where only one begins so, or a
-    whole time (`2024-05-01T06:00Z`), which means the newest of then or before.
+    whole time with its zone (`2024-05-01T06:00Z`), which means the newest of then or before.
 
     Raises:
         UsageError: naming the text and the known times.
@@ -207,10 +207,11 @@ def pick_moment(text: str, known: Sequence[datetime], *, venue: str) -> datetime
     try:
         limit = parse_time(text.strip().upper())
     except UsageError:
-        limit = None
+        limit = None  # no time, or one without a zone: nobody knows which moment that is
     earlier = [moment for moment in known if limit is not None and moment <= limit]
     if not earlier:
-        raise UsageError(f"no catalogue of {venue} is of {text!r}", hint=_list_times(known))
+        zone = ", and a time of day ends with Z" if limit is None and ":" in text else ""
+        raise UsageError(f"no catalogue of {venue} is of {text!r}{zone}", hint=_list_times(known))
     return earlier[-1]
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from engine.errors import ConfigurationError
+from engine.errors import ConfigurationError, UsageError
 
 T = TypeVar("T")
 
@@ -24,13 +24,28 @@ Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 def encode(document: object) -> bytes:
-    """Canonical JSON: keys in the order of the type, indented for people, ending in a newline."""
-    return msgspec.json.format(msgspec.json.encode(document, order="deterministic"), indent=1) + b"\n"
+    """Canonical JSON: keys in the order of the type, indented for people, ending in a newline.
+
+    Raises:
+        UsageError: as `encode_compact`.
+    """
+    return msgspec.json.format(encode_compact(document), indent=1) + b"\n"
 
 
 def encode_compact(document: object) -> bytes:
-    """The same on one line, without the newline."""
-    return msgspec.json.encode(document, order="deterministic")
+    """The same on one line, without the newline.
+
+    Raises:
+        UsageError: if it could not be read back: a time in it has no zone, or a field holds what its type does not allow.
+    """
+    data = msgspec.json.encode(document, order="deterministic")
+    if isinstance(document, msgspec.Struct):
+        # A struct does not check what it is made of; a document that nobody can read must not get as far as the bucket.
+        try:
+            msgspec.json.decode(data, type=type(document))
+        except msgspec.DecodeError as error:
+            raise UsageError(f"a {type(document).__name__} that cannot be read back is not written: {error}") from error
+    return data
 
 
 def decode(data: bytes, kind: type[T], *, name: str) -> T:

@@ -91,8 +91,24 @@ def require_aware(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
+def require_day(day: date) -> date:
+    """Return `day`. A moment is refused: which day it is in depends on the zone, and nobody said one.
+
+    Raises:
+        UsageError: if it is a datetime.
+    """
+    if isinstance(day, datetime):
+        raise UsageError(f"{day.isoformat()} is a moment, not a day", hint="give a date such as 2024-05-01")
+    return day
+
+
 def day_start(day: date) -> datetime:
-    """The first instant of a UTC day."""
+    """The first instant of a UTC day.
+
+    Raises:
+        UsageError: for a moment.
+    """
+    require_day(day)
     return datetime.combine(day, time.min, tzinfo=UTC)
 
 
@@ -105,8 +121,7 @@ class DayRange:
 
     def __post_init__(self) -> None:
         for value in (self.start, self.end):
-            if isinstance(value, datetime):
-                raise UsageError(f"{value.isoformat()} is a moment, not a day", hint="give a date such as 2024-05-01")
+            require_day(value)
         if self.end < self.start:
             raise UsageError(f"the range {self.start}..{self.end} is reversed", hint=f"did you mean {self.end}..{self.start}?")
 
@@ -133,6 +148,9 @@ class Cell:
     """A Tardis data type, e.g. "book_snapshot_5"; known ones are in `engine.datatypes`."""
     venue: str
     """Tardis exchange id, e.g. "binance-futures"."""
+
+    def __post_init__(self) -> None:
+        require_day(self.day)
 
     def __str__(self) -> str:
         return f"{self.venue} {self.data_type} {self.day}"

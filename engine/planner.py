@@ -41,7 +41,7 @@ from engine.packing import most_shards, pack, shards_for_deadline, share_cap
 from engine.plan import STRATEGIES, Estimate, NotReady, Plan, Request, Shard, Work, seal
 from engine.tally import OpenCell, Tally, open_cells, tally_metadata
 from engine.thinness import few
-from engine.universe import nearest, resolve_scope
+from engine.universe import nearest, not_listed, resolve_scope
 from engine.validation.verification import DAMAGE, Finding, Verification, standing, turn_back
 
 _TRIED_AGAIN = frozenset(Outcome) - DONE_OUTCOMES
@@ -393,13 +393,7 @@ def _unlisted(
         }
     for symbol in by_hand:
         if not any(listed_days[venue][symbol] for venue in catalogues):
-            known = {listing.symbol for catalogue in catalogues.values() for listing in catalogue.listings}
-            hint = (
-                f"it is listed, but not for {', '.join(data_types)} on these days"
-                if symbol in known
-                else nearest(symbol, known, what="symbols")
-            )
-            raise UsageError(f"symbol {symbol!r} is not listed at {', '.join(catalogues)} in {days}", hint=hint)
+            raise not_listed(symbol, catalogues, data_types, days)
     for venue, counts in listed_days.items():
         never = [symbol for symbol, count in counts.items() if not count]
         sometimes = [f"{symbol} ({count} of {len(days)} days)" for symbol, count in counts.items() if 0 < count < len(days)]

@@ -16,6 +16,14 @@ from engine.logbook import SEVERITIES
 
 MIN_BATCH = 100
 
+BUCKET_NAME_HINT = 'write the name alone, like "market-data-tick": 3 to 63 of a-z, 0-9, -, _ and ., first and last a letter or digit'
+
+
+def is_bucket_name(text: str) -> bool:
+    """Whether Cloud Storage could have a bucket of that name (its docs, "About Cloud Storage buckets", names)."""
+    parts = text.split(".")
+    return re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", text) is not None and all(0 < len(part) <= 63 for part in parts)
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -35,12 +43,14 @@ class Setting:
     """The only values it may have; empty: any."""
     is_address: bool = False
     """An address with its scheme."""
+    is_bucket: bool = False
+    """A bucket's name."""
 
 
 TABLE: tuple[Setting, ...] = (
     Setting("project", ("GOOGLE_CLOUD_PROJECT", "GCP_PROJECT"), "", "local", "Google Cloud project"),
-    Setting("data_bucket", ("DATA_BUCKET", "GCS_BUCKET"), "market-data-tick", "market-data-tick", "bucket of the lake"),
-    Setting("state_bucket", ("STATE_BUCKET",), "", "", "bucket of plans, runs and manifests; empty: <data bucket>-state"),
+    Setting("data_bucket", ("DATA_BUCKET", "GCS_BUCKET"), "market-data-tick", "market-data-tick", "bucket of the lake", is_bucket=True),
+    Setting("state_bucket", ("STATE_BUCKET",), "", "", "bucket of plans, runs and manifests; empty: <data bucket>-state", is_bucket=True),
     Setting("storage_endpoint", ("STORAGE_EMULATOR_HOST",), "", "", "storage server on this machine; empty: the real service"),
     Setting("logging_endpoint", ("TICKDECK_LOGGING_ENDPOINT",), "", "", "logging server on this machine (host:port)"),
     Setting("cloud_logging", ("TICKDECK_CLOUD_LOGGING",), "1", "0", "1: also send events to Cloud Logging", choices=("0", "1")),
@@ -154,6 +164,17 @@ class Settings:
                 yield ConfigurationError(f"{named} is not one of its values", hint=f"set one of {', '.join(setting.choices)}")
             if setting.is_address and not re.fullmatch(r"https?://[^/\s]+(/\S*)?", value.text):
                 yield ConfigurationError(f"{named} is no address", hint="write it like https://HOST/v1")
+            if setting.is_bucket and (value.text or setting.elsewhere) and not is_bucket_name(value.text):
+                yield ConfigurationError(f"{named} is no bucket name", hint=BUCKET_NAME_HINT)
+
+    def require_two_buckets(self) -> None:
+        """State is overwritten and data never is: they must not share a bucket.
+
+        Raises:
+            ConfigurationError: if they do.
+        """
+        if self.text("data_bucket") == self.state_bucket:
+            raise ConfigurationError(f"data and state are both in {self.state_bucket}", hint="set STATE_BUCKET to another")
 
     @property
     def state_bucket(self) -> str:

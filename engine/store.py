@@ -288,7 +288,8 @@ class Store:
         except NotFound as error:
             if not _names_bucket(error):
                 raise StoreError(f"{where}: {_reason(error)}", hint="run again") from error
-            raise ConfigurationError(f"bucket {self.bucket} does not exist", hint="create it, or name another in the profile") from error
+            hint = "create it, or name another: DATA_BUCKET, STATE_BUCKET, or the profile"
+            raise ConfigurationError(f"bucket {self.bucket} does not exist", hint=hint) from error
         except (Forbidden, Unauthorized) as error:
             raise NotPermitted(f"{where}: {_reason(error)}", hint="let this account create, get and list objects") from error
         except GoogleAuthError as error:

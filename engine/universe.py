@@ -24,7 +24,7 @@ from pathlib import Path
 from engine.catalogue import Catalogue
 from engine.errors import UsageError
 from engine.expectation import Scope
-from engine.model import require_symbol, require_venue
+from engine.model import DayRange, require_symbol, require_venue
 
 SUFFIX = ".txt"
 
@@ -117,11 +117,15 @@ def resolve_scope(
     Symbols given by hand are taken verbatim at every venue; the universe adds to them.
 
     Raises:
-        UsageError: if there is no such universe, or it means nothing at any of the venues.
+        UsageError: if a symbol given by hand was never listed at any of the venues (a mistyped one would be a question about nothing,
+            and its answer would look like "all there"); if there is no such universe, or it means nothing at any of them.
     """
     if not symbols and not universe:
         return None
     by_hand = frozenset(require_symbol(symbol) for symbol in symbols)
+    for symbol in sorted(by_hand):
+        if not any(symbol == listing.symbol for catalogue in catalogues.values() for listing in catalogue.listings):
+            raise not_listed(symbol, catalogues)
     if not universe:
         return dict.fromkeys(catalogues, by_hand)
     members = load_universe(universe, folder=folder)
@@ -132,6 +136,17 @@ def resolve_scope(
             hint="name a venue that does, or another universe",
         )
     return scope
+
+
+def not_listed(
+    symbol: str, catalogues: Mapping[str, Catalogue], data_types: Iterable[str] = (), days: DayRange | None = None
+) -> UsageError:
+    """The error about a symbol asked for by name that no venue lists, or none in these days; with the nearest that one lists."""
+    known = {listing.symbol for catalogue in catalogues.values() for listing in catalogue.listings}
+    there = f"it is listed, but not for {', '.join(data_types)} on these days"
+    hint = there if symbol in known else nearest(symbol, known, what="symbols")
+    when = f" in {days}" if days is not None else ""
+    return UsageError(f"symbol {symbol!r} is not listed at {', '.join(catalogues)}{when}", hint=hint)
 
 
 def nearest(word: str, known: Iterable[str], *, what: str) -> str:

@@ -27,6 +27,7 @@ from typing import Any, Literal
 import platformdirs
 
 from engine.errors import ConfigurationError
+from engine.settings import BUCKET_NAME_HINT, is_bucket_name
 from engine.store import require_loopback
 from provision.errors import WriteRefused
 
@@ -318,6 +319,11 @@ def require_writable(profile: Profile, *, armed: bool = False) -> None:
 
 
 def _checked(profile: Profile, environment: Mapping[str, str]) -> Profile:
+    for key, bucket in (("data_bucket", profile.data_bucket), ("state_bucket", profile.state)):
+        if not is_bucket_name(bucket):
+            raise ConfigurationError(f"profile {profile.name}: {key} = {bucket!r} is no bucket name", hint=BUCKET_NAME_HINT)
+    if profile.data_bucket == profile.state:
+        raise ConfigurationError(f"profile {profile.name}: data and state are both in {profile.state}", hint="set state_bucket to another")
     if profile.kind == LOCAL:
         for key in _ENDPOINTS:
             endpoint = getattr(profile.endpoints, key)

@@ -23,7 +23,7 @@ from engine.run import WAIVER, new_run
 from engine.store import Store
 from engine.tally import BAD_OUTCOMES, open_cells
 from engine.thinness import few
-from engine.universe import resolve_scope
+from engine.universe import not_listed, resolve_scope
 from provision.audit import AuditItem, AuditRecord, write_intent, write_receipt
 from provision.profile import Profile, require_writable
 
@@ -133,12 +133,14 @@ def propose_waivers(
     written = {summary.name.cell for summary in inventory.summaries(days)}
     found: list[CellWaiver] = []
     left: list[Left] = []
+    seen: set[str] = set()
     for venue, catalogue in catalogues.items():
         in_scope = None if scope is None else scope[venue]
         for data_type, expectations in expect(catalogue, tuple(data_types), days, symbols=in_scope).items():
             cells = {Cell(day, data_type, venue): expectations.at(day).symbols for day in days if expectations.at(day).symbols}
             records = open_cells([cell for cell in cells if cell in written], inventory.open_cell)
             for cell, expected in cells.items():
+                seen.update(expected)
                 if not catalogue.is_published(cell.day):
                     left.append(Left(cell, expected, "the source has not published the day: nobody knows yet what it will have"))
                     continue
@@ -146,8 +148,9 @@ def propose_waivers(
                 if chosen:
                     found.append(CellWaiver(cell, tuple(chosen), tuple(chosen.values()), catalogue.object_name))
                 left += [Left(cell, tuple(names), why) for why, names in stays.items()]
-    if symbols and not found and not left:
-        raise UsageError(f"{few(symbols)} {'are' if len(symbols) > 1 else 'is'} not expected at {', '.join(catalogues)} in {days}")
+    for symbol in symbols:
+        if symbol not in seen:
+            raise not_listed(symbol, catalogues, data_types, days)
     return WaiverProposal("withdraw" if withdraw else "waive", reason.strip(), tuple(found), tuple(left))
 
 

@@ -29,15 +29,29 @@ from hypothesis import strategies as st
 import engine
 import provision
 from engine.catalogue import parse_catalogue
+from engine.claims import Claim
 from engine.clock import format_time, parse_day, parse_time
-from engine.documents import decode
+from engine.conversion.outcome import to_microseconds
+from engine.documents import decode, encode
 from engine.errors import EngineError, UsageError
 from engine.estimate import allowance_end
 from engine.heartbeat import Heartbeat
+from engine.instruments.definitions import Instrument, at_moment
 from engine.manifest import Manifest
-from engine.model import DayRange, day_start, require_aware
-from engine.paths import audit_object, catalogue_source_object, catalogue_table_object, parse_audit_object
+from engine.model import Cell, DayRange, day_start, require_aware
+from engine.paths import (
+    audit_object,
+    build_source_object,
+    catalogue_source_object,
+    catalogue_table_object,
+    parse_audit_object,
+    probe_object,
+    raw_feed_object,
+)
+from engine.replay.raw_feed import FeedWriter
+from engine.replay.replaying import floor_hour
 from engine.run import new_run, run_started
+from engine.validation.verification import Verification
 from provision.labels import make_labels
 from provision.logs.query import LogQuery
 
@@ -283,6 +297,9 @@ def test_a_range_of_days_has_each_day_once(start: date, more: int) -> None:
 
 # Borders
 
+MANIFEST: dict[str, Any] = {"day": LEAP_DAY, "data_type": "trades", "venue": "binance", "run": "r1", "shard": 0, "attempt": 1, "vm": "vm"}
+MANIFEST |= {"open": False, "engine_version": "0", "catalogue": "", "entries": ()}
+
 REFUSED: dict[str, Callable[[], object]] = {
     "require_aware": partial(require_aware, NAIVE),
     "format_time": partial(format_time, NAIVE),
@@ -301,6 +318,19 @@ REFUSED: dict[str, Callable[[], object]] = {
     "allowance_end": partial(allowance_end, 1, 1, now=NAIVE),
     "a range of moments": partial(DayRange, NAIVE, NAIVE),
     "a moment as a day": partial(parse_day, "2024-05-01T06:00:00", today=LEAP_DAY),
+    "a cell of a moment": partial(Cell, NAIVE, "trades", "binance"),
+    "a cell of a moment with a zone": partial(Cell, NAIVE.replace(tzinfo=UTC), "trades", "binance"),
+    "the start of a moment": partial(day_start, NAIVE),
+    "raw_feed_object": partial(raw_feed_object, NAIVE, "binance"),
+    "probe_object": partial(probe_object, NAIVE, "ab12"),
+    "build_source_object": partial(build_source_object, NAIVE, "ab12"),
+    "floor_hour": partial(floor_hour, NAIVE),
+    "an hour of raw messages": partial(FeedWriter, Path("x"), NAIVE),
+    "at_moment": partial(at_moment, Instrument(id="BTCUSDT"), NAIVE),
+    "an instrument between moments": partial(Instrument(id="BTCUSDT").overlaps, NAIVE, NAIVE),
+    "to_microseconds": partial(to_microseconds, NAIVE),
+    "a document to be written": partial(encode, Claim(run="r1", shard=0, vm="vm", attempt=1, state="working", since=NAIVE)),
+    "a day in a document to be written": partial(encode, Manifest(**MANIFEST | {"day": NAIVE, "written": NAIVE.replace(tzinfo=UTC)})),
 }
 
 
@@ -313,8 +343,7 @@ def test_a_time_without_a_zone_is_refused_at_every_border(border: str) -> None:
 DOCUMENTS: dict[str, tuple[type, dict[str, Any], str]] = {
     "manifest": (
         Manifest,
-        {"day": "2024-05-01", "data_type": "trades", "venue": "binance", "run": "r1", "shard": 0, "attempt": 1, "vm": "vm"}
-        | {"open": False, "engine_version": "0", "catalogue": "", "entries": []},
+        MANIFEST | {"day": "2024-02-29"},
         "written",
     ),
     "heartbeat": (Heartbeat, {"run": "r1", "vm": "vm", "sequence": 1, "state": "idle", "started": "2024-05-01T06:00:00Z"}, "written"),
@@ -331,10 +360,11 @@ def test_a_stored_document_whose_time_has_no_zone_is_refused(name: str) -> None:
 
 def test_no_kind_of_document_takes_a_time_without_a_zone() -> None:
     for package in (engine, provision):
-        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-            importlib.import_module(module.name)
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
     kinds = [kind for kind in _subclasses(msgspec.Struct) if kind.__module__.startswith(("engine.", "provision."))]
-    assert {Manifest, Heartbeat} <= set(kinds)
+    assert {Manifest, Heartbeat, Verification} <= set(kinds)
     loose = {
         f"{kind.__module__}.{kind.__name__}.{field.name}"
         for kind in kinds

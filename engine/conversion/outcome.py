@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from engine.fingerprint import Fingerprint
-from engine.model import Outcome
+from engine.model import Outcome, require_aware
 
 
 class Reason(StrEnum):
@@ -165,5 +165,9 @@ def to_datetime(microseconds: int | None) -> datetime | None:
 
 
 def to_microseconds(moment: datetime) -> int:
-    """An aware datetime as whole microseconds since the epoch."""
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+    """An aware datetime as whole microseconds since the epoch.
+
+    Raises:
+        UsageError: if `moment` has no zone.
+    """
+    return (require_aware(moment) - _EPOCH) // timedelta(microseconds=1)

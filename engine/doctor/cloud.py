@@ -20,7 +20,7 @@ from engine.bucket import CREATE, READ, REPLACE, BucketRules, ask_permissions, r
 from engine.clock import Clock, format_seconds, monotonic, parse_time
 from engine.doctor.finding import Finding, bad, from_error, good, warn
 from engine.documents import JSON
-from engine.errors import AlreadyExists, EngineError, ExitCode, GenerationMismatch, NotPermitted, UsageError
+from engine.errors import AlreadyExists, ConfigurationError, EngineError, ExitCode, GenerationMismatch, NotPermitted, UsageError
 from engine.paths import probe_object
 from engine.settings import Settings
 from engine.store import Store, open_client
@@ -212,10 +212,11 @@ def open_stores(settings: Settings) -> tuple[Store, Store]:
 
 def check_separation(settings: Settings) -> list[Finding]:
     """State is overwritten and data never is: they must not share a bucket."""
-    data, state = settings.text("data_bucket"), settings.state_bucket
-    if data == state:
-        return [bad("two buckets", f"data and state are both {data}", "set STATE_BUCKET to another", ExitCode.CONFIGURATION)]
-    return [good("two buckets", f"data {data}, state {state}")]
+    try:
+        settings.require_two_buckets()
+    except ConfigurationError as error:
+        return [bad("two buckets", str(error), error.hint, error.exit_code)]
+    return [good("two buckets", f"data {settings.text('data_bucket')}, state {settings.state_bucket}")]
 
 
 def check_bucket(settings: Settings, *, which: str, needed: frozenset[str] = frozenset()) -> list[Finding]:

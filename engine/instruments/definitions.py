@@ -21,7 +21,7 @@ from engine.catalogue import Catalogue, Listing
 from engine.datatypes import GROUPED_SYMBOLS
 from engine.errors import SourceError, UsageError
 from engine.instruments.keys import TYPE_OF_KIND, InstrumentKey, InstrumentType, OptionType, Parsed, parse_symbol
-from engine.model import day_start
+from engine.model import day_start, require_aware
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -115,7 +115,12 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         return self.dataset_id or dataset_symbol(self.id)
 
     def overlaps(self, start: datetime, end: datetime) -> bool:
-        """Whether it existed at some time in [start, end)."""
+        """Whether it existed at some time in [start, end).
+
+        Raises:
+            UsageError: if one has no zone.
+        """
+        start, end = require_aware(start), require_aware(end)
         since, until = _time(self.available_since), _time(self.available_to)
         return (since is None or since < end) and (until is None or until > start)
 
@@ -165,7 +170,11 @@ def at_moment(instrument: Instrument, moment: datetime) -> Instrument:
 
     `changes[].until` says that the old value in it was valid until then, exclusive. So of the changes of a field the earliest that
     ends after `moment` holds its value; without one the current value does (Tardis docs, "Instruments Metadata API").
+
+    Raises:
+        UsageError: if `moment` has no zone.
     """
+    moment = require_aware(moment)
     later = [change for change in instrument.changes or () if _require_time(change["until"]) > moment]
     if not later:
         return instrument

@@ -43,12 +43,21 @@ async def fetch_catalogue(source: Source, venue: str, *, clock: Clock = utc_now)
     Raises:
         UsageError: if the source knows no such venue, with the nearest that it knows.
     """
+    body = await ask_venue(source, venue)
+    return parse_catalogue(venue, body, fetched=clock()), body
+
+
+async def ask_venue(source: Source, venue: str) -> bytes:
+    """What the source says about `venue`, verbatim.
+
+    Raises:
+        UsageError: if the source knows no such venue, with the nearest that it knows.
+    """
     try:
-        body = await source.exchange(venue)
+        return await source.exchange(venue)
     except UsageError as error:
         known = [item["id"] for item in json.loads(await source.exchanges())]
         raise UsageError(str(error), hint=f"{nearest(venue, known, what='venues')} List all: engine instruments --list-venues") from error
-    return parse_catalogue(venue, body, fetched=clock()), body
 
 
 async def fetch_catalogues(source: Source, venues: Iterable[str], state: Store, *, clock: Clock = utc_now) -> dict[str, Catalogue]:

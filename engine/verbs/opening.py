@@ -13,17 +13,16 @@ from engine.throttle import Throttle
 from engine.worker import Places
 
 
-def open_places(settings: Settings, *, data_bucket: str = "", state_bucket: str = "") -> Places:
+def open_places(settings: Settings) -> Places:
     """The two buckets, over one client.
 
     Raises:
-        ConfigurationError: if a setting cannot be read: nothing is begun with settings that fail later.
+        ConfigurationError: if a setting cannot be read, or both buckets are one: nothing is begun with settings that fail later.
     """
     settings.require_readable()
+    settings.require_two_buckets()
     client = open_client(project=settings.text("project"), endpoint=settings.text("storage_endpoint"))
-    data = data_bucket or settings.text("data_bucket")
-    state = state_bucket or settings.text("state_bucket") or f"{data}-state"
-    return Places(data=Store(client, data), state=Store(client, state))
+    return Places(data=Store(client, settings.text("data_bucket")), state=Store(client, settings.state_bucket))
 
 
 def open_source(settings: Settings, logbook: Logbook, *, throttle: Throttle | None = None) -> Source:

@@ -28,7 +28,7 @@ class Day(click.ParamType[date]):
         try:
             return parse_day(str(value), today=utc_now().date())
         except UsageError as error:
-            raise _of_option(error, param) from error
+            raise of_option(error, param) from error
 
 
 class OneOf(click.Choice[str]):
@@ -40,7 +40,7 @@ class OneOf(click.Choice[str]):
             return super().convert(value, param, ctx)
         except click.BadParameter:
             hint = nearest(str(value), [str(word) for word in self.choices], what="words")
-            raise _of_option(UsageError(f"{value!r} is not known", hint=hint), param) from None
+            raise of_option(UsageError(f"{value!r} is not known", hint=hint), param) from None
 
 
 class Bytes(click.ParamType[int]):
@@ -55,10 +55,10 @@ class Bytes(click.ParamType[int]):
         try:
             return parse_bytes(str(value))
         except UsageError as error:
-            raise _of_option(error, param) from error
+            raise of_option(error, param) from error
 
 
-def _of_option(error: UsageError, param: click.Parameter | None) -> UsageError:
+def of_option(error: UsageError, param: click.Parameter | None) -> UsageError:
     """The error with the option that it is about, and its own next step instead of a look at `--help`."""
     return UsageError(f"{param.opts[0]}: {error}" if param is not None else str(error), hint=error.hint)
 

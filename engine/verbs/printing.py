@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import click
 import msgspec
 
+from engine.clock import utc_now
 from engine.plan import Plan
 
 
@@ -27,6 +28,8 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[object]], *, right:
 
 def say_not_ready(plan: Plan, *, program: str) -> None:
     """Tell on stderr why a plan has nothing to do yet, and when it will."""
-    last = max(plan.not_ready, key=lambda item: item.due)
+    last, now = max(plan.not_ready, key=lambda item: item.due), utc_now()
     when = f"{last.due:%Y-%m-%d %H:%M} UTC"
-    click.echo(f"{program}: {last.venue} has not published {last.day} -> run the same command again after {when}", err=True)
+    future = ", a day in the future" if last.day > now.date() else ""
+    step = f"run the same command again after {when}" if last.due > now else f"it was due {when}: run the same command again later"
+    click.echo(f"{program}: {last.venue} has not published {last.day}{future} -> {step}", err=True)

@@ -13,7 +13,8 @@ from typing import Any
 import click
 
 from engine.clock import format_bytes, format_time, parse_day, parse_time, utc_now
-from engine.errors import ExitCode, UsageError, one_line
+from engine.errors import ExitCode, UsageError
+from engine.instruments.writing import ask_venue
 from engine.logbook import Logbook
 from engine.model import day_start
 from engine.replay.raw_feed import HOUR, select
@@ -24,7 +25,7 @@ from engine.settings import Settings, resolve
 from engine.source import Source
 from engine.store import Store
 from engine.verbs.opening import open_places
-from engine.verbs.options import Words
+from engine.verbs.options import Words, of_option
 from engine.verbs.status_line import StatusLine
 
 _CATALOGUE_ATTEMPTS = 4
@@ -36,7 +37,7 @@ class Moment(click.ParamType[datetime]):
 
     name = "time"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:  # noqa: ARG002
         """Read the text, or fail with the forms that work. A time of day without a zone is refused."""
         if isinstance(value, datetime):
             return value
@@ -50,7 +51,7 @@ class Moment(click.ParamType[datetime]):
                 return parse_time(word)
             return day_start(parse_day(word, today=now.date()))
         except UsageError as error:
-            self.fail(one_line(error), param, ctx)
+            raise of_option(error, param) from error
 
 
 @click.command("replay")
@@ -118,7 +119,7 @@ async def _venue(settings: Settings, venue: str) -> bytes:
         connections=1,
         attempts=_CATALOGUE_ATTEMPTS,
     ) as source:
-        return await source.exchange(venue)
+        return await ask_venue(source, venue)
 
 
 async def _run(plan: ReplayPlan, store: Store, settings: Settings, *, shown: bool, as_json: bool) -> ReplayReport:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import urllib.request
@@ -49,6 +50,7 @@ class Mistake:
 
 DOWNLOAD = "engine download --venues binance --data-types trades"
 DAY = "--start 2024-05-01"
+REPLAY = "engine replay --from 2024-05-01"
 
 ENGINE = [
     Mistake("engine downlaod", USAGE, "'downlaod'", "did you mean download?"),
@@ -74,8 +76,9 @@ ENGINE = [
     Mistake(f"{DOWNLOAD}", USAGE, "no day", "--start 2024-05-01"),
     Mistake(f"{DOWNLOAD} --end 2024-05-01", USAGE, "no day", "--start 2024-05-01"),
     Mistake(f"{DOWNLOAD} --day 2024-05-01 --end 2024-05-01", USAGE, "--day", "give the one you mean"),
-    Mistake(f"{DOWNLOAD} --start 2099-01-01", TEMPORARY, "2099-01-01", "again after 2099-01-02 06:00 UTC", leaves=ASKED),
-    Mistake(f"{DOWNLOAD} --day latest", TEMPORARY, "has not published", "run the same command again after", leaves=ASKED),
+    Mistake(f"{DOWNLOAD} --start 2099-01-01", TEMPORARY, "2099-01-01, a day in the future", "again after 2099-01-02 06:00", leaves=ASKED),
+    Mistake(f"{DOWNLOAD} --start 2024-05-09", TEMPORARY, "2024-05-09", "it was due 2024-05-10 06:00 UTC", leaves=ASKED),
+    Mistake(f"{DOWNLOAD} --day latest", TEMPORARY, "has not published", "run the same command again", leaves=ASKED),
     Mistake(f"{DOWNLOAD} {DAY} --shard-index 5 --total-shards 3", USAGE, "--shard-index 5", "indexes are 0..2"),
     Mistake(f"{DOWNLOAD} {DAY} --shard-index 5", USAGE, "--shard-index without --total-shards", "give both"),
     Mistake(f"{DOWNLOAD} {DAY} --total-shards 3", USAGE, "--total-shards without --shard-index", "give both"),
@@ -93,6 +96,9 @@ ENGINE = [
     Mistake(f"{DOWNLOAD} {DAY}", CONFIGURATION, "TARDIS_API_URL='nowhere'", "https://HOST/v1", {"TARDIS_API_URL": "nowhere"}),
     Mistake(f"{DOWNLOAD} {DAY}", CONFIGURATION, "bucket no-such-lake", "create it", {"DATA_BUCKET": "no-such-lake"}),
     Mistake(f"{DOWNLOAD} {DAY}", CONFIGURATION, "bucket no-such-state", "create it", {"STATE_BUCKET": "no-such-state"}),
+    Mistake(f"{DOWNLOAD} {DAY} --data-bucket gs://lake", CONFIGURATION, "'gs://lake' (flag)", "the name alone"),
+    Mistake(f"{DOWNLOAD} {DAY}", CONFIGURATION, "STATE_BUCKET='Lake'", "the name alone", {"STATE_BUCKET": "Lake"}),
+    Mistake(f"{DOWNLOAD} {DAY}", CONFIGURATION, "both in lake", "set STATE_BUCKET", {"STATE_BUCKET": "lake", "DATA_BUCKET": "lake"}),
     Mistake(
         f"{DOWNLOAD} {DAY}",
         CONFIGURATION,
@@ -120,11 +126,19 @@ ENGINE = [
     Mistake("engine convert /etc/hosts /no/such/x.parquet --data-type trades", USAGE, "/no/such", "make it first"),
     Mistake("engine convert /etc/hosts /tmp/x.parquet --data-type trade", USAGE, "'trade'", "did you mean trades?"),
     Mistake("engine config shwo", USAGE, "shwo", "see: engine config --help"),
+    Mistake(f"{REPLAY} --venue binanse --channels trade --to 2024-05-02", USAGE, "'binanse'", "did you mean binance?"),
+    Mistake(f"{REPLAY} --venue binance --channels trad --to 2024-05-02", USAGE, "'trad'", "did you mean trade?"),
+    Mistake(f"{REPLAY} --venue binance --channels trade --symbols btcusd --to 2024-05-02", USAGE, "'btcusd'", "did you mean btcusdt?"),
+    Mistake(f"{REPLAY} --venue binance --channels trade --to 2024-05-01T10:00", USAGE, "no time zone", "end it with Z"),
+    Mistake("engine validate --start 2024-05-03 --end 2024-05-01", USAGE, "2024-05-03..2024-05-01", "did you mean 2024-05-01..2024-05-03?"),
+    Mistake(f"engine adopt --venues binanse {DAY}", USAGE, "'binanse'", "did you mean binance?"),
+    Mistake("engine adopt --start 2024-05-03 --end 2024-05-01", USAGE, "2024-05-03..2024-05-01", "did you mean 2024-05-01..2024-05-03?"),
 ]
 
 PLAN = "tickdeck plan --venues binance --data-types trades"
 DEPLOY = "tickdeck deploy download --venues binance --data-types trades"
 RUN = "r1tp8k5m2x"
+WAIVE = f"tickdeck waive --venues binance --data-types trades {DAY} --yes --reason 'the source never had it'"
 
 CONSOLE = [
     Mistake("tickdeck paln", USAGE, "'paln'", "did you mean plan?"),
@@ -176,6 +190,13 @@ CONSOLE = [
     Mistake(f"tickdeck check --venues binance --data-types trade {DAY}", USAGE, "'trade'", "did you mean trades?"),
     Mistake("tickdeck check --venues binance --data-types trades --start 2099-01-01", TEMPORARY, "1 not ready", "again later"),
     Mistake(f"tickdeck check --venues binance --data-types trades {DAY}", PARTIAL, "1 hole", "tickdeck repair"),
+    Mistake(f"tickdeck check --venues binance --data-types trades {DAY} --symbols BTCUSD", USAGE, "'BTCUSD'", "did you mean BTCUSDT?"),
+    Mistake(f"tickdeck repair --venues binance --data-types trades {DAY} --symbols BTCUSD", USAGE, "'BTCUSD'", "did you mean BTCUSDT?"),
+    Mistake(f"{WAIVE} --symbols BTCUSDT,BTCUSD", USAGE, "'BTCUSD'", "did you mean BTCUSDT?"),
+    Mistake("tickdeck catalogue diff --venue binanse", USAGE, "binanse", "did you mean binance?"),
+    Mistake("tickdeck catalogue diff 2024-05-01T06:00 --venue binance", USAGE, "a time of day ends with Z", "known: "),
+    Mistake(f"{PLAN} {DAY}", CONFIGURATION, "data_bucket = 'Lake'", "the name alone", {"TICKDECK_DATA_BUCKET": "Lake"}),
+    Mistake(f"{PLAN} {DAY}", CONFIGURATION, "both in lake", "another", {"TICKDECK_DATA_BUCKET": "lake", "TICKDECK_STATE_BUCKET": "lake"}),
     Mistake(f"tickdeck repair --venues binance --data-types trade {DAY}", USAGE, "'trade'", "did you mean trades?"),
     Mistake("tickdeck repair --venues binance --data-types trades --start 2099-01-01", TEMPORARY, "2099-01-01", "again after"),
     Mistake(f"{PLAN} {DAY}", CONFIGURATION, "max_vms = 'abc'", "a whole number", {"TICKDECK_MAX_VMS": "abc"}),
@@ -301,7 +322,7 @@ def console_lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsoleLa
 def test_a_mistake_with_the_console_is_one_line_and_leaves_nothing(mistake: Mistake, console_lake: ConsoleLake) -> None:
     before = objects(console_lake.data, console_lake.state)
     environment = {name: value.format(files=console_lake.files) for name, value in mistake.environment.items()}
-    answer = console_lake.host.run(*mistake.line.split(), **environment)
+    answer = console_lake.host.run(*shlex.split(mistake.line), **environment)
     expected = Mistake(mistake.line, mistake.code, mistake.names.replace("{files}", str(console_lake.files)), mistake.step)
     judge(expected, answer, "tickdeck")
     judge_left(mistake, before, objects(console_lake.data, console_lake.state), console_lake.state)
