@@ -9,8 +9,9 @@ hold the shard draw from the same count. At the end of the share a worker waits 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import msgspec
 
@@ -59,8 +60,12 @@ class Transfer:
 class Allowance:
     """The share of one shard, for the time that this process works on it. Use on one event loop."""
 
-    def __init__(self, store: Store, run: str, shard: int, share: int, *, clock: Clock) -> None:
-        """`share`: source bytes that the shard may receive on any UTC day; positive."""
+    def __init__(
+        self, store: Store, run: str, shard: int, share: int, *, clock: Clock, on_wait: Callable[[datetime], None] = lambda _until: None
+    ) -> None:
+        """`share`: source bytes that the shard may receive on any UTC day; positive. `on_wait` hears, once a day, until when is waited."""
+        self._on_wait = on_wait
+        self._told: date | None = None
         self._store, self._run, self._shard, self._clock = store, run, shard, clock
         self.share = share
         self.least = min(LEAST_BYTES, share // STEPS)
@@ -159,6 +164,9 @@ class Allowance:
 
     async def _next_day(self) -> None:
         today = self._today()
+        if self._told != today:
+            self._told = today
+            self._on_wait(day_start(today + timedelta(days=1)))
         self.waiting += 1
         try:
             while (now := require_aware(self._clock())).date() == today:

@@ -22,7 +22,7 @@ from engine.admission import memory_limit, memory_used
 from engine.allowance import Allowance
 from engine.catalogue import Catalogue, load_catalogue_table
 from engine.claims import Held, State, list_claims, release, take
-from engine.clock import Clock, format_seconds, monotonic, utc_now
+from engine.clock import Clock, format_bytes, format_seconds, format_time, monotonic, utc_now
 from engine.draining import told_to_end
 from engine.errors import ConfigurationError, EngineError, ExitCode, StoreError
 from engine.failure_budget import parse_budget
@@ -294,7 +294,7 @@ class Worker:
         self._logbook.info("shard_started", f"shard {shard}, attempt {held.claim.attempt}: {work.files} files", files=work.files)
         assert self._pipeline is not None
         attempt = Attempt(run, shard, held.claim.attempt, vm)
-        share = Allowance(state, run, shard, work.daily_bytes, clock=self._clock) if work.daily_bytes else None
+        share = self._share_of(shard, work.daily_bytes) if work.daily_bytes else None
         try:
             if self.plan.job:
                 found: Mapping[Outcome, int] = {}
@@ -339,6 +339,19 @@ class Worker:
         self._logbook.info("job_ended", f"engine {words} ended with exit code {self._job_code}")
         if not self.stopped.is_set() and self._job_code not in (ExitCode.DONE, ExitCode.PARTIAL):
             raise JobFailed(f"engine {self.plan.job[0]} ended with exit code {self._job_code}: {last}", self._job_code)
+
+    def _share_of(self, shard: int, daily_bytes: int) -> Allowance:
+        """The shard's share of the daily cap. That it is used up is said, because nothing else moves until midnight."""
+
+        def tell(until: datetime) -> None:
+            self._logbook.warning(
+                "allowance_spent",
+                f"shard {shard} has used its share of the day's cap ({format_bytes(daily_bytes)}); "
+                f"what does not fit into the rest waits until {until:%Y-%m-%d %H:%M} UTC",
+                until=format_time(until),
+            )
+
+        return Allowance(self.places.state, self.identity.run, shard, daily_bytes, clock=self._clock, on_wait=tell)
 
     async def _release(self, held: Held, state: State) -> None:
         with contextlib.suppress(StoreError):

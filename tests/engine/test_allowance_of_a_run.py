@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -69,12 +71,13 @@ def plan_of(lake: Lake, *, prior_share: float = 0.05, **request: Any) -> Plan:
     return plan
 
 
-async def work(lake: Lake, plan: Plan, clock: Midnights, run: str = "r1") -> Report:
+async def work(lake: Lake, plan: Plan, clock: Midnights, run: str = "r1", said: io.StringIO | None = None) -> Report:
     settings = resolve({**lake.environment, "LOG_LEVEL": "ERROR"})
     async with Source(api_url=f"{lake.source.url}/v1", datasets_url=f"{lake.source.url}/v1", api_key=KEY) as source:
         shards = tuple(shard.index for shard in plan.shards)
         places = Places(lake.data, lake.state)
-        worker = Worker(Identity(run, "hand", shards), plan, places, source, settings, Logbook(minimum="CRITICAL"), clock=clock, heal=False)
+        logbook = Logbook(stream=said or io.StringIO(), minimum="WARNING")
+        worker = Worker(Identity(run, "hand", shards), plan, places, source, settings, logbook, clock=clock, heal=False)
         running = asyncio.create_task(worker.run())
         while not running.done():
             await asyncio.wait({running}, timeout=0.05)
@@ -114,14 +117,16 @@ async def test_no_day_brings_more_than_the_cap_and_everything_comes_in_the_end(l
     whole = plan_of(lake)
     cap = 2 * max(real_sizes(lake, whole).values())
     plan, since = resized(lake, whole, 1.1, cap), len(lake.requests())
-    clock = Midnights(lambda: sent(lake, since))
-    report = await work(lake, plan, clock)
+    clock, said = Midnights(lambda: sent(lake, since)), io.StringIO()
+    report = await work(lake, plan, clock, said=said)
     assert report.exit_code is ExitCode.DONE
     assert report.outcomes[Outcome.OK] == sum(shard.files for shard in plan.shards)
     by_day = clock.by_day()
     assert sum(by_day) == sent(lake, since) > cap
     assert len(by_day) > 1
     assert all(count <= cap for count in by_day), (by_day, cap)
+    waits = [line["until"] for line in map(json.loads, said.getvalue().splitlines()) if line["event"] == "allowance_spent"]
+    assert waits == [f"2026-05-{NOW.day + number:02d}T00:00:00.000000Z" for number in range(1, len(by_day))], "each day says so once"
 
 
 async def test_files_larger_than_estimated_wait_for_a_day_that_holds_them(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
