@@ -18,7 +18,7 @@ from textual.driver import Driver
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
-from console.actions import ActionProvider, action, app_bindings
+from console.actions import ACTIONS, ActionProvider, action, app_bindings, use
 from console.blocking import in_thread
 from console.commands_provider import CommandProvider
 from console.export import Form
@@ -42,8 +42,10 @@ from engine.errors import ConfigurationError, one_line
 
 if TYPE_CHECKING:
     from console.commands import Command
+    from console.custom_commands import CustomCommand
     from console.export import Record
     from console.opening import Opened, Opener
+    from console.own_actions import OwnActions
     from console.recording.recorder import Recorder
     from console.recording.replay import Replay
     from console.request_fields import Known
@@ -87,6 +89,7 @@ class ConsoleApp(ThemedApp):
         theme: str = "",
         recorder: Recorder | None = None,
         replay: Replay | None = None,
+        own: OwnActions | None = None,
     ) -> None:
         """
         Args:
@@ -100,9 +103,13 @@ class ConsoleApp(ThemedApp):
             theme: Name of a colour theme; empty: the profile's, or ours.
             recorder: Writes down what the session answers.
             replay: The recording that is played; the opener gives its session, and its time is the console's.
+            own: The person's keys and commands.
         """
         super().__init__(user_folder("themes"), theme)
         self.clock = clock if replay is None else replay.clock
+        self._own = own
+        self.custom_commands: dict[str, CustomCommand] = {each.id: each for each in own.commands} if own is not None else {}
+        use(ACTIONS if own is None else own.table)
         self._recorder = recorder
         self.replay = replay
         self._opener = opener
@@ -136,6 +143,11 @@ class ConsoleApp(ThemedApp):
 
     def on_mount(self) -> None:
         self._heed_signals()
+        if self._own is not None:
+            self.set_keymap(dict(self._own.keymap))
+            for each in self._own.commands:
+                if key := self._own.keymap.get(each.id, each.key):
+                    self.bind(key, f"screen.custom_command('{each.id}')", description=each.name)
 
     def opened(self, opened: Opened) -> None:
         """The session is there: feeds start, and the first mode is shown."""
@@ -634,6 +646,9 @@ def run_console(
         recorder: Writes down what the session answers.
         replay: The recording that is played.
     """
+    from console.own_actions import read_own_actions
+    from provision.profile import load_profiles
+
     app = ConsoleApp(
         opener,
         request,
@@ -643,6 +658,7 @@ def run_console(
         find_venues=source_venues if replay is None else None,
         recorder=recorder,
         replay=replay,
+        own=read_own_actions(load_profiles()),
     )
     try:
         result = app.run()

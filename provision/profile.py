@@ -190,7 +190,7 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 
 _FIELDS = {item.name: item for item in dataclasses.fields(Profile) if item.name not in ("name", "endpoints", "origins")}
 _ENDPOINTS = tuple(item.name for item in dataclasses.fields(Endpoints))
-_TOP_LEVEL = ("profile", "theme", "profiles")
+_TOP_LEVEL = ("profile", "theme", "profiles", "keys", "commands")
 SECRET_FIELDS = frozenset({"notify"})
 """Never shown as they are."""
 _CHOICES = {"kind": ("local", "gcp"), "source": ("stand-in", "tardis"), "provisioning_model": ("SPOT", "STANDARD")}
@@ -204,6 +204,10 @@ class Configuration:
     active: str = LOCAL
     theme: str = ""
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    keys: Mapping[str, Any] = field(default_factory=dict)
+    """Of the console, as written."""
+    commands: tuple[Any, ...] = ()
+    """A person's own, as written."""
 
 
 def config_path(environment: Mapping[str, str] | None = None) -> Path:
@@ -238,7 +242,12 @@ def load_profiles(environment: Mapping[str, str] | None = None) -> Configuration
             raise ConfigurationError(f"{path}: profiles.{name} is not a table", hint=f"write [profiles.{name}]")
         _require_known(table, (*_FIELDS, "endpoints"), f"{path}, profile {name}")
         _require_known(table.get("endpoints", {}), _ENDPOINTS, f"{path}, endpoints of profile {name}")
-    return Configuration(path, str(document.get("profile", LOCAL)), str(document.get("theme", "")), profiles)
+    keys, commands = document.get("keys", {}), document.get("commands", [])
+    if not isinstance(keys, dict):
+        raise ConfigurationError(f"{path}: keys is not a table", hint='write [keys], then launch = "L"')
+    if not isinstance(commands, list):
+        raise ConfigurationError(f"{path}: commands is no list of tables", hint="write [[commands]]")
+    return Configuration(path, str(document.get("profile", LOCAL)), str(document.get("theme", "")), profiles, keys, tuple(commands))
 
 
 def resolve_profile(

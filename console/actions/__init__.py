@@ -14,6 +14,7 @@ from console.actions.registry import (
     disabled_reason,
     help_rows,
     key_conflicts,
+    use,
 )
 from console.modes import Mode
 
@@ -36,4 +37,5 @@ __all__ = [
     "help_rows",
     "key_conflicts",
     "palette_entries",
+    "use",
 ]

@@ -35,7 +35,15 @@ ACTIONS: Final[tuple[Action, ...]] = (*(each for module in _OF_MODE.values() for
 WIDGET_KEYS: Final[dict[Mode, tuple[HelpRow, ...]]] = {mode: module.WIDGET_KEYS for mode, module in _OF_MODE.items()}
 """Keys of the widgets of a screen, which are no actions."""
 
-_BY_ID: Final = {action.id: action for action in ACTIONS}
+_BY_ID: dict[str, Action] = {action.id: action for action in ACTIONS}
+"""As they are now: with a person's own keys and commands, see `use`."""
+
+
+def use(actions: Iterable[Action]) -> None:
+    """From now on these are the actions: the table with a person's own keys, and commands of their own."""
+    table = {each.id: each for each in actions}
+    _BY_ID.clear()
+    _BY_ID.update(table)
 
 
 def action(action_id: str) -> Action:
@@ -49,8 +57,8 @@ def action(action_id: str) -> Action:
 
 def actions_for(mode: Mode | None) -> list[Action]:
     """What can be done in `mode`, its own actions first; None gives the common ones only."""
-    own = [each for each in ACTIONS if mode is not None and mode in each.modes]
-    return own + [each for each in ACTIONS if not each.modes]
+    own = [each for each in _BY_ID.values() if mode is not None and mode in each.modes]
+    return own + [each for each in _BY_ID.values() if not each.modes]
 
 
 def binding(each: Action) -> Binding:
@@ -128,7 +136,7 @@ def key_conflicts(actions: Iterable[Action] = ACTIONS) -> list[str]:
         for each in table:
             if each.modes and mode not in each.modes:
                 continue
-            for key in each.key.split(","):
+            for key in filter(None, each.key.split(",")):
                 if key in taken:
                     problems.append(f"{mode}: {key} is both {taken[key]} and {each.id}")
                 taken[key] = each.id

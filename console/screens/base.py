@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import events
@@ -19,9 +19,11 @@ from console.widgets.sentence import Sentence
 from console.widgets.status_bar import StatusBar
 from console.widgets.tones import Tone
 from console.widgets.trouble_line import TroubleLine
+from engine.errors import UsageError, one_line
 
 if TYPE_CHECKING:
     from console.app import ConsoleApp
+    from console.custom_commands import CustomCommand
     from console.export import Record
     from console.request_fields import Known
     from console.session import Session
@@ -119,6 +121,10 @@ class ModeScreen(Screen[None]):
         """`e`: all rows under the filter, by field names; empty if there are none. Collected at once, written in a thread."""
         return ()
 
+    def subject(self) -> Mapping[str, object]:
+        """What is under the cursor, by field names: the placeholders of a person's own commands."""
+        return {}
+
     @property
     def off_reasons(self) -> dict[str, str]:
         """Actions that are off now for reasons of this screen's own: id -> why."""
@@ -141,8 +147,40 @@ class ModeScreen(Screen[None]):
         """What this screen's writes need and cannot reach; empty if all answers."""
         return self.LINK if self.LINK and self.console.is_down(self.LINK) else ""
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature
+    def placeholders(self) -> dict[str, object]:
+        """What the placeholders of `console.custom_commands` stand for now."""
+        profile = self.session.profile
+        return {
+            "run": self.console.live_run,
+            "profile": profile.name,
+            "project": profile.project,
+            "region": profile.region,
+            "data_bucket": profile.data_bucket,
+            "state_bucket": profile.state,
+            **{name: value for name, value in self.subject().items() if value not in (None, "")},
+        }
+
+    def action_custom_command(self, name: str) -> None:
+        """One of the person's own."""
+        command = self.console.custom_commands.get(name)
+        if command is not None and self.MODE in command.modes:
+            self.run_worker(self._run_custom(command), name=command.name, group="custom", exit_on_error=False)
+
+    async def _run_custom(self, command: CustomCommand) -> None:
+        from console.screens.custom_command import run_command
+
+        try:
+            await run_command(self, command)
+        except UsageError as error:
+            self.notify(one_line(error), severity="warning", timeout=6)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Grey out what writes while it may not, and what this screen says is off."""
+        if action == "custom_command":
+            action = str(parameters[0])
+            command = self.console.custom_commands.get(action)
+            if command is None or self.MODE not in command.modes:
+                return False
         if action in self.off_reasons:
             return None
         return check_action(action, read_only=self.console.read_only, link_down=self.link_down)

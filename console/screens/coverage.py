@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from functools import partial
 from typing import ClassVar
@@ -302,6 +302,13 @@ class CoverageScreen(ModeScreen):
 
     def copy_row(self) -> str:
         return str(self.query_one("#coverage-cell", Static).content)
+
+    def subject(self) -> Mapping[str, object]:
+        cursor = self.query_one(Heatmap).cursor
+        if cursor is None or cursor[0] not in self._rows:
+            return {}
+        venue, data_type = self._rows[cursor[0]]
+        return {"venue": venue, "data_type": data_type, "day": cursor[1].isoformat()}
 
     def export_records(self) -> Sequence[Record]:
         """Every cell of the rows that pass the filter."""

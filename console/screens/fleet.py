@@ -6,7 +6,7 @@ judged in provision and worded in `console.fleet_view`; here is only what happen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import on, work
@@ -162,6 +162,10 @@ class FleetScreen(ModeScreen):
     def copy_row(self) -> str:
         row = self._table.cursor_row
         return "" if row is None else row_text(row)
+
+    def subject(self) -> Mapping[str, object]:
+        row = self._table.cursor_row
+        return {} if row is None else searchable(row) | {"run": self._run}
 
     def export_records(self) -> Sequence[Record]:
         return [searchable(row) | {"is": row.state} for row in self._table.rows]

@@ -6,7 +6,7 @@ what the keys do that concern more than the view.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
 from typing import TYPE_CHECKING, ClassVar, Final, cast
@@ -167,6 +167,10 @@ class LogsScreen(ModeScreen):
     def copy_row(self) -> str:
         line = self._view.cursor_line
         return "" if line is None else f"{line.time.astimezone(UTC).isoformat()} {line.severity.name} {line.vm} {line.message}"
+
+    def subject(self) -> Mapping[str, object]:
+        line = self._view.cursor_line
+        return {} if line is None else line.record()
 
     def export_records(self) -> Sequence[Record]:
         ring = self._view.ring

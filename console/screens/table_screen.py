@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from console.query import words_of
@@ -33,6 +33,9 @@ class TableScreen(ModeScreen):
 
     def export_records(self) -> Sequence[Record]:
         return self.shown.records()
+
+    def subject(self) -> Mapping[str, object]:
+        return self.record_at_cursor or {}
 
     @property
     def record_at_cursor(self) -> Record | None:
