@@ -155,7 +155,7 @@ async def test_the_way_out_and_to_help_is_always_in_sight(size: tuple[int, int])
             await pilot.pause()
             line = pilot.app.screen.query_one(KeyLine).text
             assert line.rstrip().endswith("? Help")
-            assert ("1-4 screens" if size[0] < 120 else "/ Filter") in line
+            assert ("1-7 screens" if size[0] < 120 else "/ Filter") in line
 
 
 async def test_a_key_of_the_last_line_can_be_clicked() -> None:
