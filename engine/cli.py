@@ -80,7 +80,7 @@ def _later(program: str, name: str, what: str) -> click.Command:
 
 VERBS = {
     "adopt": Verb("Take over a lake that exists already.", "engine.verbs.adopt:adopt_command"),
-    "candles": Verb("Candles with features from committed ticks.", ""),
+    "candles": Verb("Candles with features from committed ticks.", "engine.verbs.candles:candles_group"),
     "config": Verb("Settings: every value and where it came from.", "engine.verbs.config:config_command"),
     "convert": Verb("Convert one source file on this machine to Parquet.", "engine.verbs.convert:convert_command"),
     "doctor": Verb("Check source, key, buckets, disk, memory and clock.", "engine.verbs.doctor:doctor_command"),

@@ -30,6 +30,9 @@ from engine.store import Store
 from engine.universe import nearest, resolve_scope
 from engine.validation.verification import Finding, Verification, list_verifications, read_verification
 
+CANDLES = "candles"
+"""The mode of a plan that makes candles, and what stands for a data type in its cells and manifests."""
+
 LIVE_WITHIN = timedelta(days=7)
 """A run that started earlier cannot hold a shard: VMs do not live so long."""
 
@@ -151,6 +154,10 @@ def plan_request(inventory: Inventory, request: Request, means: Means, *, now: d
     Raises:
         UsageError: naming what is wrong with the request.
     """
+    if request.mode == CANDLES:
+        from engine.candles.planning import plan_candles
+
+        return plan_candles(inventory, request, means, now=now)
     days = DayRange(request.start, request.end)
     catalogues = inventory.catalogues(request.venues)
     summaries = inventory.summaries(context_of(days))

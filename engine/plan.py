@@ -59,6 +59,12 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """US dollars that the run may cost: no VM is asked for that could pass it; 0: the profile's `max_cost`."""
     max_failures: str = ""
     """A worker stops when more of its files end bad: a number such as `25` or a share such as `5%`; empty: never."""
+    bucket_by: str = "exchange"
+    """Of candles: which time of a row decides its bar, `exchange` or `local`."""
+    timeframes: tuple[str, ...] = ()
+    """Of candles; empty: all."""
+    rebuild: bool = False
+    """Of candles: make anew, and overwrite, those that were made of other inputs than the lake holds now."""
 
 
 def for_cells(request: Request, cells: Collection[Cell]) -> Request:

@@ -123,9 +123,61 @@ def make_plan(
     works = [_work(cell, symbols, sizes, speed) for cell, symbols in held.todo.items() if symbols]
     warnings += [*_damaged(held), *_not_retried(request, held)]
     warnings += _overlaps(works, live)
+    if not works:
+        warnings.insert(0, _nothing(wanted, held))
+    return finish_plan(
+        request,
+        works,
+        warnings,
+        speed=speed,
+        rates=rates,
+        default_shards=default_shards,
+        max_shards=max_shards,
+        data_bucket=data_bucket,
+        state_bucket=state_bucket,
+        now=now,
+        daily_bytes=request.daily_bytes or allowance_bytes,
+        settings=settings,
+        fleet_warning=fleet_warning,
+        warn_cost_run=warn_cost_run,
+        warn_cost_day=warn_cost_day,
+        catalogues={venue: catalogue.object_name for venue, catalogue in sorted(offered.items())},
+        already_done=held.files,
+        not_expected_cells=wanted.not_expected,
+        not_ready=tuple(NotReady(day, venue, due(day)) for day, venue in sorted(wanted.not_ready)),
+    )
+
+
+def finish_plan(
+    request: Request,
+    works: Sequence[Work],
+    warnings: Sequence[str],
+    *,
+    speed: Speed,
+    rates: Rates,
+    default_shards: int,
+    max_shards: int,
+    data_bucket: str,
+    state_bucket: str,
+    now: datetime,
+    settings: Mapping[str, str] = MappingProxyType({}),
+    daily_bytes: int = 0,
+    fleet_warning: str = "",
+    warn_cost_run: float = 0.0,
+    warn_cost_day: float = 0.0,
+    catalogues: Mapping[str, str] = MappingProxyType({}),
+    already_done: int = 0,
+    not_expected_cells: int = 0,
+    not_ready: tuple[NotReady, ...] = (),
+) -> Plan:
+    """Pack what is to be done into shards, price it, seal the plan. The arguments are those of `make_plan` and the fields of a plan.
+
+    Raises:
+        UsageError: for a deadline that no allowed fleet can meet, or a cap below zero.
+    """
+    warnings = list(warnings)
     shards, limits = _split(request, works, speed, default_shards, max_shards, now)
     warnings += limits
-    daily_bytes = request.daily_bytes or allowance_bytes
     if daily_bytes and shards:
         shards, limits = _share(request, works, shards, daily_bytes, speed)
         warnings += limits
@@ -133,20 +185,18 @@ def make_plan(
     warnings += _over_allowance(estimate, now)
     warnings += [fleet_warning] if fleet_warning and len(shards) > 1 else []
     warnings += _over_cost(estimate, rates, warn_cost_run, warn_cost_day)
-    if not works:
-        warnings.insert(0, _nothing(wanted, held))
     return seal(
         Plan(
             created=now,
             request=request,
             data_bucket=data_bucket,
             state_bucket=state_bucket,
-            catalogues={venue: catalogue.object_name for venue, catalogue in sorted(offered.items())},
+            catalogues=dict(catalogues),
             shards=shards,
             estimate=estimate,
-            already_done=held.files,
-            not_expected_cells=wanted.not_expected,
-            not_ready=tuple(NotReady(day, venue, due(day)) for day, venue in sorted(wanted.not_ready)),
+            already_done=already_done,
+            not_expected_cells=not_expected_cells,
+            not_ready=not_ready,
             warnings=tuple(warnings),
             settings=dict(sorted(settings.items())),
         )

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import psutil
 
@@ -36,9 +37,10 @@ from engine.model import File, Outcome
 from engine.pipeline import Pipeline
 from engine.plan import Plan, Request
 from engine.settings import Settings
-from engine.shard_run import BAD_OUTCOMES, Attempt, Limits, Progress
+from engine.shard_run import BAD_OUTCOMES, Attempt, Limits, Progress, ShardRun
 from engine.source import Source
 from engine.store import Store
+from engine.throttle import Throttle
 from engine.verb_process import run_verb
 
 WATCHERS = 2
@@ -136,7 +138,7 @@ class Worker:
         identity: Identity,
         plan: Plan,
         places: Places,
-        source: Source,
+        source: Source | None,
         settings: Settings,
         logbook: Logbook,
         *,
@@ -146,6 +148,7 @@ class Worker:
         on_outcome: Callable[[File, Entry], None] | None = None,
     ) -> None:
         """Args:
+        source: None for work that asks no source.
         heal: take over shards of lost workers once our own are done.
         again: work on our own shards also if the run has finished them: they were planned anew.
         """
@@ -169,7 +172,7 @@ class Worker:
         self._marks: tuple[object, ...] = ()
         self._stale_after = timedelta(seconds=settings.number("stale_seconds"))
         self._process = psutil.Process()
-        self._pipeline: Pipeline | None = None
+        self._pipeline: ShardRun | None = None
         self.log_objects = LogObjects(places.state, logbook, run=identity.run, vm=identity.vm, attempt=identity.attempt)
         logbook.on_error(self._hear_error)
 
@@ -197,20 +200,7 @@ class Worker:
         try:
             async with self._background():
                 catalogues = await asyncio.to_thread(self._load_catalogues)
-                self._pipeline = Pipeline(
-                    source=self._source,
-                    data=self.places.data,
-                    state=self.places.state,
-                    catalogues=catalogues,
-                    limits=limits_from(self._settings),
-                    logbook=self._logbook,
-                    clock=self._clock,
-                    stopped=self.stopped,
-                    progress=self.progress,
-                    ask_again=ask_again(self.plan.request),
-                    refetch_adopted=self.plan.request.refetch_adopted,
-                    on_outcome=self._count_outcome,
-                )
+                self._pipeline = self._open_pipeline(catalogues)
                 for shard in self.identity.shards:
                     if self.stopped.is_set():
                         break
@@ -244,6 +234,37 @@ class Worker:
             seconds=monotonic() - began,
             reason=self._stop_reason,
         )
+
+    def _open_pipeline(self, catalogues: Mapping[str, Catalogue]) -> ShardRun:
+        """What carries out this plan's mode.
+
+        Raises:
+            ConfigurationError: if this engine does not know the mode.
+        """
+        request = self.plan.request
+        frame: dict[str, Any] = {
+            "data": self.places.data,
+            "state": self.places.state,
+            "limits": limits_from(self._settings),
+            "logbook": self._logbook,
+            "clock": self._clock,
+            "stopped": self.stopped,
+            "progress": self.progress,
+            "on_outcome": self._count_outcome,
+        }
+        if request.mode == "candles":
+            from engine.candles.pipeline import CandlePipeline, options_of
+
+            return CandlePipeline(options_of(request), **frame)
+        if request.mode != "download" or self._source is None:
+            raise ConfigurationError(f"plan {self.plan.id} is for {request.mode}, which this engine does not do", hint="use a newer image")
+        again = ask_again(request)
+        return Pipeline(source=self._source, catalogues=catalogues, ask_again=again, refetch_adopted=request.refetch_adopted, **frame)
+
+    @property
+    def _throttle(self) -> Throttle | None:
+        """How the source slows us down; None for work that asks no source."""
+        return None if self._source is None else self._source.throttle
 
     def _count_outcome(self, file: File, entry: Entry) -> None:
         """Hear of a file's end: pass it on, and stop once the failure budget is used up."""
@@ -427,7 +448,7 @@ class Worker:
 
     def _heartbeat(self, exit_code: int = -1) -> Heartbeat:
         self._sequence += 1
-        progress, pipeline = self.progress, self._pipeline
+        progress, pipeline, throttle = self.progress, self._pipeline, self._throttle
         written = self._clock()
         # Of a verb nothing is counted: as long as it runs it counts as getting on.
         running = self._sequence if self._job else 0
@@ -442,7 +463,7 @@ class Worker:
             written=written,
             started=self._started,
             progressed=self._progressed,
-            state="paused" if self._state == "working" and self._source.throttle.remaining > 10 else self._state,
+            state="paused" if self._state == "working" and throttle is not None and throttle.remaining > 10 else self._state,
             shard=self._shard,
             attempt=self._attempt,
             shards_done=self._shards_done,
@@ -460,7 +481,7 @@ class Worker:
             cpu_percent=self._process.cpu_percent(None),
             rss_bytes=memory_used(),
             retries=progress.retries,
-            throttled=self._source.throttle.hits,
+            throttled=throttle.hits if throttle is not None else 0,
             errors=self._errors,
             last_error=self._last_error,
             current=f"engine {self._job}"[:200] if self._job else progress.oldest(),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine import __version__
 from engine.candles.columns import CANDLE_SCHEMA_VERSION, COLUMNS, ColumnKind, Input
-from engine.candles.timeframes import bars_of
+from engine.candles.timeframes import Clock, bars_of
 from engine.commit import PARQUET, is_altered
 from engine.errors import AlreadyExists, CommitConflict, GenerationMismatch
 from engine.manifest import Entry, Part
@@ -27,10 +27,6 @@ from engine.store import ObjectInfo, Store
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from engine.candles.reading import Clock
-
-CANDLES = "candles"
-"""What stands for a data type in the cells, plans and manifests of candles."""
 
 IDENTITY = "candle-identity"
 

@@ -14,8 +14,8 @@ from engine.candles.book_bars import BookBars, Quotes
 from engine.candles.columns import COLUMNS, ColumnKind, Input
 from engine.candles.derivative_bars import LiquidationBars, TickerBars
 from engine.candles.option_bars import OptionBars, OptionFigures
-from engine.candles.reading import Clock, count_rows, read_books, read_chain, read_tickers, read_trades
-from engine.candles.timeframes import starts_of
+from engine.candles.reading import count_rows, read_books, read_chain, read_tickers, read_trades
+from engine.candles.timeframes import Clock, starts_of
 from engine.candles.trade_bars import TradeBars
 from engine.model import day_start
 
@@ -62,6 +62,14 @@ class Candles:
     """Trades whose time lies before the day: in its first bar."""
     late_rows: int
     """Trades whose time lies after the day: in its last bar."""
+    covered_minutes: int
+    """How many UTC minutes of the day have trades."""
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What is odd but real, in words that manifests keep."""
+        seen = {"previous_day_trades": self.early_rows, "next_day_trades": self.late_rows, "skipped_trades": self.skipped_rows}
+        return tuple(sorted(flag for flag, count in seen.items() if count))
 
 
 def make_candles(
@@ -106,7 +114,7 @@ def make_candles(
         if inputs.options is not None:
             columns |= inputs.options.columns(name)
         tables[name] = _table(columns, starts_of(name, day_us), venue, symbol)
-    return Candles(tables, trades.rows, trades.skipped_rows, trades.early_rows, trades.late_rows)
+    return Candles(tables, trades.rows, trades.skipped_rows, trades.early_rows, trades.late_rows, trades.covered_minutes)
 
 
 def read_option_figures(path: Path, *, day: date, clock: Clock, base_of: Callable[[str], str]) -> dict[str, OptionFigures]:

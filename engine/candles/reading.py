@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -16,16 +16,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from engine.candles.columns import BOOK_LEVELS
+from engine.candles.timeframes import Clock
 from engine.errors import SourceError
 
 if TYPE_CHECKING:
     from engine.candles.bars import Flags, Floats, Integers
 
 BLOCK_ROWS = 524_288
-
-Clock = Literal["exchange", "local"]
-"""Which of a row's two times decides its bar."""
-CLOCKS: tuple[Clock, ...] = ("exchange", "local")
 
 _TIME_COLUMN = {"exchange": "timestamp", "local": "local_timestamp"}
 

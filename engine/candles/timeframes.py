@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from engine.errors import UsageError
 
@@ -23,6 +23,23 @@ DAY_SECONDS: Final = 86_400
 MICROSECONDS: Final = 1_000_000
 BASE_BARS: Final = DAY_SECONDS // SECONDS[BASE]
 BASE_US: Final = SECONDS[BASE] * MICROSECONDS
+
+
+Clock = Literal["exchange", "local"]
+"""Which of a row's two times decides its bar."""
+CLOCKS: Final[tuple[Clock, ...]] = ("exchange", "local")
+
+
+def require_clock(name: str) -> Clock:
+    """The clock of that name.
+
+    Raises:
+        UsageError: naming both.
+    """
+    for clock in CLOCKS:
+        if clock == name:
+            return clock
+    raise UsageError(f"{name!r} is no clock", hint="bars are cut by exchange or by local time")
 
 
 def bars_of(timeframe: str) -> int:

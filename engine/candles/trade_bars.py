@@ -129,6 +129,11 @@ class TradeBars:
         self._most_delay[bars] = np.fmax(self._most_delay[bars], np.maximum.reduceat(delays, starts))
         self._delays.add(delays, grouping)
 
+    @property
+    def covered_minutes(self) -> int:
+        """How many UTC minutes of the day have trades."""
+        return int(np.count_nonzero(add_up(self._count, base_bars_of("1m"))))
+
     def columns(self, timeframes: tuple[str, ...], *, with_book: bool) -> dict[str, dict[str, np.ndarray]]:
         """Columns by name, by timeframe: one value for each bar of the day, NaN where there is none."""
         medians = self._delays.medians(timeframes)

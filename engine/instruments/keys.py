@@ -286,11 +286,16 @@ def parse_symbol(venue: str, listing: Listing) -> Parsed | None:
 
     The kind of the listing decides which forms are tried: `BTCUSDT` is a pair at one venue and a perpetual at another.
     """
-    wanted = TYPE_OF_KIND.get(listing.kind)
-    if wanted is None or listing.symbol in GROUPED_SYMBOLS:
+    return parse_symbol_as(venue, listing.kind, listing.symbol)
+
+
+def parse_symbol_as(venue: str, kind: str, symbol: str) -> Parsed | None:
+    """Read a symbol as one of a kind (`KINDS`); None where it fits no form of it."""
+    wanted = TYPE_OF_KIND.get(kind)
+    if wanted is None or symbol in GROUPED_SYMBOLS:
         return None
     for form in _FORMS.get(venue, ()):
-        found = form.pattern.fullmatch(listing.symbol) if form.type is wanted else None
+        found = form.pattern.fullmatch(symbol) if form.type is wanted else None
         parsed = _read(venue, form, found.groupdict()) if found else None
         if parsed is not None:
             return parsed

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections import Counter
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -17,22 +14,19 @@ from engine.bucket import require_bucket
 from engine.clock import format_bytes, utc_now
 from engine.commit import list_committed
 from engine.datatypes import require_data_type
-from engine.errors import ExitCode, UsageError
+from engine.errors import ExitCode
 from engine.instruments.writing import fetch_catalogues
 from engine.inventory import Inventory, Means, plan_request
 from engine.logbook import Logbook
-from engine.manifest import Entry
-from engine.model import DONE_OUTCOMES, DayRange, File, Outcome, require_symbol, require_venue
-from engine.plan import Plan, Request, Work, save_plan
+from engine.model import File, require_symbol, require_venue
+from engine.plan import Plan, Request, Work
 from engine.run import new_run, run_started
 from engine.settings import resolve
-from engine.shard_run import BAD_OUTCOMES
 from engine.store import Store
+from engine.verbs.by_hand import choose_shards, not_ready, read_days, require_shard, say_nothing_to_do, work_by_hand
 from engine.verbs.opening import open_places, open_source
 from engine.verbs.options import Day, Words, bucket_options, read_retries, retry_options
-from engine.verbs.printing import print_json, print_table, say_not_ready
-from engine.verbs.status_line import StatusLine
-from engine.worker import Identity, Report, Worker, describe
+from engine.verbs.printing import print_json, print_table
 
 LISTED_FILES = 200
 """A dry run for people names so many files one by one; beyond that it counts them by cell."""
@@ -90,18 +84,14 @@ async def download(
         UsageError: if the options cannot be meant.
         EngineError: if the work had to end early.
     """
-    days = _days(start, end, day)
+    days = read_days(start, end, day)
     for data_type in data_types:
         require_data_type(data_type)
     for venue in venues:
         require_venue(venue)
     for symbol in symbols or ():
         require_symbol(symbol)
-    if (shard_index is None) != (total_shards is None):
-        given, other = ("--total-shards", "--shard-index") if shard_index is None else ("--shard-index", "--total-shards")
-        raise UsageError(f"{given} without {other}", hint="give both, or neither to do all the work")
-    if total_shards and shard_index is not None and shard_index >= total_shards:
-        raise UsageError(f"--shard-index {shard_index} of --total-shards {total_shards}", hint=f"indexes are 0..{total_shards - 1}")
+    require_shard(shard_index, total_shards)
     flags = {
         "data_bucket": data_bucket,
         "state_bucket": state_bucket,
@@ -139,69 +129,25 @@ async def download(
         means = Means(places.data.bucket, places.state.bucket, default_shards=1)
         plan = await asyncio.to_thread(plan_request, Inventory(places.state), request, means, now=utc_now())
         if not plan.shards:
-            return _nothing_to_do(plan, as_json=as_json)
-        if shard_index is not None and shard_index >= len(plan.shards):
+            return say_nothing_to_do(plan, as_json=as_json)
+        shards = choose_shards(plan, shard_index)
+        if not shards:
             click.echo(f"shard {shard_index} of {total_shards} has no work")
             return ExitCode.DONE
-        shards = (shard_index,) if shard_index is not None else tuple(shard.index for shard in plan.shards)
         if dry_run:
             return show_dry_run(places.data, plan, shards, as_json=as_json)
-        save_plan(places.state, plan)
-        line = StatusLine(terminal and not as_json)
-        totals = Totals()
-
-        def hear(file: File, entry: Entry) -> None:
-            totals.add(file, entry)
-            line.say(lambda: _how_far(worker, file, line.took))
-
-        worker = Worker(
-            Identity(run, _worker_name(run, shard_index), shards),
+        return await work_by_hand(
             plan,
+            shards,
             places,
             source,
             settings,
             logbook,
-            heal=False,
-            again=True,
-            on_outcome=hear,
+            run=run,
+            shard_index=shard_index,
+            terminal=terminal,
+            as_json=as_json,
         )
-        worker.install_signals()
-        try:
-            report = await worker.run()
-        finally:
-            line.end()
-    return _show_report(run, plan, report, totals, as_json=as_json, to_stderr=terminal)
-
-
-def _worker_name(run: str, shard_index: int | None) -> str:
-    """Processes that share a run must not write over each other's heartbeats."""
-    return f"hand-{run}" if shard_index is None else f"hand-{run}-{shard_index}"
-
-
-def _days(start: date | None, end: date | None, day: date | None) -> DayRange:
-    if day is not None:
-        if start or end:
-            raise UsageError("--day and --start or --end exclude each other", hint="give the one you mean")
-        return DayRange(day, day)
-    if start is None:
-        raise UsageError("no day given", hint="--start 2024-05-01 [--end 2024-05-31], or --day latest")
-    return DayRange(start, end or start)
-
-
-def _nothing_to_do(plan: Plan, *, as_json: bool) -> ExitCode:
-    code = ExitCode.TEMPORARY if plan.not_ready else ExitCode.DONE
-    if as_json:
-        document = {"run": None, "plan": plan.id, "exit_code": int(code), "warnings": plan.warnings, "not_ready": _not_ready(plan)}
-        print_json(document, one_line=True)
-    else:
-        click.echo(f"{DayRange(plan.request.start, plan.request.end)}: {'; '.join(plan.warnings)}")
-    if plan.not_ready:
-        say_not_ready(plan, program="engine")
-    return code
-
-
-def _not_ready(plan: Plan) -> list[dict[str, str]]:
-    return [{"venue": item.venue, "day": item.day.isoformat(), "due": item.due.isoformat()} for item in plan.not_ready]
 
 
 def files_to_fetch(data: Store, plan: Plan, shards: tuple[int, ...]) -> list[tuple[File, int]]:
@@ -228,7 +174,7 @@ def show_dry_run(data: Store, plan: Plan, shards: tuple[int, ...], *, as_json: b
             {"venue": file.cell.venue, "data_type": file.cell.data_type, "day": file.cell.day, "symbol": file.symbol, "bytes": size}
             for file, size in wanted
         ]
-        warnings = {"warnings": plan.warnings, "not_ready": _not_ready(plan)}
+        warnings = {"warnings": plan.warnings, "not_ready": not_ready(plan)}
         print_json({"dry_run": True, "plan": plan.id, "files": files, "bytes": total, "held": plan.already_done, **warnings})
         return ExitCode.DONE
     if len(wanted) <= LISTED_FILES:
@@ -249,102 +195,3 @@ def show_dry_run(data: Store, plan: Plan, shards: tuple[int, ...], *, as_json: b
         click.echo(f"! {item.venue} {item.day} is not published yet, due {item.due:%Y-%m-%d %H:%M} UTC")
     click.echo(f"dry run: {len(wanted):,} files, about {format_bytes(total)}; nothing was fetched")
     return ExitCode.DONE
-
-
-@dataclass(slots=True)
-class _Row:
-    outcomes: Counter[Outcome] = field(default_factory=Counter)
-    resumed: int = 0
-    rows: int = 0
-    source_bytes: int = 0
-
-
-class Totals:
-    """What became of the files, by venue and data type."""
-
-    def __init__(self) -> None:
-        self._rows: dict[tuple[str, str], _Row] = {}
-
-    def add(self, file: File, entry: Entry) -> None:
-        """Count one file's end."""
-        row = self._rows.setdefault((file.cell.venue, file.cell.data_type), _Row())
-        row.outcomes[entry.outcome] += 1
-        row.resumed += entry.outcome in DONE_OUTCOMES and not entry.requests
-        row.rows += entry.rows
-        row.source_bytes += entry.source_bytes
-
-    def documents(self) -> list[dict[str, object]]:
-        """One JSON-able object a row."""
-        return [
-            {
-                "venue": venue,
-                "data_type": data_type,
-                "outcomes": _named(row.outcomes),
-                "resumed": row.resumed,
-                "rows": row.rows,
-                "source_bytes": row.source_bytes,
-            }
-            for (venue, data_type), row in sorted(self._rows.items())
-        ]
-
-    def show(self) -> None:
-        """Print the table; columns of outcomes that did not occur are left out, and bad ones come first."""
-        seen = {outcome for row in self._rows.values() for outcome in row.outcomes}
-        outcomes = sorted(seen, key=lambda outcome: (outcome not in BAD_OUTCOMES, list(Outcome).index(outcome)))
-        head = ("venue", "data type", *(outcome.replace("_", " ") for outcome in outcomes), "there before", "rows", "source")
-        rows = [
-            (
-                venue,
-                data_type,
-                *(row.outcomes[outcome] for outcome in outcomes),
-                row.resumed,
-                f"{row.rows:,}",
-                format_bytes(row.source_bytes),
-            )
-            for (venue, data_type), row in sorted(self._rows.items())
-        ]
-        print_table(head, rows, right=range(2, len(head)))
-
-
-def _named(outcomes: Mapping[Outcome, int]) -> dict[str, int]:
-    return {str(outcome): count for outcome, count in sorted(outcomes.items())}
-
-
-def _show_report(run: str, plan: Plan, report: Report, totals: Totals, *, as_json: bool, to_stderr: bool) -> ExitCode:
-    code = ExitCode.TEMPORARY if report.exit_code == ExitCode.DONE and plan.not_ready else report.exit_code
-    if as_json:
-        print_json(
-            {
-                "run": run,
-                "plan": plan.id,
-                "exit_code": int(code),
-                "outcomes": _named(report.outcomes),
-                "files": report.files_done,
-                "resumed": report.files_resumed,
-                "rows": report.rows,
-                "source_bytes": report.source_bytes,
-                "table": totals.documents(),
-                "reason": report.reason,
-                "not_ready": _not_ready(plan),
-                "seconds": round(report.seconds, 3),
-            },
-            one_line=True,
-        )
-        return code
-    totals.show()
-    click.echo(f"run {run}: {describe(report)}", err=to_stderr)
-    for item in plan.not_ready:
-        click.echo(f"{item.venue} {item.day} is not published yet, due {item.due:%Y-%m-%d %H:%M} UTC", err=to_stderr)
-    if code is ExitCode.PARTIAL:
-        bad = sum(count for outcome, count in report.outcomes.items() if outcome in BAD_OUTCOMES)
-        step = "the same command tries them again; their reasons: tickdeck check --detailed, and the log above"
-        click.echo(f"engine: {bad} of {report.files_total} files failed -> {step}", err=True)
-    return code
-
-
-def _how_far(worker: Worker, file: File, took: str) -> str:
-    progress = worker.progress
-    return (
-        f"{progress.files_done}/{progress.files_total} files, {format_bytes(progress.source_bytes)}, "
-        f"{format_bytes(progress.rate())}/s, {progress.files_bad} bad, {took}, last {file}"
-    )

@@ -13,8 +13,7 @@ from candle_oracle import SECONDS, Oracle
 from made_up_day import DAY, Files, make_day
 
 from engine.candles.making import CandleInputs, make_candles
-from engine.candles.reading import CLOCKS, Clock
-from engine.candles.timeframes import TIMEFRAMES
+from engine.candles.timeframes import CLOCKS, TIMEFRAMES, Clock
 
 SIGNED = {"order_flow_imbalance", "effective_spread", "effective_spread_bps"} | {f"book_imbalance_l{level}" for level in range(1, 6)}
 """Sums in which large numbers may cancel: what is exact about them is relative to those numbers, not to what is left."""
