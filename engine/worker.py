@@ -239,7 +239,7 @@ class Worker:
         """What carries out this plan's mode.
 
         Raises:
-            ConfigurationError: if this engine does not know the mode.
+            ConfigurationError: if it needs the source, and there is none.
         """
         request = self.plan.request
         frame: dict[str, Any] = {
@@ -256,8 +256,8 @@ class Worker:
             from engine.candles.pipeline import CandlePipeline, options_of
 
             return CandlePipeline(options_of(request), **frame)
-        if request.mode != "download" or self._source is None:
-            raise ConfigurationError(f"plan {self.plan.id} is for {request.mode}, which this engine does not do", hint="use a newer image")
+        if self._source is None:
+            raise ConfigurationError(f"plan {self.plan.id} is for {request.mode}, which needs the source")
         again = ask_again(request)
         return Pipeline(source=self._source, catalogues=catalogues, ask_again=again, refetch_adopted=request.refetch_adopted, **frame)
 

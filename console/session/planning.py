@@ -9,7 +9,7 @@ from msgspec import structs
 
 from console.places import user_folder
 from engine.estimate import LOCAL_SPEED, Speed
-from engine.inventory import Means, plan_request
+from engine.inventory import CANDLES, Means, plan_request
 from engine.plan import Plan, Request, save_plan, seal
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ class Planning:
         from provision.orders import boot_of
 
         session = self._session
-        session.catalogues.refresh_catalogues(request.venues)
+        if request.mode != CANDLES:
+            session.catalogues.refresh_catalogues(request.venues)
         plan = plan_request(session.inventory, request, self.means(request), now=session.clock())
         return seal(structs.replace(plan, boot=boot_of(session.profile)))
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import click
+from msgspec import structs
 
+from console.session import Session
 from console.verbs.deploy_job import HELP, job_command, show_job
 from console.verbs.launching import Launching, launch_options, launch_plan
-from console.verbs.options import headless_session, json_option, make_request, profile_option, range_options, request_options
+from console.verbs.options import fleet_options, headless_session, json_option, make_request, profile_option, range_options, request_options
 from console.verbs.plan import show_plan
+from engine.candles.timeframes import require_timeframes
 from engine.errors import ExitCode, UsageError
+from engine.inventory import CANDLES
+from engine.plan import Request
+from engine.verbs.options import Day, Words, candle_options
 from engine.verbs.printing import print_json, say_not_ready
 
 
@@ -28,7 +34,11 @@ def deploy_command() -> None:
 def download(*, profile_name: str, launching: Launching, as_json: bool, **options: Any) -> int:
     """Plan a range of days and launch VMs that download it."""
     session = headless_session(profile_name, armed=launching.armed)
-    plan = session.planning.plan(make_request(**options))
+    return _plan_and_launch(session, make_request(**options), launching, as_json=as_json)
+
+
+def _plan_and_launch(session: Session, request: Request, launching: Launching, *, as_json: bool) -> int:
+    plan = session.planning.plan(request)
     if not plan.shards:
         if as_json:
             print_json({"plan": plan.id, "run": None, "warnings": plan.warnings})
@@ -38,6 +48,38 @@ def download(*, profile_name: str, launching: Launching, as_json: bool, **option
             say_not_ready(plan, program="tickdeck")
         return ExitCode.TEMPORARY if plan.not_ready else ExitCode.DONE
     return launch_plan(session, plan, launching, as_json=as_json)
+
+
+@deploy_command.command("candles")
+@click.option("--venues", "--venue", "venues", type=Words(), required=True, help="Tardis exchange ids.")
+@click.option("--start-date", "--start", "start", type=Day(), required=True, help="First day, UTC: 2024-05-01, yesterday, 7d.")
+@click.option("--end-date", "--end", "end", type=Day(), help="Last day, inclusive [the first].")
+@click.option("--symbols", type=Words(), help="Only these dataset symbols [all with committed trades].")
+@click.option("--universe", default="", help="A named symbol list, e.g. tier1.")
+@candle_options
+@fleet_options
+@launch_options
+@profile_option
+@json_option
+def candles(
+    *,
+    profile_name: str,
+    launching: Launching,
+    as_json: bool,
+    timeframes: tuple[str, ...] | None,
+    bucket_by: str,
+    rebuild: bool,
+    **options: Any,
+) -> int:
+    """Plan the candles of a range of days and launch VMs that make them from committed files."""
+    session = headless_session(profile_name, armed=launching.armed)
+    request = structs.replace(
+        make_request(mode=CANDLES, data_types=(CANDLES,), **options),
+        timeframes=require_timeframes(timeframes) if timeframes else (),
+        bucket_by=bucket_by,
+        rebuild=rebuild,
+    )
+    return _plan_and_launch(session, request, launching, as_json=as_json)
 
 
 @deploy_command.command("plan")
@@ -56,10 +98,10 @@ def _later(name: str) -> None:
     @deploy_command.command(name, help="Not yet.", context_settings={"ignore_unknown_options": True})
     @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
     def later(arguments: tuple[str, ...]) -> int:  # noqa: ARG001
-        raise UsageError(f"tickdeck deploy {name} is not there yet", hint=f"this version deploys: download, {', '.join(HELP)}")
+        raise UsageError(f"tickdeck deploy {name} is not there yet", hint=f"this version deploys: download, candles, {', '.join(HELP)}")
 
 
 for _name in HELP:
     deploy_command.add_command(job_command(_name))
-for _name in ("candles", "upload-bigquery", "stream-ticks", "stream-candles"):
+for _name in ("upload-bigquery", "stream-ticks", "stream-candles"):
     _later(_name)

@@ -109,10 +109,9 @@ def _read(file: IO[str]) -> str:
         raise UsageError(f"{file.name} cannot be read: {error}") from error
 
 
-def request_options(function: Function) -> Function:
-    """What decides how a request is split and carried out."""
+def fleet_options(function: Function) -> Function:
+    """What decides how a request is split and on which machines it is carried out."""
     for option in (
-        click.option("--instrument-type", "instrument_types", type=Words(), help="Only these: spot,perpetual,future,option,combo."),
         click.option("--on-demand", is_flag=True, help="VMs that cannot be preempted [spot]."),
         click.option("--machine-type", default="", help="Machine type [the profile's]."),
         click.option("--max-cost", type=click.FloatRange(min=0), default=0.0, help="US dollars that the run may cost [the profile's]."),
@@ -121,7 +120,13 @@ def request_options(function: Function) -> Function:
         click.option("--strategy", type=OneOf(STRATEGIES), default="balanced", show_default=True, help="How work is split."),
     ):
         function = option(function)
-    return retry_options(function)
+    return function
+
+
+def request_options(function: Function) -> Function:
+    """What decides how a request is split and carried out, and what of it is asked of the source again."""
+    kinds = click.option("--instrument-type", "instrument_types", type=Words(), help="Only these: spot,perpetual,future,option,combo.")
+    return retry_options(fleet_options(kinds(function)))
 
 
 def make_request(

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from engine.bucket import require_bucket
-from engine.candles.timeframes import CLOCKS, TIMEFRAMES, bars_of, require_timeframes
+from engine.candles.timeframes import TIMEFRAMES, bars_of, require_timeframes
 from engine.clock import format_bytes, format_time, utc_now
 from engine.errors import ConfigurationError, ExitCode, UsageError
 from engine.inventory import CANDLES, Inventory, Means, plan_request
@@ -24,7 +24,7 @@ from engine.settings import resolve
 from engine.universe import nearest
 from engine.verbs.by_hand import choose_shards, read_days, require_shard, say_nothing_to_do, work_by_hand
 from engine.verbs.opening import open_places
-from engine.verbs.options import Day, OneOf, Words, bucket_options
+from engine.verbs.options import Day, OneOf, Words, bucket_options, candle_options
 from engine.verbs.printing import print_json, print_table
 
 LISTED_FILES = 200
@@ -49,9 +49,7 @@ class _Group(click.Group):
 @click.option("--day", type=Day(), help="Just this day.")
 @click.option("--symbols", envvar="SYMBOLS", type=Words(), help="Only these dataset symbols [all with trades].")
 @click.option("--universe", envvar="UNIVERSE", default="", help="A named symbol list, e.g. tier1.")
-@click.option("--timeframes", type=Words(), help=f"Only these [{','.join(TIMEFRAMES)}].")
-@click.option("--bucket-by", type=OneOf(CLOCKS), default="exchange", show_default=True, help="Which time of a row decides its bar.")
-@click.option("--rebuild", is_flag=True, help="Make anew, and overwrite, candles whose inputs have changed since.")
+@candle_options
 @click.option("--shard-index", envvar="SHARD_INDEX", type=click.IntRange(min=0), help="Do one shard of several.")
 @click.option("--total-shards", envvar="TOTAL_SHARDS", type=click.IntRange(min=1), help="How many shards there are.")
 @click.option("--run", envvar="TICKDECK_RUN", help="Go on with this run [a new one].")

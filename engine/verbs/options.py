@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from engine.candles.timeframes import CLOCKS, TIMEFRAMES
 from engine.clock import parse_bytes, parse_day, utc_now
 from engine.errors import UsageError
 from engine.failure_budget import FAIL_FAST, parse_budget
@@ -129,6 +130,17 @@ def require_outcome(name: str) -> Outcome:
         near = difflib.get_close_matches(name.replace("-", "_").lower(), known, n=1)
         raise UsageError(f"{name!r} is no outcome", hint=f"did you mean {near[0]}?" if near else f"outcomes are {', '.join(known)}")
     return Outcome(name)
+
+
+def candle_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What candles are asked for; one set of options for both command lines."""
+    for option in (
+        click.option("--rebuild", is_flag=True, help="Make anew, and overwrite, candles whose inputs have changed since."),
+        click.option("--bucket-by", type=OneOf(CLOCKS), default="exchange", show_default=True, help="Which time of a row decides its bar."),
+        click.option("--timeframes", type=Words(), help=f"Only these [{','.join(TIMEFRAMES)}]."),
+    ):
+        function = option(function)
+    return function
 
 
 def bucket_options(function: Callable[..., Any]) -> Callable[..., Any]:
