@@ -54,7 +54,7 @@ REPLAY = "engine replay --from 2024-05-01"
 
 ENGINE = [
     Mistake("engine downlaod", USAGE, "'downlaod'", "did you mean download?"),
-    Mistake("engine candles", USAGE, "engine candles", "see CHANGELOG.md"),
+    Mistake("engine candles", USAGE, "no venue given", "--venues"),
     Mistake(f"{DOWNLOAD} {DAY} --universes tier1", USAGE, "--universes", "see: engine download --help"),
     Mistake(f"engine download --venues binanse --data-types trades {DAY}", USAGE, "'binanse'", "did you mean binance?"),
     Mistake(f"engine download --venues Binance --data-types trades {DAY}", USAGE, "'Binance'", "did you mean binance?"),
@@ -178,8 +178,8 @@ CONSOLE = [
     Mistake("tickdeck deploy instruments --bogus --yes", USAGE, "--bogus", "see: engine instruments --help"),
     Mistake("tickdeck deploy validate --yes", USAGE, "--start-date", "see: engine validate --help"),
     Mistake("tickdeck deploy instruments --shards 3 --yes", USAGE, "one job for one VM", "--shards 1"),
-    Mistake("tickdeck deploy candles --shards 1", USAGE, "not there yet", "download, instruments"),
-    Mistake("tickdeck deploy stream-ticks", USAGE, "not there yet", "download, instruments"),
+    Mistake("tickdeck deploy candles --venues nowhere --start 2024-05-01 --timeframes 2m", USAGE, "timeframe '2m'", "did you mean"),
+    Mistake("tickdeck deploy stream-ticks", USAGE, "not there yet", "download, candles"),
     Mistake(f"{DEPLOY} {DAY} --executor batch --yes", USAGE, "Google Batch is not there yet", "--executor vm"),
     Mistake(f"{DEPLOY} {DAY} --executor cloud-run --yes", USAGE, "Cloud Run jobs is not there yet", "--executor vm"),
     Mistake("tickdeck schedule daily", USAGE, "not there yet", "see CHANGELOG.md"),
