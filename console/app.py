@@ -18,25 +18,26 @@ from textual.driver import Driver
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
-from console.actions import ACTIONS, ActionProvider, action, app_bindings, use
+from console.actions import ACTIONS, ActionProvider, app_bindings, use
 from console.blocking import in_thread
+from console.commands import read_command
 from console.commands_provider import CommandProvider
 from console.export import Form
 from console.feeds import Feeds, FeedUpdated, LogsArrived
-from console.leases import looked_after_by_others
 from console.log_tail import LogTail
 from console.modes import Mode, is_mode, mode_screens
-from console.opening import look_around, source_venues
+from console.navigation import Place, Trail, place_of, return_to
+from console.obeying import context_of, obey
+from console.opening import look_around
 from console.places import state_folder, user_folder
 from console.rights import Rights
 from console.screens.base import ModeScreen
 from console.screens.starting import StartingScreen
 from console.sources import SOURCES
 from console.state import Feed
+from console.status_line import write_status
 from console.themed_app import ThemedApp
 from console.widgets.detail import DetailScreen
-from console.widgets.status_bar import Source, Status, StatusBar
-from console.widgets.trouble_line import Trouble, TroubleLine
 from engine.clock import Clock, utc_now
 from engine.errors import ConfigurationError, one_line
 
@@ -123,6 +124,7 @@ class ConsoleApp(ThemedApp):
         self._covered: Request | None = request
         self._run = ""
         self._history: list[Mode] = []
+        self._trail = Trail()
         self._mode_screens: dict[Mode, ModeScreen] = {}
         self._known: Known | None = None
         self.because = ""
@@ -226,6 +228,11 @@ class ConsoleApp(ThemedApp):
         return self._opened
 
     @property
+    def profile_name(self) -> str:
+        """For the status line."""
+        return ("demo" if self._is_demo else self.session.profile.name) if self.is_open else "tickdeck"
+
+    @property
     def request(self) -> Request | None:
         """What the Plan screen asks for now."""
         return self._request
@@ -298,12 +305,36 @@ class ConsoleApp(ThemedApp):
         """Show a mode's screen stack; `back` returns to the present one."""
         if not self.is_open or self.current_mode == mode:
             return
+        self.leave_place()
         if is_mode(self.current_mode):
             here = Mode(self.current_mode)
             self._history = [each for each in self._history if each not in (here, mode)] + [here]
         # What was said over another screen would cover this one.
         self.clear_notifications()
         self.switch_mode(mode)
+
+    def leave_place(self) -> None:
+        """One goes on from here: `[` comes back, with cursor, filter and scroll as they are now."""
+        if (screen := self.visible_screen) is not None:
+            self._trail.leave(place_of(screen))
+
+    def _go_along(self, step: Callable[[Place], Place | None], end: str) -> None:
+        screen = self.visible_screen
+        if screen is None or len(self.screen_stack) > 1:
+            return
+        place = step(place_of(screen))
+        if place is None:
+            self.notify(end, timeout=2)
+            return
+        if self.current_mode != place.mode:
+            self.switch_mode(place.mode)
+        return_to(self._mode_screens[place.mode], place)
+
+    def action_place_back(self) -> None:
+        self._go_along(self._trail.back, "nothing was shown before this")
+
+    def action_place_on(self) -> None:
+        self._go_along(self._trail.on, "nothing was shown after this")
 
     def plan_request(self, request: Request, *, because: str = "") -> None:
         """Show the Plan screen, filled in with `request`.
@@ -398,31 +429,8 @@ class ConsoleApp(ThemedApp):
 
     def refresh_status(self, screen: Screen[Any]) -> None:
         """Write a screen's status line anew."""
-        if not isinstance(screen, ModeScreen):
-            return
-        name = ("demo" if self._is_demo else self.session.profile.name) if self.is_open else "tickdeck"
-        rights = self.rights
-        notes = ("HELD",) if self.feeds.held else ()
-        if self.replay is not None:
-            step, steps = self.replay.position
-            notes = (f"REPLAY {self.clock():%H:%M:%S} {step}/{steps}", *notes)
-        sources = self._sources_of(screen)
-        status = Status(name, screen.crumbs(), sources, protected=rights.read_only, armed_until=rights.armed_until, notes=notes)
-        for bar in screen.query(StatusBar):
-            bar.set_status(status)
-        for line in screen.query(TroubleLine):
-            line.set_troubles(self._troubles_of(screen))
-
-    def _sources_of(self, screen: ModeScreen) -> tuple[Source, ...]:
-        """The feeds that a screen shows, for its status line."""
-        sources = ((self.feeds.source(name), self.feeds.of(name)) for name in screen.FEEDS)
-        return tuple(Source(source.LABEL, feed.at, source.stale_after(), feed.trouble.value) for source, feed in sources)
-
-    def _troubles_of(self, screen: ModeScreen) -> list[Trouble]:
-        """What is wrong with them, and which runs are in other hands."""
-        feeds = ((self.feeds.source(name).LABEL, self.feeds.of(name)) for name in screen.FEEDS)
-        found = [Trouble(label, feed.error, feed.next_try) for label, feed in feeds if feed.is_down]
-        return found + (looked_after_by_others(self.fleet.value, self.session.healing.holder) if self.is_open else [])
+        if isinstance(screen, ModeScreen):
+            write_status(self, screen)
 
     def on_feed_updated(self, message: FeedUpdated) -> None:
         screen = self.visible_screen
@@ -449,7 +457,14 @@ class ConsoleApp(ThemedApp):
         from console.screens.help import HelpScreen
 
         if (screen := self.visible_screen) is not None:
-            self.push_screen(HelpScreen(screen.MODE, read_only=self.read_only, link_down=screen.link_down, off=screen.off_reasons))
+            self.push_screen(
+                HelpScreen(screen.MODE, read_only=self.read_only, link_down=screen.link_down, off=self.off_reasons | screen.off_reasons)
+            )
+
+    @property
+    def off_reasons(self) -> dict[str, str]:
+        """Common actions that are off now: id -> why."""
+        return {} if self.replay is not None else dict.fromkeys(("replay_back", "replay_on"), ONLY_IN_REPLAY)
 
     def action_filter(self) -> None:
         if (screen := self.visible_screen) is not None:
@@ -486,32 +501,17 @@ class ConsoleApp(ThemedApp):
         from console.screens.command import CommandScreen
 
         if (screen := self.visible_screen) is not None:
-            self.push_screen(CommandScreen(screen.MODE, self.theme_names), self._obey)
+            self.push_screen(CommandScreen(context_of(self, screen)), self._obey)
 
     async def run_command(self, line: str) -> None:
         """Do what a line of `console.commands` says."""
-        from console.commands import read_command
-
         if (screen := self.visible_screen) is not None:
-            await self._obey(read_command(line, mode=screen.MODE, themes=self.theme_names))
+            await self._obey(read_command(line, context_of(self, screen)))
 
     async def _obey(self, command: Command | None) -> None:
         screen = self.visible_screen
-        if command is None or screen is None:
-            return
-        match command.verb:
-            case "write" if command.argument == "0":
-                self.disarm()
-            case "write":
-                self.arm(float(command.argument))
-            case "theme":
-                self.theme = command.argument
-                self._theme_chosen(command.argument)
-            case "day":
-                screen.go_to_day(command.argument)
-            case _:
-                each = action(command.argument)
-                await self.run_action(each.call, screen if each.modes else self)
+        if command is not None and screen is not None:
+            await obey(self, command, screen)
 
     def action_look_now(self) -> None:
         self.feeds.poke(force=True)
@@ -547,9 +547,10 @@ class ConsoleApp(ThemedApp):
     def action_theme(self) -> None:
         from console.screens.themes import ThemeScreen
 
-        self.push_screen(ThemeScreen(self.theme_names, self.theme), self._theme_chosen)
+        self.push_screen(ThemeScreen(self.theme_names, self.theme), self.theme_chosen)
 
-    def _theme_chosen(self, name: str | None) -> None:
+    def theme_chosen(self, name: str | None) -> None:
+        """A theme was chosen: say how to keep it."""
         from provision.profile import config_path
 
         if name is not None and (not self.is_open or name != self.session.profile.theme):
@@ -621,51 +622,6 @@ class ConsoleApp(ThemedApp):
 
 
 ONLY_IN_REPLAY: Final = "only where a recording is played: tickdeck --replay FILE"
-
-
-def run_console(
-    opener: Opener,
-    request: Request | None,
-    *,
-    read_only: bool = False,
-    demo: bool = False,
-    on_quit: Callable[[], None] | None = None,
-    on_launched: Callable[[Session, str], None] | None = None,
-    recorder: Recorder | None = None,
-    replay: Replay | None = None,
-) -> int:
-    """Run the console until it is quit; returns its exit code.
-
-    Args:
-        opener: Makes the session; called in a thread.
-        request: What the Plan screen asks for at first; None: what was asked for last.
-        read_only: Look, change nothing.
-        demo: Say that this is the demo.
-        on_quit: Called when the console is over, however it ended.
-        on_launched: Called with the session and the run's id after a launch.
-        recorder: Writes down what the session answers.
-        replay: The recording that is played.
-    """
-    from console.own_actions import read_own_actions
-    from provision.profile import load_profiles
-
-    app = ConsoleApp(
-        opener,
-        request,
-        read_only=read_only,
-        demo=demo,
-        on_launched=on_launched,
-        find_venues=source_venues if replay is None else None,
-        recorder=recorder,
-        replay=replay,
-        own=read_own_actions(load_profiles()),
-    )
-    try:
-        result = app.run()
-    finally:
-        if on_quit is not None:
-            on_quit()
-    return result if isinstance(result, int) else app.return_code or 0
 
 
 def _range_of(request: Request) -> Request:

@@ -64,7 +64,7 @@ def command(ctx: click.Context, profile_name: str, read_only: bool, record: str,
         return None
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("the console needs a terminal", hint="use a verb; see: tickdeck --help")
-    from console.app import run_console
+    from console.running import run_console
 
     if replay:
         from console.places import recordings_folder

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, cast
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
+from console.commands import palette_lines
+from console.obeying import context_of
+
 if TYPE_CHECKING:
     from console.app import ConsoleApp
 
@@ -30,8 +33,5 @@ class CommandProvider(Provider):
         return cast("ConsoleApp", self.app)
 
     def _lines(self) -> Iterator[tuple[str, str]]:
-        for name in self._console.theme_names:
-            yield f"theme {name}", "Another colour theme; shown while the cursor is on it"
-        if self._console.rights.is_protected:
-            yield "write 15m", "Arm this protected profile for a quarter of an hour"
-            yield "write off", "Read-only again"
+        if (screen := self._console.visible_screen) is not None:
+            yield from palette_lines(context_of(self._console, screen))

@@ -19,6 +19,11 @@ def recordings_folder() -> Path:
     return state_folder() / "recordings"
 
 
+def views_file() -> Path:
+    """Saved views of the screens, beside the configuration. May not exist."""
+    return config_path().parent / "views.toml"
+
+
 def user_folder(kind: str) -> Path:
     """Where a person keeps files of their own, beside the configuration: `themes` or `universes`. May not exist."""
     return config_path().parent / kind

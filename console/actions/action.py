@@ -67,6 +67,8 @@ _KEY_TEXT: Final = {
     "colon": ":",
     "comma": ",",
     "full_stop": ".",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
 }
 
 

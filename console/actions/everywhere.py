@@ -14,6 +14,8 @@ ACTIONS: Final = (
     Action("command_palette", "ctrl+p", "Palette", "Find any action by name", palette=False, footer=False),
     Action("export", "e", "Export", "Write all rows under the filter to a file", footer=False),
     Action("copy", "y", "Copy", "Copy the row under the cursor, also through ssh and tmux", footer=False),
+    Action("place_back", "left_square_bracket", "Go back", "To what was shown before, with its filter, cursor and scroll", footer=False),
+    Action("place_on", "right_square_bracket", "Go on", "To what was shown after, where one came back from", footer=False),
     Action("look_now", "ctrl+r", "Look now", "Ask every source again now, without waiting for a retry", footer=False),
     Action("hold", "ctrl+o", "Hold", "Ask nothing by itself any more, nor replace lost VMs; again: go on", footer=False),
     Action("replay_back", "comma", "Step back", "In a recording: to the look at the fleet before", footer=False, palette=False),

@@ -13,8 +13,10 @@ from textual.widget import Widget
 from textual.worker import Worker
 
 from console.actions import Action, Mode, actions_for, check_action, disabled_reason
+from console.query import parse
 from console.screens.key_line import KeyLine
 from console.state import Feed
+from console.widgets.prompt import Prompt
 from console.widgets.sentence import Sentence
 from console.widgets.status_bar import StatusBar
 from console.widgets.tones import Tone
@@ -94,6 +96,26 @@ class ModeScreen(Screen[None]):
         """What is known already while the first look is under way."""
         for sentence in self.query(Sentence):
             sentence.set_sentence(f"{text}; asking for the rest …", tone=Tone.BUSY)
+
+    # Where one is, and how it looks here
+
+    def own_place(self) -> object:
+        """What of a place the widgets do not remember by themselves (whose logs, which list is open); comparable, immutable."""
+        return None
+
+    def go_to_place(self, own: object) -> None:
+        """Show again what `own_place` said."""
+
+    def view_settings(self) -> dict[str, str]:
+        """What a saved view keeps, by names: the filter, if the screen has one; others add their order and detail."""
+        query = next((str(prompt.query_now) for prompt in self.query(Prompt)), "")
+        return {"filter": query} if query else {}
+
+    def apply_view(self, settings: Mapping[str, str]) -> None:
+        """Show what `view_settings` said; names that this screen does not know are left alone."""
+        for prompt in self.query(Prompt):
+            prompt.set_query(parse(settings.get("filter", "")))
+            return
 
     # What the app asks
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -12,8 +11,7 @@ from textual.screen import ModalScreen
 from textual.suggester import SuggestFromList
 from textual.widgets import Input, Static
 
-from console.actions import Mode
-from console.commands import Command, offered, read_command
+from console.commands import WORDS, Command, Context, offered, read_command
 from engine.errors import UsageError, one_line
 
 
@@ -30,22 +28,20 @@ class CommandScreen(ModalScreen[Command | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel", show=False)]
 
-    def __init__(self, mode: Mode, themes: Sequence[str]) -> None:
+    def __init__(self, context: Context) -> None:
         """
         Args:
-            mode: Whose actions can be named.
-            themes: Names of the colour themes.
+            context: What a line may name.
         """
         super().__init__()
-        self._mode = mode
-        self._themes = tuple(themes)
+        self._may_name = context
 
     def compose(self) -> ComposeResult:
         with Horizontal():
             yield Static(": ", classes="command--lead", markup=False)
             yield Input(
-                placeholder="write 15m · theme light · any action",
-                suggester=SuggestFromList(offered(self._mode, self._themes), case_sensitive=False),
+                placeholder=" · ".join(f"{word.name} {word.takes}".strip() for word in WORDS[:4]) + " · any action",
+                suggester=SuggestFromList(offered(self._may_name), case_sensitive=False),
                 compact=True,
             )
             yield Static("", id="command-note", markup=False)
@@ -63,7 +59,7 @@ class CommandScreen(ModalScreen[Command | None]):
             self.dismiss(None)
             return
         try:
-            command = read_command(event.value, mode=self._mode, themes=self._themes)
+            command = read_command(event.value, self._may_name)
         except UsageError as error:
             self.query_one("#command-note", Static).update(f"× {one_line(error)}")
         else:

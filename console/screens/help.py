@@ -15,6 +15,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from console.actions import WIDGET_KEYS, HelpRow, Mode, action, help_rows
+from console.commands import WORDS as COMMAND_WORDS
 from console.query import EVERYTHING, Query, Vocabulary, words_of
 from console.widgets.figures import fit
 from console.widgets.prompt import Prompt
@@ -96,6 +97,7 @@ class HelpScreen(ModalScreen[None]):
             *(_Line(here, row, row.off or reasons.get((row.key, row.label), "")) for row in rows if not row.common),
             *(_Line(here, row) for row in WIDGET_KEYS.get(mode, ())),
             *(_Line(common, row, reasons.get((row.key, row.label), "")) for row in rows if row.common),
+            *(_Line(common, HelpRow(f": {word.name}", word.takes or "—", word.help, common=True)) for word in COMMAND_WORDS),
         ]
         self._elsewhere = [
             _Line(other.value.capitalize(), row)

@@ -76,7 +76,7 @@ def _source(real: bool) -> str:
 
 def run_in_console(*, real: bool, keep: bool) -> int:
     """The demo on the Plan screen, filled in; the local cloud goes when the console does."""
-    from console.app import run_console
+    from console.running import run_console
 
     preemptors: list[Preemptor] = []
 

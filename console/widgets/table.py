@@ -193,6 +193,7 @@ class LineTable(ScrollView, Generic[RowT], can_focus=True):
         self._cursor = 0
         self._moved = False
         self._marks: frozenset[str] = frozenset()
+        self._expected: tuple[str, int] | None = None
         self._layout: list[tuple[Column[RowT], int]] = []
         self._layout_width = -1
         self._gap = 1
@@ -242,6 +243,10 @@ class LineTable(ScrollView, Generic[RowT], can_focus=True):
                 if row != previous:
                     self._refresh_row(number)
         self._reveal()
+        if self._expected is not None and self._expected[0] in self._index:
+            key, top = self._expected
+            self._put_cursor(self._index[key])
+            self.scroll_to(y=top, animate=False)
         if self.cursor_key != before:
             self.refresh()
             self.post_message(self.RowHighlighted(self, self.cursor_key))
@@ -264,6 +269,13 @@ class LineTable(ScrollView, Generic[RowT], can_focus=True):
             return False
         self._put_cursor(number)
         return True
+
+    def expect(self, key: str, top: int) -> None:
+        """Put the cursor on a row, with `top` as the first one in sight, now or when rows with it come; another move forgets it."""
+        if key in self._index:
+            self._put_cursor(self._index[key])
+            self.scroll_to(y=top, animate=False)
+        self._expected = (key, top)
 
     def set_marks(self, keys: Iterable[str]) -> None:
         """Mark exactly these rows, as far as they exist and may be marked."""
@@ -397,7 +409,7 @@ class LineTable(ScrollView, Generic[RowT], can_focus=True):
         self.post_message(self.MarksChanged(self, marks))
 
     def _put_cursor(self, number: int) -> None:
-        self._moved = True
+        self._moved, self._expected = True, None
         number = max(0, min(number, len(self._rows) - 1))
         if number == self._cursor or not self._rows:
             return

@@ -41,7 +41,8 @@ def test_no_two_actions_of_a_mode_share_a_key() -> None:
 
 
 def test_only_keys_that_every_terminal_passes_are_used() -> None:
-    passed = re.compile(r"[A-Za-z0-9]|ctrl\+[a-z]|enter|space|escape|backspace|question_mark|slash|plus|minus|colon|comma|full_stop")
+    marks = "question_mark|slash|plus|minus|asterisk|colon|comma|full_stop|(left|right)_square_bracket"
+    passed = re.compile(rf"[A-Za-z0-9]|ctrl\+[a-z]|enter|space|escape|backspace|{marks}")
     # ctrl+i, ctrl+m and ctrl+h are tab, enter and backspace to a terminal.
     swallowed = {"ctrl+i", "ctrl+m", "ctrl+h", "ctrl+s", "ctrl+z", "ctrl+c"}
     keys = {key for each in ACTIONS for key in each.key.split(",")}

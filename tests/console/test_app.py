@@ -24,6 +24,7 @@ from console.screens.key_line import KeyLine
 from console.screens.starting import StartingScreen
 from console.screens.themes import ThemeScreen
 from console.sources.fleet import runs_to_heal
+from console.widgets.fleet_table import FleetTable
 from console.widgets.progress_steps import ProgressSteps
 from console.widgets.sentence import Sentence
 from console.widgets.status_bar import StatusBar
@@ -250,6 +251,52 @@ async def test_a_wrong_command_is_answered_and_stays_to_be_mended() -> None:
         assert "did you mean light?" in str(pilot.app.screen.query_one("#command-note", Static).visual)
         await pilot.press("escape")
         assert pilot.app.current_mode == "plan"
+
+
+async def test_brackets_go_back_and_on_to_what_was_shown_with_its_filter_and_cursor() -> None:
+    session = RecordedSession(live=True)
+    session.snapshot = recorded_fleet.troubled()
+    async with console_on(session).run_test(size=(120, 30)) as pilot:
+        await until(pilot, lambda: pilot.app.current_mode == "fleet" and pilot.app.screen.is_mounted)
+        table = pilot.app.screen.query_one(FleetTable)
+        await until(pilot, lambda: len(table.rows) > 4)
+        await command(pilot, "vm -legacy")
+        await until(pilot, lambda: len(table.rows) == 7)
+        await pilot.press("down")
+        before = (table.cursor_key, len(table.rows))
+        await pilot.press("4")
+        await until(pilot, lambda: pilot.app.current_mode == "coverage")
+        await command(pilot, "vm is:stuck")
+        await until(pilot, lambda: pilot.app.current_mode == "fleet" and len(table.rows) != before[1])
+        await pilot.press("left_square_bracket")
+        await until(pilot, lambda: pilot.app.current_mode == "coverage")
+        await pilot.press("left_square_bracket")
+        await until(pilot, lambda: pilot.app.current_mode == "fleet" and (table.cursor_key, len(table.rows)) == before)
+        await pilot.press("right_square_bracket", "right_square_bracket")
+        await until(pilot, lambda: len(table.rows) != before[1])
+        await pilot.press("right_square_bracket")
+        await until(pilot, lambda: "nothing was shown after this" in said(pilot.app))
+
+
+async def test_a_view_is_saved_shared_and_shown_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TICKDECK_CONFIG", str(tmp_path / "config.toml"))
+    session = RecordedSession(live=True)
+    session.snapshot = recorded_fleet.troubled()
+    async with console_on(session).run_test(size=(120, 30)) as pilot:
+        await until(pilot, lambda: pilot.app.current_mode == "fleet" and pilot.app.screen.is_mounted)
+        table = pilot.app.screen.query_one(FleetTable)
+        await until(pilot, lambda: len(table.rows) > 4)
+        rows = len(table.rows)
+        await command(pilot, "vm is:stuck")
+        await until(pilot, lambda: len(table.rows) == 1)
+        await command(pilot, "save stuck")
+        await until(pilot, lambda: (tmp_path / "views.toml").exists())
+        await pilot.press("escape")
+        await until(pilot, lambda: len(table.rows) == rows)
+        await pilot.press("4")
+        await until(pilot, lambda: pilot.app.current_mode == "coverage")
+        await command(pilot, "view stuck")
+        await until(pilot, lambda: pilot.app.current_mode == "fleet" and len(table.rows) == 1)
 
 
 # Rights and dead links

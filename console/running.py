@@ -1,0 +1,61 @@
+"""Running the console in a terminal, from its start to its exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from console.app import ConsoleApp
+from console.opening import source_venues
+
+if TYPE_CHECKING:
+    from console.opening import Opener
+    from console.recording.recorder import Recorder
+    from console.recording.replay import Replay
+    from console.session import Session
+    from engine.plan import Request
+
+
+def run_console(
+    opener: Opener,
+    request: Request | None,
+    *,
+    read_only: bool = False,
+    demo: bool = False,
+    on_quit: Callable[[], None] | None = None,
+    on_launched: Callable[[Session, str], None] | None = None,
+    recorder: Recorder | None = None,
+    replay: Replay | None = None,
+) -> int:
+    """Run the console until it is quit; returns its exit code.
+
+    Args:
+        opener: Makes the session; called in a thread.
+        request: What the Plan screen asks for at first; None: what was asked for last.
+        read_only: Look, change nothing.
+        demo: Say that this is the demo.
+        on_quit: Called when the console is over, however it ended.
+        on_launched: Called with the session and the run's id after a launch.
+        recorder: Writes down what the session answers.
+        replay: The recording that is played.
+    """
+    from console.own_actions import read_own_actions
+    from provision.profile import load_profiles
+
+    app = ConsoleApp(
+        opener,
+        request,
+        read_only=read_only,
+        demo=demo,
+        on_launched=on_launched,
+        find_venues=source_venues if replay is None else None,
+        recorder=recorder,
+        replay=replay,
+        own=read_own_actions(load_profiles()),
+    )
+    try:
+        result = app.run()
+    finally:
+        if on_quit is not None:
+            on_quit()
+    return result if isinstance(result, int) else app.return_code or 0
