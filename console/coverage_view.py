@@ -1,17 +1,20 @@
-"""Coverage in words: the sentence, the line that explains a cell, the list of holes, the symbols of a cell. Pure."""
+"""Coverage in words: the sentence, the line that explains a cell and what to do about it, the symbols of a cell. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
-from console.widgets.figures import format_age, format_bytes, format_count, plural
-from console.widgets.heatgrid import ADOPTED_GLYPH, GLYPHS, WORDS
+from console.repair_request import RepairEstimate
+from console.sentences import money
+from console.widgets.figures import format_age, format_bytes, format_count, format_duration, plural
+from console.widgets.heat_looks import LOOKS, WORDS, code_of
 from console.widgets.sentence import Phrase
 from console.widgets.tones import Tone
 from engine.catalogue import due
 from engine.coverage import HOLES, CellReport, Coverage, Sureness
+from engine.instrument_coverage import INSTRUMENTS
 from engine.model import Cell, CellState, File
 from engine.paths import data_object
 from engine.symbol_coverage import SymbolReport
@@ -29,21 +32,6 @@ STATE_TONES = {
 
 
 @dataclass(frozen=True, slots=True)
-class HoleRow:
-    """One line of the hole list."""
-
-    cell: Cell
-    state: CellState
-    lacking: str
-    reason: str
-
-    @property
-    def key(self) -> str:
-        """Unique among the cells of a coverage."""
-        return str(self.cell)
-
-
-@dataclass(frozen=True, slots=True)
 class SymbolRow:
     """One line of an opened cell."""
 
@@ -57,13 +45,8 @@ class SymbolRow:
     reason: str
 
 
-def row_label(venue: str, data_type: str) -> str:
-    """What a row of the heatmap is called."""
-    return f"{venue} {data_type}"
-
-
-def sentence_of(coverage: Coverage) -> tuple[list[Phrase], Tone]:
-    """The whole in one sentence, and its tone."""
+def sentence_of(coverage: Coverage, repair: RepairEstimate | None = None) -> tuple[list[Phrase], Tone]:
+    """The whole in one sentence, and its tone; with what a repair of the holes takes, once that is known."""
     holes = sum(coverage.counts.get(state, 0) for state in HOLES)
     thin = coverage.counts.get(CellState.THIN, 0)
     busy = coverage.counts.get(CellState.RUNNING, 0)
@@ -74,36 +57,49 @@ def sentence_of(coverage: Coverage) -> tuple[list[Phrase], Tone]:
     for part in others:
         word_tone = Tone.BAD if "hole" in part else Tone.WARN if "thin" in part else Tone.BUSY if "running" in part else Tone.PLAIN
         phrases += [Phrase(", "), Phrase(part, word_tone, strong=word_tone is not Tone.PLAIN)]
+    if holes and repair is not None and repair.files:
+        phrases.append(Phrase(f"; {repair_words(repair)}"))
     return phrases, tone
 
 
-def facts_of(coverage: Coverage, now: datetime) -> str:
-    """The range, what is not expected, how old the catalogues are, and what is from before Tickdeck."""
+def repair_words(repair: RepairEstimate) -> str:
+    """`repair 6 min 10 s, $0.40, 31 GB of allowance`."""
+    cost = "no price known" if repair.dollars is None else "under a cent" if 0 < repair.dollars < 0.005 else money(repair.dollars)
+    size = format_bytes(repair.bytes) + (" of allowance" if repair.allowance else "")
+    return f"repair {format_duration(repair.seconds)}, {cost}, {size}"
+
+
+def facts_of(coverage: Coverage, now: datetime, *, adopted: int = 0) -> str:
+    """The range, what is not expected, how old the catalogues are, what is from before Tickdeck, and whether definitions lack."""
     parts = [str(coverage.days)]
     if not_expected := coverage.counts.get(CellState.NOT_EXPECTED, 0):
         parts.append(f"{plural(not_expected, 'cell')} not expected")
     if coverage.catalogue_dates:
         oldest = min(coverage.catalogue_dates.values())
         parts.append(f"expectations of {format_age((now - oldest).total_seconds())} ago")
-    if adopted := sum(report.is_complete_by_adoption for report in coverage.reports.values()):
+    if adopted:
         parts.append(f"{plural(adopted, 'cell')} adopted")
+    if missing := coverage.instrument_counts.get(CellState.MISSING, 0):
+        parts.append(f"instruments lack {plural(missing, 'day')}")
     return " · ".join(parts)
 
 
 def explain(report: CellReport, now: datetime) -> tuple[list[Phrase], str]:
     """The cell under the cursor: what it is, with the proof; and why, in a second line."""
-    cell, state = report.cell, report.state
-    glyph = ADOPTED_GLYPH if report.is_complete_by_adoption else GLYPHS[state]
+    cell, state, look = report.cell, report.state, LOOKS[code_of(report)]
     head = [
-        Phrase(f"{glyph} {cell.venue} {cell.data_type} {cell.day} ", strong=True),
-        Phrase(WORDS[state], STATE_TONES[state], strong=True),
+        Phrase(f"{look.glyph} {cell.venue} {cell.data_type} {cell.day} ", strong=True),
+        Phrase(look.word, STATE_TONES[state], strong=True),
     ]
     if state is CellState.NOT_EXPECTED:
         return [*head, Phrase("  never a gap")], "the venue does not offer this type, or lists no symbol of it that day"
     if report.beneath is not None:
         head.append(Phrase(f" ({WORDS[report.beneath]} until it is done)"))
-    head.append(Phrase(f"  {_counts(report)}"))
-    if report.rows:
+    if cell.data_type == INSTRUMENTS:
+        head.append(Phrase(f"  {plural(report.rows, 'instrument')}" if report.rows else ""))
+    else:
+        head.append(Phrase(f"  {_counts(report)}"))
+    if report.rows and cell.data_type != INSTRUMENTS:
         scope = " in the whole cell" if report.of_whole_cell else ""
         size = f", {format_bytes(report.source_bytes)}" if report.source_bytes else ""
         head.append(Phrase(f"  {format_count(report.rows)} rows{size}{scope}"))
@@ -117,7 +113,8 @@ def explain(report: CellReport, now: datetime) -> tuple[list[Phrase], str]:
         why.append("never attempted")
     elif state is CellState.COMPLETE and report.empty:
         why.append(f"{plural(report.empty, 'symbol')} without rows that day, as the source says")
-    return head, "; ".join([*why, _proof(report, now)])
+    step = next_step(report)
+    return head, "; ".join([*why, proof_words(report, now)]) + (f" → {step}" if step else "")
 
 
 def _counts(report: CellReport) -> str:
@@ -127,12 +124,17 @@ def _counts(report: CellReport) -> str:
     return ", ".join(parts)
 
 
-def _proof(report: CellReport, now: datetime) -> str:
+def proof_words(report: CellReport, now: datetime) -> str:
+    """How we know what we say about a cell, how old that is, and who wrote it."""
+    if report.cell.data_type == INSTRUMENTS:
+        return f"written {format_age((now - report.written).total_seconds())} ago" if report.written else "no definitions"
     if report.sureness is Sureness.NOTHING:
         return "no manifest"
     text = report.sureness.value
-    if report.verified_at is not None and report.sureness is Sureness.VERIFIED:
-        text += f" {format_age((now - report.verified_at).total_seconds())} ago"
+    if report.verified_at is not None and report.proofs:
+        depth = f" by {report.verified_depth}" if report.verified_depth else ""
+        verb = "" if report.sureness is Sureness.VERIFIED else ", verified"
+        text += f"{verb} {format_age((now - report.verified_at).total_seconds())} ago{depth}"
     if report.runs:
         runs = ", ".join(report.runs[-2:]) + (f" and {len(report.runs) - 2} more" if len(report.runs) > 2 else "")
         text += f" by {runs}"
@@ -141,17 +143,27 @@ def _proof(report: CellReport, now: datetime) -> str:
     return text
 
 
-def hole_rows(coverage: Coverage) -> list[HoleRow]:
-    """All holes, by day and then in the order of the rows."""
-    return [
-        HoleRow(
-            report.cell,
-            report.state,
-            f"{format_count(report.expected - report.done)} of {format_count(report.expected)}",
-            "; ".join(report.reasons) or "never attempted",
-        )
-        for report in coverage.holes()
-    ]
+def next_step(report: CellReport) -> str:
+    """What a person does next about a cell; empty if nothing."""
+    data = report.cell.data_type != INSTRUMENTS
+    match report.state:
+        case CellState.MISSING if not data:
+            return "r writes them from what the source says now"
+        case CellState.MISSING:
+            return "space marks, r plans the repair"
+        case CellState.PARTIAL | CellState.FAILED if report.findings:
+            return "enter: what differs; r fetches what is gone"
+        case CellState.PARTIAL | CellState.FAILED if report.bad:
+            return "enter: symbols, logs, waive; r tries again"
+        case CellState.PARTIAL | CellState.FAILED:
+            return "enter: symbols; r plans the repair"
+        case CellState.THIN:
+            return "enter: symbols; v there compares objects"
+        case CellState.RUNNING:
+            return "2 shows the VMs"
+        case CellState.COMPLETE if data and report.sureness is not Sureness.VERIFIED:
+            return "enter: symbols; v there compares objects"
+    return ""
 
 
 def symbol_rows(reports: Iterable[SymbolReport]) -> list[SymbolRow]:
@@ -179,11 +191,16 @@ def proof_of(cell: Cell, report: SymbolReport, data_bucket: str) -> dict[str, ob
     entry = report.entry
     if entry is None:
         return record | {"manifest": "none mentions it"}
-    record |= {"outcome": entry.outcome.value, "why": "; ".join(report.reasons) or None, "run": report.run, "vm": report.vm}
+    record |= {"outcome": entry.outcome.value, "why": "; ".join(report.reasons) or None, "run": report.run}
+    if report.manifest is not None:
+        record |= {"shard": report.manifest.shard, "attempt": report.manifest.attempt}
+        record |= {"vm": report.vm, "recorded": f"{report.manifest.written:%Y-%m-%d %H:%M:%S} UTC"}
     if entry.generation:
         name = entry.object or data_object(File(cell, report.symbol))
         record |= {"object": f"gs://{data_bucket}/{name}", "generation": str(entry.generation)}
         record |= {"crc32c": entry.crc32c, "source fingerprint": entry.fingerprint}
+    if entry.first_us is not None and entry.last_us is not None:
+        record |= {"first": _moment(entry.first_us), "last": _moment(entry.last_us)}
     record |= {
         "rows": format_count(entry.rows),
         "source": format_bytes(entry.source_bytes),
@@ -198,3 +215,8 @@ def proof_of(cell: Cell, report: SymbolReport, data_bucket: str) -> dict[str, ob
     if entry.dropped_columns:
         record["dropped columns"] = list(entry.dropped_columns)
     return record
+
+
+def _moment(microseconds: int) -> str:
+    """Microseconds since the epoch as UTC."""
+    return f"{datetime.fromtimestamp(microseconds // 1_000_000, UTC):%Y-%m-%d %H:%M:%S}.{microseconds % 1_000_000:06d} UTC"

@@ -1,15 +1,16 @@
-"""From marked cells, or all holes, to the request that repairs exactly them. Pure."""
+"""From marked cells, or all holes, to the request that repairs exactly them, and what a repair would take. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from msgspec import structs
 
 from engine.coverage import Coverage
 from engine.model import Cell
-from engine.plan import Request, for_cells
+from engine.plan import Plan, Request, for_cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,32 @@ class Repair:
         return f"repair of {self.cells:,} cell{'' if self.cells == 1 else 's'}"
 
 
+@dataclass(frozen=True, slots=True)
+class CellCost:
+    """What the repair of one cell takes of the whole."""
+
+    files: int
+    bytes: int
+    """Compressed source bytes."""
+    dollars: float | None
+    """Its share of the cost by working time; None if the plan has no price."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepairEstimate:
+    """What the repair of all holes would take, and each cell's part of it."""
+
+    files: int
+    bytes: int
+    seconds: float
+    """From the launch to the end of the slowest shard."""
+    dollars: float | None
+    """Expected; None if there is no price."""
+    allowance: int
+    """Source bytes that the account may fetch a UTC day; 0: no limit."""
+    cells: Mapping[Cell, CellCost]
+
+
 def repair_of(cells: Collection[Cell], base: Request) -> Repair | None:
     """The request for exactly these cells; None if there are none.
 
@@ -39,5 +66,30 @@ def repair_of(cells: Collection[Cell], base: Request) -> Repair | None:
 
 
 def all_holes(coverage: Coverage) -> list[Cell]:
-    """The cells a repair can mend."""
-    return [report.cell for report in coverage.holes()]
+    """The cells a repair can mend; definitions of instruments are not downloaded by a fleet."""
+    return [report.cell for report in coverage.holes() if (report.cell.venue, report.cell.data_type) not in coverage.instrument_rows]
+
+
+def estimate_of(plan: Plan) -> RepairEstimate:
+    """What a plan of a repair says, cell by cell."""
+    files: dict[Cell, int] = defaultdict(int)
+    size: dict[Cell, int] = defaultdict(int)
+    seconds: dict[Cell, float] = defaultdict(float)
+    for shard in plan.shards:
+        for work in shard.work:
+            files[work.cell] += len(work.symbols)
+            size[work.cell] += sum(work.bytes)
+            seconds[work.cell] += work.seconds
+    dollars = plan.estimate.cost[1] if plan.estimate.is_priced else None
+    total = sum(seconds.values())
+    return RepairEstimate(
+        files=plan.estimate.files,
+        bytes=plan.estimate.bytes,
+        seconds=plan.estimate.makespan_seconds,
+        dollars=dollars,
+        allowance=plan.estimate.allowance_bytes,
+        cells={
+            cell: CellCost(files[cell], size[cell], None if dollars is None else dollars * (seconds[cell] / total if total else 0.0))
+            for cell in files
+        },
+    )

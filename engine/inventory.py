@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from engine.catalogue import Catalogue, list_venues, load_catalogue
+from engine.catalogue import Catalogue, list_catalogues, list_venues, load_catalogue_table
 from engine.coverage import Coverage, LiveShard, assess, context_of, live_cells
 from engine.datatypes import require_data_type
 from engine.errors import UsageError
@@ -48,6 +48,8 @@ class Inventory:
     def __init__(self, state: Store) -> None:
         self.state = state
         self._plans: dict[str, Plan] = {}
+        self._catalogues: dict[str, Catalogue] = {}
+        """The newest of each venue that was read: a table may hold 300,000 options."""
         self._over: dict[str, datetime] = {}
         """Runs of which every shard was done, and when that was seen: they are not asked about at every look."""
 
@@ -59,7 +61,7 @@ class Inventory:
         """
         wanted = list(dict.fromkeys(venues))
         with ThreadPoolExecutor(8) as pool:
-            found = dict(zip(wanted, pool.map(lambda venue: load_catalogue(self.state, venue), wanted), strict=True))
+            found = dict(zip(wanted, pool.map(self.newest_catalogue, wanted), strict=True))
         for venue, catalogue in found.items():
             if catalogue is None:
                 known = list_venues(self.state)
@@ -68,6 +70,19 @@ class Inventory:
                     hint=f"{nearest(venue, known, what='venues')}; or fetch it: engine instruments --venues {venue}",
                 )
         return {venue: catalogue for venue, catalogue in found.items() if catalogue is not None}
+
+    def newest_catalogue(self, venue: str) -> Catalogue | None:
+        """The newest catalogue of a venue, read once; None if the venue was never asked for."""
+        listed = list_catalogues(self.state, venue)
+        if not listed:
+            return None
+        name = listed[-1][1]
+        held = self._catalogues.get(venue)
+        if held is None or held.object_name != name:
+            held = load_catalogue_table(self.state, name)
+            if held is not None:
+                self._catalogues[venue] = held
+        return held
 
     def summaries(self, days: DayRange) -> list[Summary]:
         """All manifests of these days, from listings alone; long ranges in parallel by month."""

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from engine.catalogue import Catalogue
 from engine.expectation import expect
-from engine.manifest import Entry, Record
+from engine.manifest import Entry, Manifest, Record
 from engine.model import Cell, CellState, DayRange, Outcome
 from engine.tally import BAD_OUTCOMES
 from engine.thinness import EVENT_TYPES, GOOD_DAYS, MINUTES_SHARE, ROWS_SHARE, below_band, conspicuous, is_quiet
@@ -31,6 +31,8 @@ class SymbolReport:
     entry: Entry | None = None
     run: str = ""
     vm: str = ""
+    manifest: Manifest | None = None
+    """The record that says so: which shard and attempt, and when; None if there is none."""
     reasons: tuple[str, ...] = ()
 
 
@@ -78,7 +80,7 @@ def symbol_reports(
             if symbol not in partial:
                 reasons = _thin_symbol(cell.data_type, expectations.kinds.get(symbol, ""), (cell.day, entry), others)
             state = CellState.THIN if reasons else CellState.COMPLETE
-        reports.append(SymbolReport(symbol, state, entry.outcome, entry, record.manifest.run, record.manifest.vm, reasons))
+        reports.append(SymbolReport(symbol, state, entry.outcome, entry, record.manifest.run, record.manifest.vm, record.manifest, reasons))
     return reports
 
 

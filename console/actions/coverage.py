@@ -16,9 +16,27 @@ ACTIONS: Final = (
     Action("mark_holes", "m", "Mark holes", "Mark all holes; again: unmark everything", modes=_HERE),
     Action("repair", "r", "Repair plan", "Plan the repair of the marked cells, or of all holes", modes=_HERE),
     Action("open_cell", "enter", "Details", "Symbols of this cell, with the proof", modes=_HERE, palette=False),
-    Action("hole_list", "h", "Hole list", "All holes as a list, with reasons; enter goes to one", modes=_HERE),
-    Action("zoom_in", "plus", "Zoom in", "Weeks, days, wide days", modes=_HERE, footer=False),
-    Action("zoom_out", "minus", "Zoom out", "Wide days, days, weeks", modes=_HERE, footer=False),
+    Action("hole_list", "h", "Hole list", "All holes with age, size, cost and reason; s sorts, enter goes to one", modes=_HERE),
+    Action("zoom_in", "plus", "Zoom in", "Years, months, weeks, days, wide days, days with words", modes=_HERE, footer=False),
+    Action("zoom_out", "minus", "Zoom out", "The other way round", modes=_HERE, footer=False),
+    Action("group_rows", "g", "Group", "Gather rows by venue, by type, or not", modes=_HERE, footer=False),
+    Action(
+        "fold",
+        "c",
+        "Open/close",
+        "Open or close the group under the cursor; its line shows the worst of its rows",
+        modes=_HERE,
+        footer=False,
+    ),
+    Action("fold_all", "C", "All groups", "Open all groups, or close them", modes=_HERE, footer=False),
+    Action(
+        "arrivals",
+        "Y",
+        "Yesterday",
+        "Is yesterday in yet: when each venue was published, and how far the lake is",
+        modes=_HERE,
+        footer=False,
+    ),
 )
 
 WIDGET_KEYS: Final = (

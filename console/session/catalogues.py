@@ -23,10 +23,8 @@ class Catalogues:
 
     def refresh_catalogues(self, venues: Sequence[str]) -> dict[str, Catalogue]:
         """The venues' catalogues, asked of the source where ours is missing or old."""
-        from engine.catalogue import load_catalogue
-
         session = self._session
-        found = {venue: load_catalogue(session.buckets.state, venue) for venue in venues}
+        found = {venue: session.inventory.newest_catalogue(venue) for venue in venues}
         now = session.clock()
         old = [venue for venue, catalogue in found.items() if catalogue is None or now - catalogue.fetched > CATALOGUE_AGE]
         fresh = self._ask_source(old) if old else {}

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from console.places import user_folder
 from engine.coverage import Coverage
 from engine.inventory import check_range
-from engine.model import DayRange
+from engine.model import Cell, DayRange
 
 if TYPE_CHECKING:
     from console.session.session import Session
+    from engine.arrivals import Arrival
     from engine.validation.comparing import CellResult, Validation
     from engine.validation.verification import Depth
     from provision.waivers import WaiverProposal, WaiverReceipt
@@ -22,6 +24,8 @@ class LakeChecks:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._seen: dict[tuple[str, date], datetime | None] = {}
+        """(venue, day) -> when the day was first known to be published: that does not change."""
 
     def check(
         self,
@@ -46,6 +50,62 @@ class LakeChecks:
             universe_folder=user_folder("universes"),
             data=session.buckets.data,
         )
+
+    def arrivals(
+        self,
+        venues: Sequence[str],
+        data_types: Sequence[str],
+        *,
+        day: date | None = None,
+        symbols: tuple[str, ...] = (),
+        universe: str = "",
+        coverage: Coverage | None = None,
+    ) -> tuple[Arrival, ...]:
+        """Whether a day is in yet, venue by venue, worst first.
+
+        Args:
+            venues: exchange ids.
+            data_types: data types.
+            day: UTC; None: yesterday.
+            symbols: only these.
+            universe: only those of a named list.
+            coverage: of the same question over days that may hold this one: then nothing is read twice.
+        """
+        from engine.arrivals import arrivals_of, first_seen
+
+        session = self._session
+        day = day or session.clock().date() - timedelta(days=1)
+        if coverage is None or day not in coverage.days:
+            coverage = self.check(DayRange(day, day), venues, data_types, symbols=symbols, universe=universe)
+        catalogues = session.inventory.catalogues(venues)
+        for venue, catalogue in catalogues.items():
+            if catalogue.is_published(day) and (venue, day) not in self._seen:
+                self._seen[venue, day] = first_seen(session.buckets.state, venue, day)
+        seen = {venue: at for venue in catalogues if (at := self._seen.get((venue, day))) is not None}
+        return arrivals_of(coverage, day, catalogues, seen)
+
+    def write_definitions(self, cells: Collection[Cell]) -> int:
+        """Write the definitions of instruments of these venues and days, from what the source says now; returns how many were new.
+
+        They are created once: what is there stays. A venue's answer is asked for once for all its days.
+
+        Raises:
+            WriteRefused: if the profile is read-only, or protected and not armed.
+        """
+        import asyncio
+
+        from engine.instruments.writing import write_definitions
+        from engine.source import Source
+        from provision.profile import require_writable
+
+        session, profile = self._session, self._session.profile
+        require_writable(profile, armed=session.armed)
+
+        async def write() -> int:
+            async with Source(api_url=profile.tardis_api, datasets_url=profile.tardis_datasets, api_key=session.api_key) as source:
+                return await write_definitions(source, cells, session.buckets.data, session.buckets.state, clock=session.clock)
+
+        return asyncio.run(write())
 
     def propose_waivers(
         self,

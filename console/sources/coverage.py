@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from console.feeds import FeedSource
+from engine.clock import monotonic
 
 if TYPE_CHECKING:
     from engine.coverage import Coverage
+    from engine.plan import Request
 
 SECONDS_LIVE: Final = 3.0
 """While a run is live."""
 SECONDS: Final = 15.0
+PAUSE_SHARE: Final = 4.0
+"""The pause after a look is so many times as long as the look."""
 
 
 class CoverageSource(FeedSource["Coverage"]):
@@ -20,11 +24,21 @@ class CoverageSource(FeedSource["Coverage"]):
     NAME = "coverage"
     LABEL = "lake"
 
-    def fetch(self) -> Coverage:
-        from engine.model import DayRange
+    _took = 0.0
+    """Seconds of the last look."""
 
+    def fetch(self) -> Coverage:
         request = self.console.covered
         assert request is not None
+        began = monotonic()
+        try:
+            return self._check(request)
+        finally:
+            self._took = monotonic() - began
+
+    def _check(self, request: Request) -> Coverage:
+        from engine.model import DayRange
+
         return self.console.session.coverage.check(
             DayRange(request.start, request.end),
             request.venues,
@@ -34,7 +48,8 @@ class CoverageSource(FeedSource["Coverage"]):
         )
 
     def seconds(self) -> float:
-        return SECONDS_LIVE if self.console.live_run else SECONDS
+        """A look at years of cells takes a while: it must not be all that the console does."""
+        return max(SECONDS_LIVE if self.console.live_run else SECONDS, PAUSE_SHARE * self._took)
 
     def is_wanted(self) -> bool:
         return super().is_wanted() and self.console.covered is not None

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from dataclasses import asdict
 from datetime import datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from console.verbs.options import headless_session, json_option, profile_option, range_options
-from engine.coverage import CellReport, Coverage, Sureness
+from console.repair_request import RepairEstimate, all_holes, estimate_of, repair_of
+from console.verbs.options import headless_session, json_option, make_request, profile_option, range_options
+from console.widgets.heat_looks import LOOKS, code_of
+from engine.clock import format_bytes
+from engine.coverage import HOLES, CellReport, Coverage, Sureness
 from engine.errors import ConfigurationError, ExitCode, UsageError, one_line
+from engine.instrument_coverage import INSTRUMENTS
 from engine.inventory import Inventory
 from engine.model import Cell, CellState, DayRange
 from engine.validation.verification import Depth, standing
@@ -23,32 +28,29 @@ if TYPE_CHECKING:
     from console.session import Session
     from engine.validation.comparing import Validation
 
-GLYPHS = {
-    CellState.COMPLETE: "█",
-    CellState.THIN: "▒",
-    CellState.PARTIAL: "▄",
-    CellState.FAILED: "×",
-    CellState.MISSING: "○",
-    CellState.RUNNING: "►",
-    CellState.NOT_READY: "…",
-    CellState.NOT_EXPECTED: "·",
-}
-
-
-ADOPTED_GLYPH = "▓"
-"""Of a cell that is complete by what was found in the bucket from before Tickdeck."""
-
 
 @click.command("check")
 @range_options
 @click.option("--detailed", is_flag=True, help="Also each cell that is not complete, with its symbols, and how sure each day is.")
 @click.option("--holes", is_flag=True, help="Only the holes, one a line, oldest first: tickdeck repair --cells-from reads them.")
+@click.option("--estimate", is_flag=True, help="With --holes: also the bytes and dollars of each hole's repair, and of all together.")
+@click.option("--arrivals", is_flag=True, help="Only whether the last day of the range is in: venue by venue, since when it is published.")
 @click.option("--verify", is_flag=True, help="First compare the objects in the bucket with the manifests.")
 @depth_options
 @profile_option
 @json_option
 def check_command(
-    *, profile_name: str, detailed: bool, holes: bool, verify: bool, depth: str, sample: int, as_json: bool, **options: Any
+    *,
+    profile_name: str,
+    detailed: bool,
+    holes: bool,
+    estimate: bool,
+    arrivals: bool,
+    verify: bool,
+    depth: str,
+    sample: int,
+    as_json: bool,
+    **options: Any,
 ) -> int:
     """Is the data there?
 
@@ -63,20 +65,27 @@ def check_command(
             raise UsageError(f"--{name} says how to verify", hint="add --verify")
     if holes and detailed:
         raise UsageError("--holes and --detailed exclude each other", hint="--detailed names the holes too, with their symbols")
+    if estimate and not holes:
+        raise UsageError("--estimate is about holes", hint="add --holes")
+    if arrivals and (holes or detailed or verify):
+        raise UsageError("--arrivals stands alone", hint="run check once more for the rest")
     session = headless_session(profile_name)
     asked = {"symbols": options["symbols"] or (), "universe": options["universe"]}
+    if arrivals:
+        return _check_arrivals(session, days, options, as_json=as_json, **asked)
     validation = None
     if verify:
         validation = _verify(session, days, options, depth=Depth(depth), sample=sample, quiet=as_json, **asked)
     coverage = session.coverage.check(days, options["venues"], options["data_types"], **asked)
+    repair = _estimate(session, coverage, options) if estimate else None
     if as_json:
-        document = holes_document(coverage) if holes else coverage_document(coverage)
+        document = holes_document(coverage, repair) if holes else coverage_document(coverage)
         print_json(document if validation is None else document | {"validation": document_of(validation)})
     else:
         if validation is not None:
             show_validation(validation, session.profile.data_bucket)
         if holes:
-            show_holes(coverage)
+            show_holes(coverage, repair)
         else:
             show_coverage(coverage)
         if detailed:
@@ -123,9 +132,17 @@ def coverage_document(coverage: Coverage) -> dict[str, object]:
     return _range_document(coverage) | {"cells": cells}
 
 
-def holes_document(coverage: Coverage) -> dict[str, object]:
-    """The holes alone, as JSON carries them."""
-    return _range_document(coverage) | {"holes": [cell_document(report) for report in coverage.holes()]}
+def holes_document(coverage: Coverage, repair: RepairEstimate | None = None) -> dict[str, object]:
+    """The holes alone, as JSON carries them; with an estimate also what the repair of each takes."""
+    found = []
+    for report in coverage.holes():
+        document = cell_document(report)
+        if repair is not None:
+            cost = repair.cells.get(report.cell)
+            document |= {"repair_bytes": cost.bytes if cost else None, "repair_dollars": cost.dollars if cost else None}
+        found.append(document)
+    whole = {} if repair is None else {"seconds": repair.seconds, "bytes": repair.bytes, "dollars": repair.dollars, "files": repair.files}
+    return _range_document(coverage) | ({"repair": whole} if whole else {}) | {"holes": found}
 
 
 def _range_document(coverage: Coverage) -> dict[str, object]:
@@ -169,11 +186,39 @@ def cell_document(report: CellReport) -> dict[str, object]:
     }
 
 
-def show_holes(coverage: Coverage) -> None:
+def show_holes(coverage: Coverage, repair: RepairEstimate | None = None) -> None:
     """One hole a line, beginning with what `engine.cell_spans.read_cells` reads."""
     for report in coverage.holes():
         why = "; ".join(report.reasons) or "never attempted"
-        click.echo(f"{report.cell}  {report.state}  {report.done} of {report.expected}  {why}")
+        cost = repair.cells.get(report.cell) if repair is not None else None
+        takes = "" if cost is None else f"  {format_bytes(cost.bytes)}" + ("" if cost.dollars is None else f"  ${cost.dollars:.4f}")
+        click.echo(f"{report.cell}  {report.state}  {report.done} of {report.expected}{takes}  {why}")
+    if repair is not None:
+        from console.coverage_view import repair_words
+
+        click.echo(f"# {repair_words(repair)}")
+
+
+def _estimate(session: Session, coverage: Coverage, options: dict[str, Any]) -> RepairEstimate | None:
+    """What a repair of all holes takes; None if there is none."""
+    request = make_request(**{name: options[name] for name in ("venues", "data_types", "start", "end", "symbols", "universe")})
+    repair = repair_of(all_holes(coverage), request)
+    return None if repair is None else estimate_of(session.planning.plan(repair.request))
+
+
+def _check_arrivals(session: Session, days: DayRange, options: dict[str, Any], *, as_json: bool, **asked: Any) -> int:
+    """Whether the last day of the range is in, venue by venue."""
+    from console.arrival_view import arrival_record
+
+    types = tuple(name for name in options["data_types"] if name != INSTRUMENTS)
+    found = session.coverage.arrivals(options["venues"], types, day=days.end, **asked)
+    if as_json:
+        print_json({"day": days.end.isoformat(), "venues": [asdict(each) | {"in": each.is_in} for each in found]})
+    else:
+        print_table(("venue", f"is {days.end} in?"), list(arrival_record(found, session.clock()).items()))
+    if all(each.is_in for each in found):
+        return ExitCode.DONE
+    return ExitCode.PARTIAL if any(each.state in HOLES for each in found) else ExitCode.TEMPORARY
 
 
 def show_coverage(coverage: Coverage) -> None:
@@ -187,27 +232,24 @@ def show_coverage(coverage: Coverage) -> None:
     click.echo()
     wide = len(coverage.days) <= 60
     rows = []
-    any_adopted = False
+    seen: dict[str, str] = {}
     for venue, data_type in coverage.all_rows:
         states = coverage.row(venue, data_type)
         counts = Counter(states)
         words = ", ".join(f"{counts[state]} {state.replace('_', ' ')}" for state in reversed(CellState) if counts[state])
-        adopted = coverage.adopted_row(venue, data_type)
-        any_adopted |= any(adopted)
-        shown = (ADOPTED_GLYPH if by_adoption else GLYPHS[state] for state, by_adoption in zip(states, adopted, strict=True))
-        glyphs = "".join(shown) if wide else ""
+        looks = [LOOKS[code_of(coverage.report(Cell(day, data_type, venue)))] for day in coverage.days]
+        seen |= {look.glyph: look.word for look in looks}
+        glyphs = "".join(look.glyph for look in looks) if wide else ""
         rows.append((f"{venue} {data_type}", glyphs, words, _proofs_of_row(coverage, venue, data_type)))
     print_table(("row", "days" if wide else "", "cells", "proof"), rows)
-    legend = [f"{glyph} {state.replace('_', ' ')}" for state, glyph in GLYPHS.items()]
-    if any_adopted:
-        legend.insert(1, f"{ADOPTED_GLYPH} adopted")
+    legend = [f"{look.glyph} {look.word}" for look in LOOKS if look.glyph in seen]
     click.echo("\n" + "  ".join(legend))
 
 
 def instruments_sentence(coverage: Coverage) -> str:
-    """Whether the definitions of instruments are there, where they are counted apart; empty if all are, or nobody looked."""
+    """Which definitions of instruments lack, and how they are written; empty if none, or nobody looked."""
     missing = coverage.instrument_holes()
-    if not missing or set(coverage.instrument_rows) <= set(coverage.rows):
+    if not missing:
         return ""
     venues = ",".join(dict.fromkeys(report.cell.venue for report in missing))
     days = sorted(report.cell.day for report in missing)
@@ -222,7 +264,7 @@ def show_details(coverage: Coverage, inventory: Inventory) -> None:
     wanted = [state for state in CellState if state not in (CellState.COMPLETE, CellState.NOT_EXPECTED)]
     for report in coverage.in_state(*wanted):
         reasons = "; ".join(report.reasons) or "no attempt yet"
-        click.echo(f"\n{GLYPHS[report.state]} {report.cell}: {report.state.replace('_', ' ')}: {reasons}")
+        click.echo(f"\n{LOOKS[code_of(report)].glyph} {report.cell}: {report.state.replace('_', ' ')}: {reasons}")
         click.echo(f"  {report.done} of {report.expected} symbols done, {report.rows:,} rows, {proof_of(report, coverage.computed)}")
         if report.state in (CellState.PARTIAL, CellState.FAILED, CellState.THIN):
             for symbol, text in _bad_symbols(report, inventory).items():

@@ -1,4 +1,4 @@
-"""The heatmap of coverage: venue and type by day, one glyph a cell, with a cursor, marks and three zooms.
+"""The heatmap of coverage: venue and type by day, one glyph a cell, with a cursor, marks, groups and six zooms.
 
 Line API: only the visible slice is built, equal neighbours are one Segment, and a cell that changes repaints one cell.
 Measured against a DataTable of the same size that is 9 times cheaper to scroll and 1,300 times cheaper to change.
@@ -6,7 +6,6 @@ Measured against a DataTable of the same size that is 9 times cheaper to scroll 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from typing import ClassVar, Final
@@ -22,19 +21,14 @@ from textual.strip import Strip
 
 from console.actions import bindings_of
 from console.widgets.figures import fit
-from console.widgets.heatgrid import ADOPTED, ADOPTED_GLYPH, ADOPTED_WORD, CODES, GLYPHS, MARKED, STATES, WORDS, ZOOMS, HeatGrid, Mark
+from console.widgets.heat_axis import DAYS_ZOOM, ZOOMS, Zoom
+from console.widgets.heat_looks import LOOKS
+from console.widgets.heat_painter import HeatPainter
+from console.widgets.heatgrid import HeatGrid, Line, Mark
 from engine.model import CellState
 
 _RULER: Final = 2
 """Lines of the date ruler, which do not scroll."""
-_CURSOR: Final = 32
-"""Flag beside a cell's code where the cursor is."""
-_RUN = re.compile(rb"(.)\1*", re.DOTALL)
-_MARK_GLYPH: Final = "◆"
-_UNDER_CURSOR: Final = {GLYPHS[CellState.COMPLETE]: "■"}
-"""A full cell would leave nothing of the cursor's colour."""
-_SOLID: Final = frozenset("▇▄▚▓")
-"""Glyphs that are doubled in a wide column; others get a blank beside them."""
 
 
 class Heatmap(ScrollView, can_focus=True):
@@ -63,6 +57,7 @@ class Heatmap(ScrollView, can_focus=True):
         & > .heatmap--cursor { color: $foreground; background: $row-cursor-blurred; text-style: bold; }
         & > .heatmap--ruler { color: $quiet; }
         & > .heatmap--here { background: $row-cursor-blurred; text-style: bold; }
+        & > .heatmap--group { text-style: bold; }
         & > .heatmap--empty { color: $quiet; }
     }
     Heatmap:focus > .heatmap--cursor { color: $cursor-text; background: $cursor; text-style: bold; }
@@ -70,12 +65,12 @@ class Heatmap(ScrollView, can_focus=True):
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        *(f"heatmap--{state.value.replace('_', '-')}" for state in STATES),
-        "heatmap--adopted",
+        *(f"heatmap--{look.style}" for look in LOOKS),
         "heatmap--mark",
         "heatmap--cursor",
         "heatmap--ruler",
         "heatmap--here",
+        "heatmap--group",
         "heatmap--empty",
     }
 
@@ -149,14 +144,14 @@ class Heatmap(ScrollView, can_focus=True):
         super().__init__(id=id, classes=classes)
         self._empty = empty
         self._grid = HeatGrid()
-        self._zoom = 1
+        self._zoom_number = DAYS_ZOOM
         self._zoom_chosen = not fit
         self._row = 0
         self._place = 0
         self._anchor: tuple[int, int] | None = None
         self._anchor_holds = False
         self._marks_before: list[bytearray] = []
-        self._looks: dict[int, tuple[str, Style]] = {}
+        self._painter: HeatPainter | None = None
 
     # What the screen sets and reads
 
@@ -167,8 +162,8 @@ class Heatmap(ScrollView, can_focus=True):
 
     @property
     def zoom(self) -> str:
-        """`weeks`, `days`, `wide days` or `named days`."""
-        return ZOOMS[self._zoom].name
+        """The name of one of `ZOOMS`: `years` ... `named days`."""
+        return self._zoom.name
 
     @property
     def marks(self) -> frozenset[Mark]:
@@ -180,14 +175,26 @@ class Heatmap(ScrollView, can_focus=True):
         """The cell under the cursor; None if the grid is empty."""
         if not self._grid:
             return None
-        return self._grid.rows[self._row], self._grid.days[self._place], self._grid.state(self._row, self._place)
+        return self._grid.lines[self._row].key, self._grid.days[self._place], self._grid.state(self._row, self._place)
+
+    @property
+    def cursor_line(self) -> Line | None:
+        """The line under the cursor; None if the grid is empty."""
+        return self._grid.lines[self._row] if self._grid else None
+
+    @property
+    def cursor_row(self) -> tuple[str, date] | None:
+        """The row's label and the day under the cursor; of a group the worst of its rows."""
+        if not self._grid:
+            return None
+        return self._grid.rows[self._grid.worst_row(self._row, self._place)], self._grid.days[self._place]
 
     def set_grid(
         self,
         rows: Sequence[str],
         days: Sequence[date],
-        states: Iterable[bytes | Iterable[CellState]],
-        adopted: Iterable[Iterable[bool]] | None = None,
+        codes: Iterable[bytes | bytearray | Iterable[CellState]],
+        lines: Sequence[Line] | None = None,
     ) -> None:
         """Show this grid; cursor and marks stay on their cells. The first grid opens at its last day.
 
@@ -196,20 +203,25 @@ class Heatmap(ScrollView, can_focus=True):
         Raises:
             ValueError: as of `HeatGrid`.
         """
-        new, old, before = HeatGrid(rows, days, states, adopted), self._grid, self.cursor
-        if new.rows == old.rows and new.days == old.days:
+        self.show_grid(HeatGrid(rows, days, codes, lines))
+
+    def show_grid(self, new: HeatGrid) -> None:
+        """The same for a grid that was made elsewhere: of many rows that takes a while."""
+        old, before, row_before = self._grid, self.cursor, self.cursor_row
+        self._painter = None
+        if new.rows == old.rows and new.days == old.days and new.lines == old.lines:
             new.marks = old.marks
             self._grid = new
-            for number in range(len(new.rows)):
-                if (new.codes[number], new.shades[number]) != (old.codes[number], old.shades[number]):
+            for number in range(len(new.lines)):
+                if new.line_codes(number) != old.line_codes(number):
                     self._refresh_row(number)
             self._refresh_ruler()
         else:
             marks = old.marked()
             new.adopt_marks(marks)
             self._grid, self._anchor = new, None
-            self._row = new.row_index.get(before[0], 0) if before else 0
-            place = new.day_index(before[1]) if before else None
+            self._row = self._line_for(new, before, row_before)
+            place = new.axis.index(before[1]) if before else None
             self._place = place if place is not None else max(0, len(new.days) - 1)
             self._resize()
             self.call_after_refresh(self._reveal)
@@ -218,24 +230,50 @@ class Heatmap(ScrollView, can_focus=True):
         if self.cursor != before:
             self._tell_cursor()
 
-    def update_cell(self, row: str, day: date, state: CellState) -> None:
-        """Change one cell; what is not in the grid is ignored."""
-        number, place = self._grid.row_index.get(row), self._grid.day_index(day)
-        if number is None or place is None or self._grid.code(number, place) == CODES[state]:
-            return
-        self._grid.codes[number][place] = CODES[state]
-        self._grid.shades[number][place] = 0
-        self._refresh_cell(number, place)
-        if (number, place) == (self._row, self._place):
-            self._refresh_ruler()
-            self._tell_cursor()
+    @staticmethod
+    def _line_for(grid: HeatGrid, before: tuple[str, date, CellState] | None, row: tuple[str, date] | None) -> int:
+        """Where the cursor goes in a grid with other lines: its own, else that of the row it was on, else the group of that row."""
+        if before is None or row is None:
+            return 0
+        for key in (before[0], row[0]):
+            if key in grid.line_index:
+                return grid.line_index[key]
+        number = grid.row_index.get(row[0])
+        return next((place for place, line in enumerate(grid.lines) if number in line.rows), 0)
 
-    def move_to(self, row: str, day: date) -> bool:
-        """Put the cursor on a cell; False if it is not in the grid."""
-        number, place = self._grid.row_index.get(row), self._grid.day_index(day)
+    def update_cell(self, row: str, day: date, code: int) -> None:
+        """Change the look of one cell of a row; what is not in the grid is ignored."""
+        number, place = self._grid.row_index.get(row), self._grid.axis.index(day)
+        if number is None or place is None or self._grid.codes[number][place] == code:
+            return
+        for line in self._grid.set_code(number, place, code):
+            self._refresh_cell(line, place)
+            if (line, place) == (self._row, self._place):
+                self._refresh_ruler()
+                self._tell_cursor()
+
+    def move_to(self, key: str, day: date) -> bool:
+        """Put the cursor on a cell of a line; False if it is not in the grid."""
+        number, place = self._grid.line_index.get(key), self._grid.axis.index(day)
         if number is None or place is None:
             return False
         self._put_cursor(number, place)
+        return True
+
+    def set_marks(self, marks: Iterable[Mark]) -> None:
+        """Mark exactly these cells, as far as they are in the grid."""
+        self._drop_anchor()
+        before = self._grid.marked()
+        self._grid.clear_marks()
+        self._grid.adopt_marks(marks)
+        if self._grid.marked() != before:
+            self._marks_done()
+
+    def zoom_nearer(self) -> bool:
+        """From years to months, from months and weeks to days; False where a column is a day already."""
+        if self._zoom.unit == "day":
+            return False
+        self._set_zoom(self._zoom_number + 1 if self._zoom.unit == "year" else DAYS_ZOOM)
         return True
 
     def clear_marks(self) -> None:
@@ -271,16 +309,13 @@ class Heatmap(ScrollView, can_focus=True):
         if not self._grid:
             return
         self._drop_anchor()
-        span = self._grid.span(self._grid.column(self._place, ZOOMS[self._zoom]), ZOOMS[self._zoom])
-        marks = self._grid.marks[self._row]
-        if MARKED in marks[span.start : span.stop]:
-            marks[span.start : span.stop] = bytes(len(span))
-        else:
+        span = self._span(self._place)
+        if not self._grid.unmark(self._row, span):
             self._grid.mark_rectangle(range(self._row, self._row + 1), span)
         self._marks_done()
 
     def action_mark_holes(self) -> None:
-        if any(MARKED in marks for marks in self._grid.marks):
+        if self._grid.marked():
             self.clear_marks()
             return
         self._grid.mark_holes()
@@ -312,19 +347,19 @@ class Heatmap(ScrollView, can_focus=True):
         self._put_cursor(self._row, (target - self._grid.days[0]).days)
 
     def action_zoom_in(self) -> None:
-        self._set_zoom(self._zoom + 1)
+        self._set_zoom(self._zoom_number + 1)
 
     def action_zoom_out(self) -> None:
-        self._set_zoom(self._zoom - 1)
+        self._set_zoom(self._zoom_number - 1)
 
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)
         if offset is None or not self._grid or offset.y < _RULER:
             return
-        zoom = ZOOMS[self._zoom]
+        zoom = self._zoom
         row = offset.y - _RULER + int(self.scroll_offset.y)
         column = (offset.x - self._label_width + int(self.scroll_offset.x)) // zoom.cells
-        if row >= len(self._grid.rows) or offset.x < self._label_width or column >= self._grid.columns(zoom):
+        if row >= len(self._grid.lines) or offset.x < self._label_width or column >= self._grid.axis.columns(zoom):
             return
         self._drop_anchor()
         self._put_cursor(row, self._grid.worst_day(row, column, zoom))
@@ -338,7 +373,7 @@ class Heatmap(ScrollView, can_focus=True):
         self._reveal()
 
     def notify_style_update(self) -> None:
-        self._looks.clear()
+        self._painter = None
         super().notify_style_update()
 
     def render_line(self, y: int) -> Strip:
@@ -347,12 +382,12 @@ class Heatmap(ScrollView, can_focus=True):
             if y != 1:
                 return Strip.blank(width, self.rich_style)
             return Strip([Segment(fit(f"  {self._empty}", width), self.get_component_rich_style("heatmap--empty"))], width)
-        zoom, left = ZOOMS[self._zoom], int(self.scroll_offset.x)
+        zoom, left, columns = self._zoom, int(self.scroll_offset.x), self._grid.axis.columns(self._zoom)
         start, cut = divmod(left, zoom.cells)
-        stop = min(self._grid.columns(zoom), start + (width - self._label_width + cut) // zoom.cells + 1)
+        stop = min(columns, start + (width - self._label_width + cut) // zoom.cells + 1)
         if y < _RULER:
             head, body = self._ruler_parts(y, start, stop)
-        elif (row := y - _RULER + int(self.scroll_offset.y)) < len(self._grid.rows):
+        elif (row := y - _RULER + int(self.scroll_offset.y)) < len(self._grid.lines):
             head, body = self._row_parts(row, start, stop)
         else:
             return Strip.blank(width, self.rich_style)
@@ -360,69 +395,37 @@ class Heatmap(ScrollView, can_focus=True):
         return Strip([*head, *cells]).adjust_cell_length(width, self.rich_style)
 
     def _row_parts(self, row: int, start: int, stop: int) -> tuple[list[Segment], list[Segment]]:
-        zoom = ZOOMS[self._zoom]
-        painted = self._grid.painted(row, start, stop, zoom)
-        label_style = self.rich_style
+        line, style = self._grid.lines[row], self.rich_style
+        if line.is_group:
+            style += self.get_component_rich_style("heatmap--group", partial=True)
         if row == self._row:
-            label_style += self.get_component_rich_style("heatmap--here", partial=True)
-            column = self._grid.column(self._place, zoom)
-            if start <= column < stop:
-                painted[column - start] |= _CURSOR
-        head = [Segment(fit(self._grid.rows[row], self._label_width - 1), label_style), Segment(" ", self.rich_style)]
-        body = []
-        for run in _RUN.finditer(painted):
-            text, style = self._look(run[0][0])
-            body.append(Segment(text * len(run[0]), style))
-        return head, body
-
-    def _look(self, code: int) -> tuple[str, Style]:
-        """Text and style of a painted cell."""
-        if (look := self._looks.get(code)) is not None:
-            return look
-        marked, here = bool(code & MARKED), bool(code & _CURSOR)
-        glyph, word, name = _shown(code)
-        if here:
-            glyph = _UNDER_CURSOR.get(glyph, glyph)
-        style = self.get_component_rich_style(f"heatmap--{name}")
-        if marked:
-            style = self.get_component_rich_style("heatmap--mark")
-        if here:
-            style = self.get_component_rich_style("heatmap--cursor")
-        cells = ZOOMS[self._zoom].cells
-        if cells == 1:
-            text = _MARK_GLYPH if marked else glyph
-        elif cells > 2:
-            text = fit(f"{_MARK_GLYPH if marked else glyph} {word}", cells)
-        else:
-            text = glyph + (_MARK_GLYPH if marked else glyph if glyph in _SOLID else " ")
-        self._looks[code] = text, style
-        return text, style
+            style += self.get_component_rich_style("heatmap--here", partial=True)
+        cursor = self._grid.axis.column(self._place, self._zoom) if row == self._row else None
+        head = [Segment(fit(line.text, self._label_width - 1), style), Segment(" ", self.rich_style)]
+        return head, self._paint.cells(row, start, stop, cursor)
 
     def _ruler_parts(self, y: int, start: int, stop: int) -> tuple[list[Segment], list[Segment]]:
         """The cursor's day and state in the corner, months and days over the columns, a pointer over the cursor's."""
-        zoom, style = ZOOMS[self._zoom], self.get_component_rich_style("heatmap--ruler")
-        code = self._grid.code(self._row, self._place)
-        if y == 0:
-            marking = "  marking" if self._anchor_holds else ""
-            corner, corner_style = f"{self._grid.days[self._place]}{marking}", self.rich_style + Style(bold=True)
-        else:
-            glyph, word, _ = _shown(code)
-            corner, corner_style = f"{glyph} {word}", self._look(code)[1]
-        line = self._grid.ruler(start, stop, zoom)[y]
-        column = self._grid.column(self._place, zoom) - start
-        body = [Segment(line, style)]
-        if y == 1 and 0 <= column < stop - start:
-            x = column * zoom.cells
-            line = _without_word_at(line, x)
-            pointer = fit("▼", zoom.cells)
-            body = [
-                Segment(line[:x], style),
-                Segment(pointer, self.get_component_rich_style("heatmap--mark")),
-                Segment(line[x + zoom.cells :], style),
-            ]
-        return [Segment(fit(corner, self._label_width), corner_style)], body
+        title, look = self._paint.corner(self._row, self._place, marking=self._anchor_holds)
+        corner = (title, self.rich_style + Style(bold=True)) if y == 0 else look
+        return [Segment(fit(corner[0], self._label_width), corner[1])], self._paint.ruler(y, start, stop, self._place)
+
+    @property
+    def _paint(self) -> HeatPainter:
+        """Made when it is first needed after the grid, the zoom or the theme has changed."""
+        if self._painter is None:
+            self._painter = HeatPainter(self._grid, self._zoom, lambda name: self.get_component_rich_style(f"heatmap--{name}"))
+        return self._painter
 
     # State
+
+    @property
+    def _zoom(self) -> Zoom:
+        return ZOOMS[self._zoom_number]
+
+    def _span(self, place: int) -> range:
+        """The days of the column that a day is in."""
+        return self._grid.axis.span(self._grid.axis.column(place, self._zoom), self._zoom)
 
     @property
     def _view(self) -> Size:
@@ -432,14 +435,14 @@ class Heatmap(ScrollView, can_focus=True):
     @property
     def _label_width(self) -> int:
         """Cells of the label column with its blank: as wide as the labels, at most two fifths of the widget."""
-        longest = max(map(len, self._grid.rows), default=0)
+        longest = max((len(line.text) for line in self._grid.lines), default=0)
         return max(min(max(longest, 14), self._view.width * 2 // 5), 1) + 1
 
     def _resize(self) -> None:
         self._fit_zoom()
-        zoom = ZOOMS[self._zoom]
-        self._looks.clear()
-        self.virtual_size = Size(self._label_width + self._grid.columns(zoom) * zoom.cells, _RULER + len(self._grid.rows))
+        zoom = self._zoom
+        self._painter = None
+        self.virtual_size = Size(self._label_width + self._grid.axis.columns(zoom) * zoom.cells, _RULER + len(self._grid.lines))
         self.refresh()
 
     def _fit_zoom(self) -> None:
@@ -447,25 +450,24 @@ class Heatmap(ScrollView, can_focus=True):
         room = self._view.width - self._label_width
         if self._zoom_chosen or not self._grid or room <= 0:
             return
-        days = [number for number, zoom in enumerate(ZOOMS) if zoom.days == 1]
-        fitting = [number for number in days if self._grid.columns(ZOOMS[number]) * ZOOMS[number].cells <= room]
-        self._zoom = max(fitting, default=days[0])
+        days = range(DAYS_ZOOM, len(ZOOMS))
+        self._zoom_number = max((number for number in days if len(self._grid.days) * ZOOMS[number].cells <= room), default=DAYS_ZOOM)
 
     def _set_zoom(self, number: int) -> None:
         number = max(0, min(number, len(ZOOMS) - 1))
         self._zoom_chosen = True
-        if number != self._zoom:
-            self._zoom = number
+        if number != self._zoom_number:
+            self._zoom_number = number
             self._resize()
             self.call_after_refresh(self._reveal)
 
     def _step(self, columns: int, rows: int) -> None:
         if not self._grid:
             return
-        zoom, row, place = ZOOMS[self._zoom], self._row + rows, self._place
-        row = max(0, min(row, len(self._grid.rows) - 1))
+        zoom, axis, row, place = self._zoom, self._grid.axis, self._row + rows, self._place
+        row = max(0, min(row, len(self._grid.lines) - 1))
         if columns:
-            column = max(0, min(self._grid.column(place, zoom) + columns, self._grid.columns(zoom) - 1))
+            column = max(0, min(axis.column(place, zoom) + columns, axis.columns(zoom) - 1))
             place = self._grid.worst_day(row, column, zoom)
         self._put_cursor(row, place)
 
@@ -478,7 +480,7 @@ class Heatmap(ScrollView, can_focus=True):
     def _put_cursor(self, row: int, place: int) -> None:
         if not self._grid:
             return
-        row = max(0, min(row, len(self._grid.rows) - 1))
+        row = max(0, min(row, len(self._grid.lines) - 1))
         place = max(0, min(place, len(self._grid.days) - 1))
         if (row, place) == (self._row, self._place):
             return
@@ -503,9 +505,9 @@ class Heatmap(ScrollView, can_focus=True):
         if self._anchor is None:
             return
         self._grid.marks = [bytearray(marks) for marks in self._marks_before]
-        (row, place), zoom = self._anchor, ZOOMS[self._zoom]
+        row, place = self._anchor
         rows = range(min(row, self._row), max(row, self._row) + 1)
-        ends = [self._grid.span(self._grid.column(each, zoom), zoom) for each in (place, self._place)]
+        ends = [self._span(each) for each in (place, self._place)]
         places = range(min(span.start for span in ends), max(span.stop for span in ends))
         self._grid.mark_rectangle(rows, places)
         self._marks_done()
@@ -525,8 +527,8 @@ class Heatmap(ScrollView, can_focus=True):
         """Scroll as little as needed for the cursor to show beside the frozen labels and ruler."""
         if not self._grid or not self._view.width:
             return
-        zoom = ZOOMS[self._zoom]
-        x, page = self._grid.column(self._place, zoom) * zoom.cells, self._view.width - self._label_width
+        zoom = self._zoom
+        x, page = self._grid.axis.column(self._place, zoom) * zoom.cells, self._view.width - self._label_width
         left, top, high = int(self.scroll_offset.x), int(self.scroll_offset.y), max(1, self._view.height - _RULER)
         new_left = min(x, max(left, x + zoom.cells - page))
         new_top = min(self._row, max(top, self._row - high + 1))
@@ -542,23 +544,8 @@ class Heatmap(ScrollView, can_focus=True):
         self.refresh(Region(0, 0, self._view.width, _RULER))
 
     def _refresh_cell(self, row: int, place: int) -> None:
-        zoom = ZOOMS[self._zoom]
-        x = self._label_width + self._grid.column(place, zoom) * zoom.cells - int(self.scroll_offset.x)
+        zoom = self._zoom
+        x = self._label_width + self._grid.axis.column(place, zoom) * zoom.cells - int(self.scroll_offset.x)
         y = _RULER + row - int(self.scroll_offset.y)
         if x >= self._label_width and y >= _RULER:
             self.refresh(Region(x, y, zoom.cells, 1))
-
-
-def _shown(code: int) -> tuple[str, str, str]:
-    """Glyph, word and component class of a cell."""
-    if code & ADOPTED:
-        return ADOPTED_GLYPH, ADOPTED_WORD, ADOPTED_WORD
-    state = STATES[code & 15]
-    return GLYPHS[state], WORDS[state], state.value.replace("_", "-")
-
-
-def _without_word_at(line: str, x: int) -> str:
-    """The ruler without the label that the pointer would cut in two."""
-    start, stop = line.rfind(" ", 0, x + 1) + 1, line.find(" ", x)
-    stop = len(line) if stop < 0 else stop
-    return line[:start] + " " * max(0, stop - start) + line[max(start, stop) :]

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from console.widgets.heatgrid import ADOPTED_GLYPH, ADOPTED_WORD, GLYPHS, WORDS
-from engine.model import CellState
+from console.widgets.heat_looks import ADOPTED, COMMITTED, LOOKS, MOST_PARTIAL, QUEUED, VERIFIED
 
-_ORDER: Final = (
-    CellState.COMPLETE,
-    CellState.THIN,
-    CellState.PARTIAL,
-    CellState.FAILED,
-    CellState.MISSING,
-    CellState.RUNNING,
-    CellState.NOT_READY,
-    CellState.NOT_EXPECTED,
-)
-_SHORT: Final = {CellState.NOT_EXPECTED: "n/a"}
-_SHORTER: Final = _SHORT | {CellState.NOT_READY: "due"}
-"""Where an eighth word has to fit into 80 cells."""
+_ORDER: Final = (VERIFIED, COMMITTED, ADOPTED, 7, MOST_PARTIAL + 1, 14, 8, QUEUED, 6, 4, 0)
+"""Codes: complete first, then what a person looks for. Of the partial looks one stands for all."""
+_ALWAYS: Final = frozenset({COMMITTED, 7, MOST_PARTIAL + 1, 14, 8, 6, 4, 0})
+_SHORT: Final = {0: "n/a"}
+_SHORTER: Final = {0: "n/a", 4: "due", VERIFIED: "sure", 8: "none"}
+"""Where more words have to fit into 80 cells."""
 
 
 class HeatLegend(Widget):
-    """`▇ complete  ▄ thin  ▚ partial ...`, closer together where the terminal is narrow."""
+    """`▇ complete  ≈ thin  ▄ partial ...`, closer together where the terminal is narrow."""
 
     ALLOW_SELECT = False
 
@@ -36,22 +27,19 @@ class HeatLegend(Widget):
     HeatLegend { height: 1; background: $background; color: $quiet; text-wrap: nowrap; }
     """
 
-    with_adopted: reactive[bool] = reactive(False)
-    """Whether the map shows adopted cells: only then is there a word for them."""
+    shown: reactive[frozenset[int]] = reactive(frozenset())
+    """Codes of the looks that are in the map: only then is there a word for those that are rare."""
 
     def render(self) -> Content:
-        entries = self._entries(_SHORT)
-        wide = sum(len(word) + 4 for _, word, _ in entries) - 2 <= self.size.width
-        if not wide and sum(len(word) + 3 for _, word, _ in entries) - 1 > self.size.width:
-            entries = self._entries(_SHORTER)
+        for short, gap in ((_SHORT, 2), (_SHORT, 1), (_SHORTER, 1)):
+            entries = [
+                (LOOKS[code].glyph, short.get(code, LOOKS[code].word), LOOKS[code].style)
+                for code in _ORDER
+                if code in _ALWAYS or code in self.shown
+            ]
+            if sum(len(word) + 2 + gap for _, word, _ in entries) - gap <= self.size.width:
+                break
         parts: list[tuple[str, str] | str] = []
-        for glyph, word, name in entries:
-            parts += [(glyph, f"$heat-{name}"), f" {word}{'  ' if wide else ' '}"]
+        for glyph, word, style in entries:
+            parts += [(glyph, f"$heat-{style}"), f" {word}{' ' * gap}"]
         return Content.assemble(*parts)
-
-    def _entries(self, short: Mapping[CellState, str]) -> list[tuple[str, str, str]]:
-        """Glyph, word and colour of each entry, in order."""
-        entries = [(GLYPHS[state], short.get(state, WORDS[state]), state.value.replace("_", "-")) for state in _ORDER]
-        if self.with_adopted:
-            entries.insert(1, (ADOPTED_GLYPH, ADOPTED_WORD, ADOPTED_WORD))
-        return entries

@@ -27,6 +27,7 @@ from engine.instruments.definitions import (
     native_ids,
     parse_instruments,
 )
+from engine.model import Cell
 from engine.paths import instruments_api_object, instruments_object, instruments_source_object
 from engine.source import Source
 from engine.store import Store
@@ -68,6 +69,19 @@ async def fetch_catalogues(source: Source, venues: Iterable[str], state: Store, 
         save_catalogue(state, catalogue, body)
         found[venue] = catalogue
     return found
+
+
+async def write_definitions(source: Source, cells: Iterable[Cell], data: Store, state: Store, *, clock: Clock = utc_now) -> int:
+    """Write the definitions of some venues and days, create-once; returns how many were written, those that stood there left out."""
+    days: dict[str, set[date]] = {}
+    for cell in cells:
+        days.setdefault(cell.venue, set()).add(cell.day)
+    written = 0
+    for venue, wanted in sorted(days.items()):
+        answers = await fetch_answers(source, venue, clock=clock)
+        save_catalogue(state, answers.catalogue, answers.exchange)
+        written += sum(kept.written for kept in DefinitionWriter(data, answers).write_range(sorted(wanted)))
+    return written
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from console.actions import ActionProvider
 from console.theme import install_themes, variable_defaults
 from console.widgets.detail import DetailScreen
 from console.widgets.fleet_table import FleetRow, FleetTable
-from console.widgets.heatgrid import CODES
+from console.widgets.heat_looks import CODES
 from console.widgets.heatmap import Heatmap
 from console.widgets.legend import HeatLegend
 from console.widgets.logring import LogLine, Severity

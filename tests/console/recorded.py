@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, cached_property
 from types import SimpleNamespace
@@ -20,17 +20,20 @@ from textual.widgets import Input
 
 from console.app import ConsoleApp
 from console.session import Launched
+from engine.arrivals import Arrival, arrivals_of
 from engine.catalogue import Catalogue, Incident, Listing, due
 from engine.coverage import Coverage, LiveShard, assess
 from engine.errors import UsageError
 from engine.estimate import LOCAL_SPEED, Rate, Rates, Sizes
+from engine.instrument_coverage import Definitions
 from engine.manifest import Entry, Manifest, Origin, Record, Summary, merge, metadata_of, summarize
-from engine.model import Cell, DayRange, Outcome
+from engine.model import Cell, DayRange, Outcome, day_start
 from engine.paths import ManifestName, OldDataName, manifest_object, old_data_object
 from engine.plan import Plan, Request
 from engine.planner import make_plan
 from engine.store import ObjectInfo
 from engine.universe import resolve_scope
+from provision.waivers import WaiverProposal, WaiverReceipt, propose_waivers
 from tests.console import recorded_fleet
 from tests.console.fleet_session import FleetSession
 
@@ -45,6 +48,13 @@ OTHER_RUN = "r1tp0other"
 """A run of another console that works on a cell."""
 ADOPTED_BEFORE = date(2024, 4, 22)
 """Trades and tickers of okex-swap are from before Tickdeck until here."""
+DEFINITIONS = {
+    Cell(day, "instruments", venue): Definitions(7, due(day), 4096, 1)
+    for venue in VENUES
+    for day in DayRange(DAYS.start, DAYS.end - timedelta(days=1))
+    if (venue, day) != ("deribit", date(2024, 5, 6))
+}
+"""Of instruments: all days but one are there."""
 INCIDENT = datetime(2024, 5, 4, 14, 10, tzinfo=UTC)
 
 _COINS = ("BTC", "ETH", "SOL", "XRP", "DOGE", "ADA")
@@ -123,6 +133,8 @@ class Lake:
                     detail=detail,
                     rows=rows,
                     covered_minutes=1440 if rows else 0,
+                    first_us=int(day_start(cell.day).timestamp()) * 1_000_000 + 250_000 if rows else None,
+                    last_us=int(day_start(cell.day).timestamp()) * 1_000_000 + 86_399_000_000 if rows else None,
                     source_bytes=size if rows else 20,
                     object_bytes=size // 2 if rows else 0,
                     generation=1_716_000_000 + number if rows else 0,
@@ -227,7 +239,13 @@ class RecordedSession(FleetSession):
         self.gate.set()
         self.down = ""
         """Why nothing answers."""
-        self.inventory = SimpleNamespace(open_cell=self.lake.open_cell, findings=lambda _cell: (), catalogues=self._catalogues)
+        self.inventory = SimpleNamespace(
+            open_cell=self.lake.open_cell,
+            findings=lambda _cell: (),
+            catalogues=self._catalogues,
+            live=lambda _now: self.lake.live,
+            summaries=lambda _days: self.lake.listed,
+        )
 
     def _catalogues(self, venues: Sequence[str]) -> dict[str, Catalogue]:
         for venue in venues:
@@ -278,7 +296,24 @@ class RecordedSession(FleetSession):
             now=self.clock(),
             scope=resolve_scope(symbols, universe, offered),
             live=self.lake.live,
+            definitions=DEFINITIONS,
         )
+
+    def arrivals(self, venues: Sequence[str], _data_types: Sequence[str], *, coverage: Coverage, **_scope: Any) -> tuple[Arrival, ...]:
+        yesterday = self.clock().date() - timedelta(days=1)
+        day = yesterday if yesterday in coverage.days else coverage.days.end
+        return arrivals_of(coverage, day, self._catalogues(venues))
+
+    def propose_waivers(self, days: DayRange, venues: Sequence[str], data_types: Sequence[str], **wanted: Any) -> WaiverProposal:
+        return propose_waivers(self.inventory, days, venues, data_types, **wanted)  # type: ignore[arg-type]
+
+    def apply_waivers(self, proposal: WaiverProposal) -> WaiverReceipt:
+        self.calls.append(("waive", proposal.reason, *(str(each.cell) for each in proposal.cells)))
+        return WaiverReceipt(proposal, ("manifest",), (), "053612-7f3a")
+
+    def write_definitions(self, cells: Collection[Cell]) -> int:
+        self.calls.append(("definitions", *map(str, sorted(cells))))
+        return len(cells)
 
     def launch(self, plan: Plan, *, report: Callable[[str], None] = lambda _line: None, **_options: Any) -> Launched:
         """Its cells are worked on from now on."""
@@ -286,7 +321,7 @@ class RecordedSession(FleetSession):
         report(f"run {recorded_fleet.RUN}: asking for {len(plan.shards)} VMs")
         for shard in plan.shards:
             for work in shard.work:
-                self.lake.live[work.cell] = (LiveShard(recorded_fleet.RUN, shard.index),)
+                self.lake.live[work.cell] = (LiveShard(recorded_fleet.RUN, shard.index, queued=True),)
         self.snapshot = recorded_fleet.booting()
         names = tuple(recorded_fleet.vm_name(shard.index) for shard in plan.shards)
         return Launched(recorded_fleet.RUN, recorded_fleet.order(), names, (), ("",))

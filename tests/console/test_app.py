@@ -422,7 +422,7 @@ async def test_without_colours_glyphs_and_words_say_the_same(monkeypatch: pytest
         assert app.no_color
         assert pilot.app.screen.query_one(Sentence).text.startswith("×")
         cell = pilot.app.screen.query_one("#coverage-cell", Static)
-        await until(pilot, lambda: "▚" in str(cell.visual))
+        await until(pilot, lambda: "▄" in str(cell.visual))
         assert "partial" in str(cell.visual)
 
 

@@ -14,7 +14,10 @@ from textual.widgets import Input, Static, Tree
 from console.app import ConsoleApp
 from console.screens.cell import CellScreen
 from console.screens.coverage import CoverageScreen
+from console.screens.hole_pane import HolePane
 from console.screens.plan import PlanScreen
+from console.screens.reason import ReasonScreen
+from console.widgets.confirm import ConfirmMany, ConfirmOne
 from console.widgets.detail import DetailScreen
 from console.widgets.heatmap import Heatmap
 from console.widgets.legend import HeatLegend
@@ -26,7 +29,7 @@ from tests.console.fleet_session import until
 from tests.console.recorded import DAYS, RecordedSession, command, console_on
 
 SnapCompare = Callable[..., bool]
-SIZES = [(80, 24), (160, 50)]
+SIZES = [(80, 24), (120, 40), (200, 60)]
 
 
 async def covered(pilot: Pilot[Any]) -> CoverageScreen:
@@ -46,6 +49,14 @@ async def coverage_screen(
 ) -> AsyncIterator[tuple[Pilot[Any], CoverageScreen]]:
     async with console_on(session, **options).run_test(size=size) as pilot:
         yield pilot, await covered(pilot)
+
+
+async def settled(pilot: Pilot[Any]) -> None:
+    """Wait for what is worked out beside the map."""
+    screen = pilot.app.screen
+    await until(pilot, lambda: "repair" in screen.query_one(Sentence).text)
+    await until(pilot, lambda: "yesterday" in str(screen.query_one("#coverage-arrivals", Static).visual))
+    await until(pilot, lambda: pilot.app.fleet.at is not None)  # type: ignore[attr-defined]
 
 
 def cursor(screen: CoverageScreen) -> tuple[str, date, CellState]:
@@ -69,7 +80,7 @@ async def test_a_sentence_says_how_much_is_there() -> None:
             assert part in line
         facts = str(screen.query_one("#coverage-facts", Static).visual)
         assert facts.startswith(f"{DAYS} · 215 cells not expected")
-        assert facts.endswith("24 cells adopted")
+        assert facts.endswith("24 cells adopted · instruments lack 1 day")
 
 
 async def test_adopted_cells_have_a_glyph_of_their_own_and_a_word_in_the_legend() -> None:
@@ -78,7 +89,7 @@ async def test_adopted_cells_have_a_glyph_of_their_own_and_a_word_in_the_legend(
         assert heatmap.move_to("okex-swap trades", day)
         await pilot.pause()
         assert heatmap.cursor == ("okex-swap trades", day, CellState.COMPLETE)
-        assert cell_line(screen).startswith("▓ okex-swap trades 2024-04-15 complete")
+        assert cell_line(screen).startswith("▓ okex-swap trades 2024-04-15 adopted")
         assert "adopted by a1tm0found" in cell_line(screen)
         row = heatmap.render_line(2 + heatmap.grid.row_index["okex-swap trades"]).text
         assert (row.count("▓") > 0, row.count("▇") > 0) == (True, True)
@@ -122,10 +133,10 @@ async def test_the_cell_under_the_cursor_is_explained_in_every_state() -> None:
 async def test_it_opens_on_a_hole_and_n_goes_from_hole_to_hole() -> None:
     async with coverage_screen(RecordedSession()) as (pilot, screen):
         seen = [cursor(screen)[:2]]
-        for _ in range(9):
+        for _ in range(10):
             await pilot.press("n")
             seen.append(cursor(screen)[:2])
-        assert len(set(seen)) == 9
+        assert len(set(seen)) == 10
         assert seen[0] == seen[-1]
         await pilot.press("N")
         assert cursor(screen)[:2] == seen[-2]
@@ -152,6 +163,101 @@ async def test_from_a_hole_to_its_repair_launched_takes_three_keys() -> None:
         assert keys <= 5
 
 
+async def test_a_repair_that_costs_money_is_launched_with_five_keys_and_never_by_enter_alone() -> None:
+    session = RecordedSession(costs=True)
+    async with coverage_screen(session) as (pilot, _):
+        await pilot.press("space", "r")
+        await until(pilot, lambda: pilot.app.current_mode == "plan" and "2 files" in pilot.app.screen.query_one(Sentence).text)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmOne))
+        assert session.names_of("launch") == []
+        await pilot.press("left", "enter")
+        await until(pilot, lambda: len(session.names_of("launch")) == 1)
+
+
+async def test_the_sentence_says_what_the_repair_of_all_holes_takes() -> None:
+    async with coverage_screen(RecordedSession(costs=True)) as (pilot, screen):
+        await until(pilot, lambda: "; repair 13 s, under a cent, 447 MB of allowance" in screen.query_one(Sentence).text)
+
+
+async def test_the_hole_list_is_sorted_by_cost_and_shares_its_marks_with_the_map() -> None:
+    async with coverage_screen(RecordedSession(costs=True)) as (pilot, screen):
+        await settled(pilot)
+        await pilot.press("h", "s")
+        rows = screen.query_one(HolePane).rows
+        assert [row.bytes or 0 for row in rows] == sorted((row.bytes or 0 for row in rows), reverse=True)
+        assert (rows[0].bytes, rows[-1].bytes) == (59_655_555, None)
+        await pilot.press("space")
+        await until(pilot, lambda: len(screen.query_one(Heatmap).marks) == 1)
+        assert "1 cell marked" in cell_line(screen)
+
+
+async def test_rows_are_gathered_opened_and_closed_and_the_cursor_stays_with_its_cell() -> None:
+    async with coverage_screen(RecordedSession()) as (pilot, screen):
+        grid = screen.query_one(Heatmap)
+        await pilot.press("g")
+        assert [line.text for line in grid.grid.lines] == ["▸ binance (6)", "▸ binance-futures (6)", "▸ deribit (6)", "▸ okex-swap (6)"]
+        await until(pilot, lambda: cell_line(screen).startswith("worst of 6 rows: ▄ binance-futures book_snapshot_5 2024-05-11 partial"))
+        await pilot.press("enter")
+        assert cursor(screen)[:2] == ("binance-futures book_snapshot_5", date(2024, 5, 11))
+        await pilot.press("c")
+        assert cursor(screen)[:2] == ("group binance-futures", date(2024, 5, 11))
+        await pilot.press("space")
+        assert grid.marks == {("binance-futures book_snapshot_5", date(2024, 5, 11))}
+        await pilot.press("g", "g")
+        assert cursor(screen)[:2] == ("binance-futures book_snapshot_5", date(2024, 5, 11))
+        assert len(grid.marks) == 1
+
+
+async def test_enter_goes_from_years_to_months_to_days_to_symbols() -> None:
+    async with coverage_screen(RecordedSession()) as (pilot, screen):
+        at = cursor(screen)[:2]
+        await pilot.press("minus", "minus", "minus")
+        seen = []
+        for _ in range(3):
+            seen.append(screen.query_one(Heatmap).zoom)
+            await pilot.press("enter")
+        assert seen == ["years", "months", "days"]
+        await until(pilot, lambda: isinstance(pilot.app.screen, CellScreen))
+        assert cursor(screen)[:2] == at
+
+
+async def test_missing_definitions_are_a_hole_that_is_written_from_here() -> None:
+    session = RecordedSession()
+    async with coverage_screen(session) as (pilot, screen):
+        assert screen.query_one(Heatmap).move_to("deribit instruments", date(2024, 5, 6))
+        await until(pilot, lambda: "r writes them" in cell_line(screen))
+        await pilot.press("space", "r")
+        await until(pilot, lambda: session.names_of("definitions") == [("deribit instruments 2024-05-06",)])
+        assert pilot.app.current_mode == "coverage"
+
+
+async def test_a_symbol_leads_to_the_logs_of_the_vm_that_recorded_it() -> None:
+    session = RecordedSession()
+    async with coverage_screen(session) as (pilot, _):
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, CellScreen))
+        await pilot.press("L")
+        await until(pilot, lambda: pilot.app.current_mode == "logs")
+        await until(pilot, lambda: any("market-data-shard-r1tn0first-0" in call for call in session.calls))
+
+
+async def test_a_file_is_waived_with_a_reason_and_a_typed_number() -> None:
+    session = RecordedSession()
+    async with coverage_screen(session) as (pilot, _):
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, CellScreen))
+        await pilot.press("w")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ReasonScreen))
+        pilot.app.screen.query_one(Input).value = "never traded"
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmMany))
+        await pilot.press("enter")
+        assert session.names_of("waive") == []
+        await pilot.press("1", "enter")
+        await until(pilot, lambda: session.names_of("waive") == [("never traded", "binance-futures book_snapshot_5 2024-05-11")])
+
+
 async def test_after_the_launch_the_cells_are_running_and_the_range_is_still_the_whole_one() -> None:
     session = RecordedSession()
     async with coverage_screen(session) as (pilot, screen):
@@ -164,7 +270,8 @@ async def test_after_the_launch_the_cells_are_running_and_the_range_is_still_the
         await pilot.press("4")
         await until(pilot, lambda: cursor(screen)[2] is CellState.RUNNING)
         assert len(screen.query_one(Heatmap).grid.days) == len(DAYS)
-        assert f"run {session.snapshot.runs[-1].run} is working on it" in cell_line(screen)  # type: ignore[union-attr]
+        assert f"of run {session.snapshot.runs[-1].run} waits for its worker" in cell_line(screen)  # type: ignore[union-attr]
+        assert "▷" in cell_line(screen)
 
 
 async def test_r_without_marks_plans_all_holes() -> None:
@@ -175,7 +282,7 @@ async def test_r_without_marks_plans_all_holes() -> None:
         assert session.names_of("plan")[-1][1] == "binance-futures,deribit,okex-swap"
 
 
-async def test_a_marked_rectangle_is_planned_and_what_it_takes_along_is_told() -> None:
+async def test_marks_anywhere_are_planned_exactly() -> None:
     session = RecordedSession()
     async with coverage_screen(session) as (pilot, screen):
         screen.query_one(Heatmap).move_to("okex-swap book_snapshot_5", date(2024, 5, 17))
@@ -187,13 +294,14 @@ async def test_a_marked_rectangle_is_planned_and_what_it_takes_along_is_told() -
         await pilot.press("r")
         await until(pilot, lambda: session.names_of("plan")[-1] == ("2024-05-15..2024-05-19", "deribit,okex-swap"))
         await until(pilot, lambda: "repair of 4 cells" in str(pilot.app.screen.query_one("#plan-facts", Static).visual))
+        await until(pilot, lambda: "of 4 cells" in pilot.app.screen.query_one(Sentence).text)
 
 
 async def test_the_hole_list_names_the_reasons_and_leads_to_the_cell() -> None:
     async with coverage_screen(RecordedSession(), (160, 50)) as (pilot, screen):
         await pilot.press("h")
         table = screen.query_one("#coverage-holes", LineTable)
-        assert len(table.rows) == 9
+        assert len(table.rows) == 10
         assert [row.reason for row in table.rows][:4] == ["1 failed", "1 quarantined; 1 not found", "6 failed", "never attempted"]
         await pilot.press("down", "down", "enter")
         assert cursor(screen)[:2] == ("deribit derivative_ticker", date(2024, 5, 15))
@@ -213,6 +321,8 @@ async def test_enter_shows_what_became_of_each_symbol_and_then_the_proof() -> No
         await pilot.press("down", "down", "enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, DetailScreen))
         proof = dict(node.data for node in pilot.app.screen.query_one(Tree).root.children if node.data is not None)
+        assert (proof["run"], proof["attempt"], proof["vm"]) == ("r1tn0first", 1, "market-data-shard-r1tn0first-0")
+        assert proof["first"] == "2024-05-11 00:00:00.250000 UTC"
         assert proof["object"] == (
             "gs://market-data-tick/raw_tick_data/by_date/day-2024-05-11/data_type-book_snapshot_5/venue-binance-futures/ADAUSDT.parquet"
         )
@@ -227,7 +337,7 @@ async def test_a_filter_leaves_the_rows_that_match() -> None:
         screen.query_one("#prompt-input", Input).value = "venue:deribit is:hole"
         await pilot.press("enter")
         grid = screen.query_one(Heatmap).grid
-        assert grid.rows == ("deribit trades", "deribit derivative_ticker")
+        assert grid.rows == ("deribit trades", "deribit derivative_ticker", "deribit instruments")
         assert screen.query_one(Heatmap).has_focus
         assert not screen.query_one(Prompt).has_class("-open")
 
@@ -238,7 +348,7 @@ async def test_a_dead_link_keeps_the_map_and_says_so() -> None:
         session.down = "the state bucket does not answer"
         pilot.app.look_again()  # type: ignore[attr-defined]
         await until(pilot, lambda: "the state bucket does not answer" in str(screen.query_one("#coverage-facts", Static).visual))
-        assert len(screen.query_one(Heatmap).grid.rows) == 20
+        assert len(screen.query_one(Heatmap).grid.rows) == 24
         assert "98.0 %" in screen.query_one(Sentence).text
         await pilot.press("n")
         assert "partial" in cell_line(screen)
@@ -282,18 +392,51 @@ async def test_the_export_has_a_line_for_every_cell(tmp_path: Any, monkeypatch: 
         (path,) = tmp_path.iterdir()
         lines = path.read_text().splitlines()
         assert path.name == "tickdeck-coverage-20240523T053612Z.csv"
-        assert len(lines) == 1 + 20 * len(DAYS)
+        assert len(lines) == 1 + 24 * len(DAYS)
         assert "deribit,trades,2024-04-28,partial,6,5,1,0,1428888,committed,1 failed" in lines
 
 
-@pytest.mark.parametrize("size", SIZES, ids=["80x24", "160x50"])
+@pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40", "200x60"])
 def test_coverage_looks_as_it_did(snap_compare: SnapCompare, size: tuple[int, int]) -> None:
     async def settle(pilot: Pilot[Any]) -> None:
         await covered(pilot)
         await pilot.press("n", "space", *(["h"] if size[0] > 100 else []))
-        await until(pilot, lambda: pilot.app.fleet.at is not None)  # type: ignore[attr-defined]
+        await settled(pilot)
 
-    assert snap_compare(console_on(RecordedSession()), run_before=settle, terminal_size=size)
+    assert snap_compare(console_on(RecordedSession(costs=True)), run_before=settle, terminal_size=size)
+
+
+def test_years_of_groups_look_as_they_did(snap_compare: SnapCompare) -> None:
+    async def settle(pilot: Pilot[Any]) -> None:
+        await covered(pilot)
+        await pilot.press("g", "c", "minus", "minus")
+        await settled(pilot)
+
+    assert snap_compare(console_on(RecordedSession()), run_before=settle, terminal_size=(80, 24))
+
+
+@pytest.mark.parametrize("trouble", ["no catalogue", "stale"])
+def test_trouble_looks_as_it_did(snap_compare: SnapCompare, trouble: str) -> None:
+    session = RecordedSession()
+
+    async def settle(pilot: Pilot[Any]) -> None:
+        if trouble == "no catalogue":
+            await until(pilot, lambda: pilot.app.current_mode == "plan")
+            await pilot.press("4")
+            await until(pilot, lambda: "no catalogue" in pilot.app.screen.query_one(Sentence).text)
+            await until(pilot, lambda: pilot.app.fleet.at is not None)  # type: ignore[attr-defined]
+            pilot.app.clear_notifications()
+            await pilot.pause(0.1)
+            return
+        screen = await covered(pilot)
+        await settled(pilot)
+        session.down = "the state bucket does not answer"
+        pilot.app.look_again()  # type: ignore[attr-defined]
+        await until(pilot, lambda: session.down in str(screen.query_one("#coverage-facts", Static).visual))
+
+    if trouble == "no catalogue":
+        session.down = "the state bucket has no catalogue of venue 'binance' -> fetch it: engine instruments --venues binance"
+    assert snap_compare(console_on(session), run_before=settle, terminal_size=(80, 24))
 
 
 def test_the_symbols_of_a_cell_look_as_they_did(snap_compare: SnapCompare) -> None:

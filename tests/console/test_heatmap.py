@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from console.widgets.heatgrid import CODES
+from console.widgets.heat_looks import CODES
 from console.widgets.heatmap import Heatmap
 from engine.model import CellState
 from tests.console.gallery import LAKE_ROWS, Gallery, lake_days, lake_states
@@ -38,7 +38,7 @@ async def test_every_state_reads_without_colours(monkeypatch: pytest.MonkeyPatch
         assert app.no_color
         await pilot.pause()
         row = lines_of(widget)[2]
-        assert row[15:23] == "·▇…►▄□▚×"
+        assert row[15:23] == "·▇…►≈□▃×"
 
 
 async def test_it_opens_at_the_last_day_with_labels_and_ruler_in_place() -> None:
@@ -155,14 +155,14 @@ async def test_one_changed_cell_repaints_one_cell() -> None:
             return refresh(*regions, **options)  # type: ignore[arg-type]
 
         widget.refresh = watch  # type: ignore[assignment,method-assign]
-        widget.update_cell("binance liquidations", LAST - timedelta(days=8), CellState.THIN)
+        widget.update_cell("binance liquidations", LAST - timedelta(days=8), CODES[CellState.THIN])
         assert [(region.width, region.height) for regions in asked for region in regions] == [(1, 1)]  # type: ignore[attr-defined]
         await pilot.pause()
-        assert "▄" in lines_of(widget)[5][-12:]
+        assert "≈" in lines_of(widget)[5][-12:]
         asked.clear()
-        widget.update_cell("binance liquidations", LAST - timedelta(days=8), CellState.THIN)
-        widget.update_cell("nobody", LAST, CellState.THIN)
-        widget.update_cell("binance trades", LAST + timedelta(days=1), CellState.THIN)
+        widget.update_cell("binance liquidations", LAST - timedelta(days=8), CODES[CellState.THIN])
+        widget.update_cell("nobody", LAST, CODES[CellState.THIN])
+        widget.update_cell("binance trades", LAST + timedelta(days=1), CODES[CellState.THIN])
         assert asked == []
 
 
@@ -172,7 +172,7 @@ async def test_a_change_under_the_cursor_is_told() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
         app.seen.clear()
-        widget.update_cell("binance trades", LAST, CellState.FAILED)
+        widget.update_cell("binance trades", LAST, CODES[CellState.FAILED])
         await pilot.pause()
         assert [each.state for each in app.of(Heatmap.CursorMoved)] == [CellState.FAILED]
         assert lines_of(widget)[1].startswith("× failed")
@@ -190,7 +190,7 @@ async def test_a_new_day_keeps_cursor_and_marks_on_their_cells() -> None:
         assert widget.marks == {("okex trades", LAST - timedelta(days=2))}
 
 
-async def test_zoom_goes_from_weeks_to_wide_days() -> None:
+async def test_zoom_goes_from_years_to_wide_days() -> None:
     widget = Heatmap()
     widget.set_grid(LAKE_ROWS, lake_days(), lake_states())
     async with Gallery(widget).run_test(size=(160, 24)) as pilot:
@@ -199,11 +199,23 @@ async def test_zoom_goes_from_weeks_to_wide_days() -> None:
         assert widget.zoom == "wide days"
         assert widget.virtual_size.width > 519 * 2
         assert "▇▇" in lines_of(widget)[2]
-        await pilot.press("-", "-", "-")
+        await pilot.press("-", "-")
         await pilot.pause()
         assert widget.zoom == "weeks"
+        assert widget.virtual_size.width < 210
+        await pilot.press("home")
+        await pilot.pause()
         assert "2023" in lines_of(widget)[1]
-        assert widget.virtual_size.width < 130
+        await pilot.press("end")
+        await pilot.press("-")
+        assert widget.zoom == "months"
+        assert any(part.endswith("96") for part in lines_of(widget)[4].split())
+        await pilot.press("-", "-")
+        assert widget.zoom == "years"
+        assert "%" in lines_of(widget)[2]
+        assert lines_of(widget)[0].startswith("2024")
+        assert widget.zoom_nearer()
+        await pilot.press("+")
         await pilot.press("left")
         assert widget.cursor is not None
         assert widget.cursor[1] <= LAST - timedelta(days=4)
