@@ -75,6 +75,9 @@ OPERATOR_PERMISSIONS = (
 )
 """Of the custom role. A predefined one with these (`roles/compute.instanceAdmin.v1`) also deletes strangers' machines."""
 
+IMAGE_PERMISSIONS = ("compute.images.get", "compute.images.getFromFamily", "compute.images.useReadOnly")
+"""Where VMs boot an image of the project's own: everybody may use those of cos-cloud."""
+
 REMOVER_PERMISSIONS = ("compute.disks.delete", "compute.instances.delete")
 
 SERVICES = (
@@ -176,6 +179,12 @@ def worker_email(profile: Profile) -> str:
     return profile.worker_service_account or f"tickdeck-worker@{profile.project}.iam.gserviceaccount.com"
 
 
+def operator_permissions(profile: Profile) -> tuple[str, ...]:
+    """Of the operator's role, for this profile."""
+    own = profile.boot_image.startswith(f"projects/{profile.project}/")
+    return (*OPERATOR_PERMISSIONS, *(IMAGE_PERMISSIONS if own else ()))
+
+
 def grants_of(profile: Profile) -> tuple[Grant, ...]:
     """Everything that the two accounts need for this profile, worker first.
 
@@ -201,7 +210,7 @@ def grants_of(profile: Profile) -> tuple[Grant, ...]:
         read = ("secretmanager.versions.access",)
         grants.append(Grant(who, secret, "roles/secretmanager.secretAccessor", read, "read the source's key"))
     grants += [
-        Grant(me, project, OPERATOR_ROLE, OPERATOR_PERMISSIONS, "launch and watch VMs"),
+        Grant(me, project, OPERATOR_ROLE, operator_permissions(profile), "launch and watch VMs"),
         Grant(me, project, REMOVER_ROLE, REMOVER_PERMISSIONS, "delete our VMs and their disks, by name", _only_ours()),
         Grant(me, project, "roles/logging.viewer", ("logging.logEntries.list",), "read Cloud Logging"),
         Grant(me, worker, "roles/iam.serviceAccountUser", ("iam.serviceAccounts.actAs", "iam.serviceAccounts.get"), "run VMs as it"),
@@ -354,7 +363,7 @@ def plan_setup(profile: Profile, operator: str) -> Setup:
         create = ("gcloud", "iam", "service-accounts", "create", local_part, f"--project={project}", "--display-name=Tickdeck worker")
         steps.append(Step("the account that VMs run as", create))
     steps += [
-        _custom_role(project, OPERATOR_ROLE, "Tickdeck operator", OPERATOR_PERMISSIONS),
+        _custom_role(project, OPERATOR_ROLE, "Tickdeck operator", operator_permissions(profile)),
         _custom_role(project, REMOVER_ROLE, "Tickdeck remover", REMOVER_PERMISSIONS),
     ]
     members = {Account.WORKER: f"serviceAccount:{email}", Account.OPERATOR: operator}

@@ -113,6 +113,16 @@ def test_only_what_the_profile_uses_is_granted_and_enabled() -> None:
     assert {"secretmanager.googleapis.com", "artifactregistry.googleapis.com"} <= set(services_of(full_profile()))
 
 
+def test_an_image_of_the_projects_own_needs_permissions_that_one_of_googles_does_not() -> None:
+    own = gcp_profile(boot_image="projects/market-data-prod/global/images/family/hardened")
+
+    def images(profile: Profile) -> set[str]:
+        return {name for grant in grants_of(profile) for name in grant.permissions if name.startswith("compute.images.")}
+
+    assert images(gcp_profile()) == set()
+    assert images(own) == {"compute.images.get", "compute.images.getFromFamily", "compute.images.useReadOnly"} <= KNOWN_PERMISSIONS
+
+
 @pytest.mark.parametrize("changes", [{"worker_service_account": "worker"}, {"tardis_secret": "key"}])
 def test_a_profile_that_names_what_cannot_be_is_refused(changes: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError):
