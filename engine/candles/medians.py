@@ -23,6 +23,9 @@ IN_MEMORY = 16 << 20
 SELECT_AT_ONCE = 4 << 20
 """Values of one bar that are partitioned in memory; in a longer one the median is found by counting digits."""
 
+PIECE = 1 << 19
+"""Values that are looked at together where digits are counted."""
+
 _DIGITS = 16
 
 
@@ -53,7 +56,7 @@ class Values:
         if self._values.dtype == np.int32 and (values.max() > np.iinfo(np.int32).max or values.min() < np.iinfo(np.int32).min):
             narrow = self._values
             self._values = self._room(self._rows, np.int64)
-            for part in pieces(self._count, SELECT_AT_ONCE):
+            for part in pieces(self._count, PIECE):
                 self._values[part] = narrow[part]
         self._values[self._count : self._count + len(values)] = values
         self._count += len(values)
@@ -116,7 +119,7 @@ def select(values: np.ndarray, rank: int) -> int:
     prefix = 0
     for shift in range(width - _DIGITS, -1, -_DIGITS):
         counts = np.zeros(1 << _DIGITS, np.int64)
-        for part in pieces(len(values), SELECT_AT_ONCE):
+        for part in pieces(len(values), PIECE):
             # Less the least possible value, negative numbers come first, as they should.
             raised = values[part].astype(np.int64).view(np.uint64) - np.uint64(lowest & 0xFFFFFFFFFFFFFFFF)
             if shift + _DIGITS < width:

@@ -48,7 +48,17 @@ def _convert() -> Bench:
     return Bench("a Tardis .csv.gz to Parquet, beside pandas, pyarrow, polars and DuckDB", run, bench_convert.table)
 
 
+def _candles() -> Bench:
+    from tests.bench import bench_candles
+
+    def run(quick: bool) -> Figures:
+        return bench_candles.run(bench_candles.ROWS // 10 if quick else bench_candles.ROWS, runs=1 if quick else 3)
+
+    return Bench("all timeframes from a day of trades, beside polars and DuckDB", run, bench_candles.table)
+
+
 REGISTRY: dict[str, Callable[[], Bench]] = {
+    "candles": _candles,
     "convert": _convert,
 }
 """Every benchmark by name. A function makes it, so that one that lacks a library does not stop the others from being listed."""

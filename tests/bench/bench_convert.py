@@ -99,10 +99,10 @@ def measure_here(contestant: str, data_type: str, source: Path, target: Path) ->
     """Convert in this process and say what it took."""
     started = time.perf_counter()
     CONTESTANTS[contestant](data_type, source, target)
-    return {"convert_s": time.perf_counter() - started, "peak_mb": _peak_mb()}
+    return {"convert_s": time.perf_counter() - started, "peak_mb": peak_mb()}
 
 
-def _peak_mb() -> float:
+def peak_mb() -> float:
     """Most memory this process ever had resident. Not from `getrusage`, which remembers the parent from before exec."""
     try:
         status = Path("/proc/self/status").read_text()
