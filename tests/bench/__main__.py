@@ -57,9 +57,21 @@ def _candles() -> Bench:
     return Bench("all timeframes from a day of trades, beside polars and DuckDB", run, bench_candles.table)
 
 
+def _console() -> Bench:
+    from tests.bench import bench_console
+
+    def run(quick: bool) -> Figures:
+        if quick:
+            return bench_console.run(rounds=2, frames=40, seconds=3, hour=bench_console.HOUR // 6)
+        return bench_console.run(8, 200, bench_console.KEY_SECONDS, bench_console.HOUR)
+
+    return Bench("the console: first paint, heatmap, keys under load, memory; beside the least that does it", run, bench_console.table)
+
+
 REGISTRY: dict[str, Callable[[], Bench]] = {
     "candles": _candles,
     "convert": _convert,
+    "console": _console,
 }
 """Every benchmark by name. A function makes it, so that one that lacks a library does not stop the others from being listed."""
 
