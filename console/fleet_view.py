@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from console.sentences import money
-from console.widgets.figures import format_age, format_bytes, format_count, format_duration, format_percent, format_rate, plural
-from console.widgets.fleet_table import FleetRow
+from console.fleet_totals import beats_of, current_vms, format_many
+from console.query import Vocabulary
+from console.widgets.choice import Choice
+from console.widgets.figures import format_age, format_count, format_duration, plural
+from console.widgets.fleet_table import STATE_LOOKS, FleetRow
 from console.widgets.sentence import Phrase
 from console.widgets.tones import Tone
-from engine.heartbeat import Heartbeat
+from engine.run import run_started
 from provision.fleet import FleetSnapshot, without_work
 from provision.runs import Phase, RunView
 from provision.vm_state import FleetVm, VmState
@@ -81,8 +83,17 @@ def searchable(row: FleetRow) -> dict[str, object]:
         "cause": row.cause,
         "error": row.last_error,
         "cost": row.cost_usd,
+        "run": row.run,
         "is": conditions,
     }
+
+
+VOCABULARY: Final = Vocabulary(
+    fields=tuple(searchable(FleetRow("", ""))),
+    conditions=(*STATE_LOOKS, "managed", "not-ours"),
+    values={"limit": ("cpu", "network", "source 429", "upload", "memory"), "cause": ("preempted", "by hand", "resize")},
+)
+"""What a filter may name."""
 
 
 def row_text(row: FleetRow) -> str:
@@ -164,6 +175,19 @@ def newest_run(snapshot: FleetSnapshot) -> RunView | None:
     return max([view for view in snapshot.runs if view.run in live] or snapshot.runs, key=lambda view: view.run, default=None)
 
 
+def run_choices(snapshot: FleetSnapshot) -> list[Choice]:
+    """All runs, and each one: live ones first, the newest of them on top."""
+    live = live_runs(snapshot)
+    views = sorted(snapshot.runs, key=lambda view: (view.run in live, view.run), reverse=True)
+    return [Choice("", "All runs", plural(len(views), "run")), *(_run_choice(view, snapshot) for view in views)]
+
+
+def _run_choice(view: RunView, snapshot: FleetSnapshot) -> Choice:
+    vms = sum(vm.exists for vm in snapshot.of_run(view.run))
+    left = f"{len(view.unfinished)} of {plural(len(view.shards), 'shard')} unfinished"
+    return Choice(view.run, view.run, f"{view.phase(snapshot.taken)}, {left}, {plural(vms, 'VM')}, {run_started(view.run):%m-%d %H:%M} UTC")
+
+
 def run_seconds(view: RunView) -> float | None:
     """From the first launch to the end of the last shard; None while one is unfinished."""
     if view.unfinished or not view.claims:
@@ -239,59 +263,6 @@ def _tone(state: VmState) -> Tone:
     return Tone.BUSY if state is VmState.BOOTING else Tone.GOOD
 
 
-# Totals
-
-
-def totals_parts(snapshot: FleetSnapshot) -> list[str]:
-    """Figures about the whole, the most important first: a line shows as many as fit."""
-    totals = snapshot.totals
-    ours = [vm for vm in snapshot.vms if vm.managed]
-    if not ours:
-        return []
-    beats = beats_of(ours)
-    current = current_vms(snapshot, ours)
-    done, total = sum(vm.files_done for vm in current), sum(vm.files_total for vm in current)
-    files = [f"{format_count(done)} of {plural(total, 'file')} ({format_percent(done, total)})"] if total else []
-    rate = (
-        [format_rate(totals.bytes_per_second)] if any(vm.state in (VmState.RUNNING, VmState.STUCK) and vm.heartbeat for vm in ours) else []
-    )
-    ends = [vm.ends for vm in ours if vm.state is VmState.RUNNING and vm.ends is not None]
-    eta = [f"ETA {format_duration((max(ends) - snapshot.taken).total_seconds())}"] if ends else []
-    costs = [f"{money(totals.cost_per_hour)}/h", f"{money(totals.cost)} spent"] if totals.cost_per_hour or totals.cost else []
-    return [
-        *files,
-        *rate,
-        *eta,
-        *costs,
-        *([f"{format_many(sum(beat.rows for beat in beats))} rows"] if beats else []),
-        *([format_bytes(sum(beat.source_bytes for beat in beats))] if beats else []),
-        plural(totals.vms, "VM"),
-        *([] if costs else ["free"]),
-    ]
-
-
-def current_vms(snapshot: FleetSnapshot, vms: Iterable[FleetVm]) -> list[FleetVm]:
-    """Without those whose work another VM counts as its own now: files are counted once."""
-    bare = without_work(snapshot.vms, snapshot.runs)
-    return [vm for vm in vms if vm.name not in bare]
-
-
-def beats_of(vms: Iterable[FleetVm]) -> list[Heartbeat]:
-    """The last words of these VMs, as far as they said any."""
-    return [vm.heartbeat for vm in vms if vm.heartbeat is not None]
-
-
-def format_many(count: float) -> str:
-    """Three digits: `950`, `5.6 k`, `5.6 M`, `1.2 G`."""
-    if count < 1000:
-        return f"{count:.0f}"
-    for unit in ("k", "M", "G"):
-        count /= 1000
-        if count < 999.5 or unit == "G":
-            return f"{count:.1f} {unit}" if count < 100 else f"{count:,.0f} {unit}"
-    raise AssertionError
-
-
 # Rows
 
 
@@ -317,6 +288,7 @@ def _row(vm: FleetVm, view: RunView | None, now: datetime, *, taken_over: bool) 
         last_error=vm.last_error or (vm.note if vm.state in _BAD else ""),
         cost_usd=vm.cost if vm.managed and vm.cost else None,
         created=vm.created,
+        run=vm.run if vm.managed else "",
     )
 
 

@@ -60,6 +60,7 @@ def propose_replace(
         if is_wildcard_only(pattern):
             raise GuardRefusal(f"{pattern!r} selects by wildcards alone", hint="name VMs")
         names |= dict.fromkeys(resolve_names(pattern, snapshot.known_vms()))
+    where = f" in {' or '.join(zones)}" if zones else ""
     views = {view.run: view for view in snapshot.runs}
     purses: dict[str, tuple[Plan, Purse]] = {}
     items: list[Item] = []
@@ -83,7 +84,9 @@ def propose_replace(
         successors.append(new)
         if row.exists:
             items.append(vm_item(profile, row, snapshot.taken, f"replaced by {new.name}; {row.state}"))
-        items.append(new_item(profile, new, row.machine_type, f"in the place of {row.name}; shards {list_shards(new.shards)}", zones))
+        items.append(
+            new_item(profile, new, row.machine_type, f"in the place of {row.name}{where}; shards {list_shards(new.shards)}", zones)
+        )
     runs = {new.run for new in successors}
     run = runs.pop() if len(runs) == 1 else ""
     plan_id = views[run].plan if run else ""

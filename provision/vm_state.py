@@ -258,6 +258,8 @@ def judge_missing_vm(
     """A VM that was asked for and is not listed."""
     order = view.find(name)
     assert order is not None
+    operation = view.operations.get(order.number)
+    told = next((event.zone for event in events), "") or (operation.created.get(name, "") if operation is not None else "")
     row = FleetVm(
         name=name,
         state=VmState.LOST,
@@ -265,14 +267,13 @@ def judge_missing_vm(
         run=view.run,
         plan=order.plan,
         owner=order.labels.get("td-owner", ""),
-        zone=before.zone if before else next((event.zone for event in events), ""),
+        zone=(before.zone if before else "") or told,
         machine_type=before.machine_type if before and before.machine_type else order.machine_types[0],
         model=order.provisioning_model,
         created=before.created if before else None,
     )
     row = _with_launch(row, view)
     heartbeat = view.heartbeats.get(name)
-    operation = view.operations.get(order.number)
     if heartbeat is not None:
         row = _with_heartbeat(row, heartbeat, now, before)
     hours = _hours_it_ran(row, operation, events)

@@ -34,6 +34,7 @@ CALLS: Final[Mapping[str, Call]] = {
     "logs.tail_logs": Call("provision.logs:Batch", streams=True, any_key=True),
     "logs.follow_logs": Call("provision.logs:Batch", streams=True, any_key=True),
     "logs.find_logs": Call("provision.logs:Evidence"),
+    "logs.recent_files": Call("provision.logs:Evidence", any_key=True),
     "logs.serial": Call("text"),
     "inventory.open_cell": Call("records"),
     "inventory.findings": Call("findings"),

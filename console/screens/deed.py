@@ -26,7 +26,14 @@ from console.widgets.tones import Tone
 if TYPE_CHECKING:
     from provision.actions import Item, ItemResult, Proposal, Receipt
 
-_NOUNS: Final = {"vm": ("VM", "VMs"), "disk": ("disk", "disks"), "address": ("address", "addresses"), "run": ("run", "runs")}
+_NOUNS: Final = {
+    "vm": ("VM", "VMs"),
+    "new": ("new VM", "new VMs"),
+    "disk": ("disk", "disks"),
+    "address": ("address", "addresses"),
+    "run": ("run", "runs"),
+    "state": ("folder of old state", "folders of old state"),
+}
 _DOING: Final = {
     "drain": "Draining",
     "abort": "Aborting",
@@ -35,6 +42,8 @@ _DOING: Final = {
     "stop": "Stopping",
     "start": "Starting",
     "reset": "Resetting",
+    "replace": "Replacing",
+    "resize": "Asking for",
 }
 _COUNT: Final = re.compile(r"^\d+ of \d+: ")
 """What progress lines begin with: the bar says it already."""
@@ -43,6 +52,12 @@ _CONSEQUENCES: Final = {
     "abort": "Its VMs are deleted whatever they do; the run is drained first, so that nobody replaces them. Files in flight are lost,"
     " committed ones stay.",
     "delete": "Files in flight are lost, committed ones stay. While its run is unfinished it may be replaced. This cannot be undone.",
+    "drain vm": "They take no new work, finish what is in flight and end; the other VMs of the run take up their shards. Nothing is lost.",
+    "stop": "The workers end in good order and the VMs stay, powered off: they cost their disks. Start goes on with what is left.",
+    "start": "Their workers go on with what is left.",
+    "reset": "Switched off and on again without a word to the worker: files in flight are lost.",
+    "replace": "The old VM is deleted, files in flight are lost, committed ones stay. The new one goes on with its unfinished shards.",
+    "resize": "They take shards that wait behind others, or that nobody has any more.",
     "cleanup": "Each is of no use any more, for the reason beside it. This cannot be undone.",
 }
 
@@ -61,7 +76,11 @@ def question_about(proposal: Proposal, *, typed: bool) -> ConfirmOne | ConfirmMa
     """
     # That a run is told to stop before its VMs go is a consequence, not one of the things a person counts.
     things = tuple(item for item in proposal.items if item.kind != "run") or proposal.items
-    text = _CONSEQUENCES.get(proposal.verb, "")
+    if proposal.verb == "replace":
+        # What is deleted stands beside what takes its place.
+        things = tuple(item for item in things if item.kind == "new")
+    drains_vms = proposal.verb == "drain" and things[0].kind == "vm"
+    text = _CONSEQUENCES.get("drain vm" if drains_vms else proposal.verb, "")
     if proposal.refused:
         left = "; ".join(f"{refusal.name}: {refusal.why}" for refusal in proposal.refused[:3])
         text += f"\nLeft alone: {plural(len(proposal.refused), 'thing')} ({left}{'; …' if len(proposal.refused) > 3 else ''})."
@@ -70,9 +89,15 @@ def question_about(proposal: Proposal, *, typed: bool) -> ConfirmOne | ConfirmMa
         cost = f" It costs {money(only.cost_per_day)} a day." if only.cost_per_day else ""
         title = f"{proposal.verb.capitalize()} {'run ' if only.kind == 'run' else ''}{only.name}?"
         why = only.why if only.kind == "run" else f"It is {_why(only, proposal)}" if only.kind == "vm" else only.why
+        if proposal.verb == "replace":
+            title, why = f"Replace {proposal.successors[0].vm}?", f"By {only.name}, {why}"
+        elif proposal.verb == "resize":
+            title = f"Ask for {only.name}?"
         return ConfirmOne(title, f"{why}.{cost}\n{text}".strip(), verb=proposal.verb.capitalize())
     of_run = f" of run {proposal.run}" if proposal.run else ""
-    verb = {"abort": "Abort: delete", "cleanup": "Clean up: delete"}.get(proposal.verb, proposal.verb.capitalize())
+    verb = {"abort": "Abort: delete", "cleanup": "Clean up: delete", "replace": "Replace: ask for", "resize": "Ask for"}.get(
+        proposal.verb, proposal.verb.capitalize()
+    )
     kinds = {item.kind for item in things}
     noun = _NOUNS[things[0].kind][0] if len(kinds) == 1 else "thing"
     return ConfirmMany(f"{verb} {count_items(things)}{of_run}", [_confirm_item(item, proposal) for item in things], noun=noun, text=text)
@@ -80,7 +105,7 @@ def question_about(proposal: Proposal, *, typed: bool) -> ConfirmOne | ConfirmMa
 
 def _confirm_item(item: Item, proposal: Proposal) -> ConfirmItem:
     why = _why(item, proposal)
-    return ConfirmItem(item.name, why if item.kind == "vm" else f"{item.kind}: {why}", item.age_seconds, item.cost_per_day or None)
+    return ConfirmItem(item.name, why if item.kind in ("vm", "new") else f"{item.kind}: {why}", item.age_seconds, item.cost_per_day or None)
 
 
 def _why(item: Item, proposal: Proposal) -> str:

@@ -1,35 +1,40 @@
-"""Fleet: a verdict, totals, the VMs worst first, and the four ways to spend less: drain, abort, delete, clean up.
+"""Fleet: a verdict, totals, the VMs worst first with the reason for the one under the cursor, and all that can be done to them.
 
-All that changes something goes one way: proposal, question, apply, receipt (`console.screens.deed`). What the session answers is
+All that changes something goes one way: proposal, question, apply, receipt (`console.screens.deeds`). What the session answers is
 judged in provision and worded in `console.fleet_view`; here is only what happens on which key.
 """
 
 from __future__ import annotations
 
+import subprocess
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import on, work
+from textual.app import SuspendNotSupported
 from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.content import Content
 from textual.widget import Widget
 
 from console.actions import Mode, bindings_for
 from console.blocking import in_thread
-from console.fleet_view import headline, live_runs, row_text, run_result, runs_ended, searchable, table_rows, totals_parts
+from console.fleet_totals import totals_parts
+from console.fleet_view import VOCABULARY, headline, live_runs, row_text, run_choices, run_result, runs_ended, searchable, table_rows
 from console.query import EVERYTHING, Query
 from console.screens.base import ModeScreen
-from console.screens.deed import DeedScreen, question_about, receipt_line
+from console.screens.deeds import Deeds
 from console.screens.serial_pane import SerialPane
 from console.screens.vm import VmScreen, VmWish
+from console.slowness import explain, slowest
 from console.state import Feed
-from console.widgets.figures import format_count, joined, one_line
+from console.widgets.figures import format_count, one_line
 from console.widgets.fleet_table import FleetRow, FleetTable
 from console.widgets.prompt import Prompt
 from console.widgets.sentence import Sentence
 from console.widgets.table import LineTable
 from console.widgets.tones import Tone
+from console.widgets.totals_line import ReasonLine, TotalsLine
 from engine.errors import one_line as error_line
 from provision.vm_state import FleetVm, VmState
 
@@ -37,45 +42,13 @@ if TYPE_CHECKING:
     from console.export import Record
     from provision.actions import Proposal
     from provision.fleet import FleetSnapshot
+    from provision.preemptions import MoveAdvice
     from provision.runs import RunView
 
 SERIAL_SECONDS: Final = 10.0
 """Between two readings of the serial output of a VM that is silent after boot."""
-
-
-class TotalsLine(Widget):
-    """Figures about the whole fleet on one line, as many as fit."""
-
-    ALLOW_SELECT = False
-
-    DEFAULT_CSS = """
-    TotalsLine { height: 1; padding: 0 1; background: $surface; color: $quiet; text-wrap: nowrap; }
-    """
-
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
-        super().__init__(id=id)
-        self._chips: list[str] = []
-        self._parts: list[str] = []
-
-    def set_parts(self, parts: Iterable[str]) -> None:
-        """Show these, the most important first."""
-        self._parts = list(parts)
-        self.refresh()
-
-    def set_chips(self, chips: Iterable[str]) -> None:
-        """What narrows the table or is marked in it: before the figures, and set off."""
-        self._chips = list(chips)
-        self.refresh()
-
-    @property
-    def text(self) -> str:
-        """The line without colours."""
-        return self.render().plain
-
-    def render(self) -> Content:
-        chips = Content("").join(Content.assemble((f" {chip} ", "bold $background on $mark"), "  ") for chip in self._chips)
-        room = max(0, self.content_size.width - chips.cell_length - 2)
-        return Content.assemble("  ", chips, joined(self._parts, width=room))
+RATES_KEPT: Final = 60
+"""Looks whose rate is kept for the header."""
 
 
 class FleetScreen(ModeScreen):
@@ -88,7 +61,7 @@ class FleetScreen(ModeScreen):
     DEFAULT_CSS = """
     FleetScreen #fleet-serial { height: 9; display: none; border-top: solid $rule; padding: 0 1; }
     FleetScreen #fleet-serial.-open { display: block; }
-    FleetScreen.-stale FleetTable, FleetScreen.-stale TotalsLine { opacity: 60%; }
+    FleetScreen.-stale FleetTable, FleetScreen.-stale TotalsLine, FleetScreen.-stale ReasonLine { opacity: 60%; }
     """
 
     def __init__(self) -> None:
@@ -96,8 +69,12 @@ class FleetScreen(ModeScreen):
         self._snapshot: FleetSnapshot | None = None
         self._query: Query = EVERYTHING
         self._rows: tuple[FleetRow, ...] = ()
-        self._under_way = ""
-        """What is being done or asked for now; one thing at a time."""
+        self._run_shown = ""
+        """The run that was chosen; empty: all that there are."""
+        self._rates: deque[float] = deque(maxlen=RATES_KEPT)
+        self._put_away: set[str] = set()
+        """Silent VMs whose serial output was closed by hand."""
+        self._deeds = Deeds(self, self._show_chips)
 
     def body(self) -> Iterable[Widget]:
         verdict = Sentence(now=self.console.clock, stale_after_seconds=45, id="fleet-verdict")
@@ -105,8 +82,9 @@ class FleetScreen(ModeScreen):
         yield Vertical(
             verdict,
             TotalsLine(id="fleet-totals"),
-            Prompt(id="fleet-filter"),
+            Prompt(id="fleet-filter", vocabulary=VOCABULARY),
             FleetTable(id="fleet-table"),
+            ReasonLine(id="fleet-reason"),
             SerialPane(lambda vm: self.session.logs.serial(vm), self.console.clock, id="fleet-serial"),
             classes="body",
         )
@@ -122,35 +100,51 @@ class FleetScreen(ModeScreen):
     def show_fleet(self, feed: Feed[FleetSnapshot]) -> None:
         self.set_class(feed.is_down, "-stale")
         verdict = self.query_one("#fleet-verdict", Sentence)
-        snapshot = feed.value
-        if snapshot is None:
+        if feed.value is None:
             if feed.error:
                 verdict.set_sentence(f"the fleet cannot be seen: {feed.error}", tone=Tone.BAD)
             return
         self._watch_runs()
+        snapshot = self._shown
+        assert snapshot is not None
         said = headline(snapshot)
         verdict.set_sentence(said.phrases, tone=said.tone, as_of=feed.at)
-        self._totals.set_parts(totals_parts(snapshot))
+        self._totals.set_parts(totals_parts(snapshot, tuple(self._rates)))
         self._rows = table_rows(snapshot)
         self._fill()
+        self._show_reason()
         self._show_silent()
-        if isinstance(self.app.screen, VmScreen) and (vm := snapshot.find(self.app.screen.vm.name)) is not None:
-            self.app.screen.show_vm(vm, self._view_of(vm))
+        self._show_over(snapshot)
+
+    def _show_over(self, snapshot: FleetSnapshot) -> None:
+        """What is open over this screen keeps up."""
+        from console.screens.timeline import TimelineScreen
+
+        screen = self.app.screen
+        if isinstance(screen, VmScreen) and (vm := self._find(screen.vm.name)) is not None:
+            screen.show_vm(vm, self._view_of(vm))
+        elif isinstance(screen, TimelineScreen):
+            screen.show_fleet(snapshot)
 
     # What the app asks
 
     def crumbs(self) -> tuple[str, ...]:
-        run = self.console.run_shown
+        run = self._run_shown or self.console.run_shown
         return ("Fleet", run) if run else ("Fleet",)
 
     def leave(self) -> bool:
-        prompt = self.query_one(Prompt)
+        prompt, pane = self.query_one(Prompt), self._serial_pane
         if prompt.has_class("-open"):
             prompt.action_cancel()
+        elif self._table.marks or self._table.is_marking_range:
+            self._table.set_marks(())
         elif self._query:
             prompt.set_query(EVERYTHING)
-        elif self._table.marks:
-            self._table.set_marks(())
+        elif pane.has_class("-open"):
+            self._put_away.add(pane.vm)
+            self._show_silent()
+        elif self._run_shown:
+            self._show_run("")
         else:
             return False
         return True
@@ -176,10 +170,16 @@ class FleetScreen(ModeScreen):
         if not self.query(FleetTable):
             return reasons  # asked before the first paint
         if not self._run:
-            reasons |= dict.fromkeys(("drain", "abort_run"), "there is no live run")
+            reasons |= dict.fromkeys(("drain", "abort_run", "resize_run"), "there is no live run")
+        row = self._table.cursor_row
+        nothing = "there is no VM" if row is None else "not ours" if not row.managed else "this VM is gone already"
         if not self._named:
-            row = self._table.cursor_row
-            reasons["delete_vm"] = "there is no VM" if row is None else "not ours" if not row.managed else "this VM is gone already"
+            reasons |= dict.fromkeys(("delete_vm", "power"), nothing)
+        if not self._replaceable:
+            reasons["replace_vm"] = nothing if row is None or not row.managed else "nothing of its work is left"
+        vm = self._vm_at_cursor
+        if vm is None or not vm.managed or vm.status != "RUNNING":
+            reasons["open_shell"] = "nobody can log in to a VM that does not run" if vm is not None and vm.managed else nothing
         return reasons
 
     # Keys
@@ -190,13 +190,33 @@ class FleetScreen(ModeScreen):
     def action_mark(self) -> None:
         self._table.action_mark()
 
+    def action_mark_range(self) -> None:
+        self._table.action_mark_range()
+
+    def action_mark_all(self) -> None:
+        self._table.action_mark_all()
+
+    def action_invert_marks(self) -> None:
+        self._table.action_invert_marks()
+
     def action_open_logs(self) -> None:
         if (vm := self._vm_at_cursor) is not None:
             self._open_logs(vm)
 
+    def action_go_slowest(self) -> None:
+        vm = slowest(self._shown) if self._shown is not None else None
+        if vm is None:
+            self.notify("no VM is at work", timeout=3)
+        elif not self._table.move_to(vm.name):
+            self.notify(f"{vm.name} is hidden by the filter", timeout=4)
+
     def action_drain(self) -> None:
+        if self._table.marks:
+            names = self._named
+            self._carry_out(f"drain {len(names)}", lambda: self.session.changes.propose_vm_drain(names))
+            return
         run = self._run
-        self._carry_out(f"drain {run}", lambda: self.session.changes.propose_drain(run), typed=False)
+        self._carry_out(f"drain {run}", lambda: self.session.changes.propose_drain(run))
 
     def action_abort_run(self) -> None:
         run = self._run
@@ -204,10 +224,109 @@ class FleetScreen(ModeScreen):
 
     def action_delete_vm(self) -> None:
         names = self._named
-        self._carry_out("delete", lambda: self.session.changes.propose_delete(names), typed=False)
+        self._carry_out("delete", lambda: self.session.changes.propose_delete(names))
 
     def action_cleanup(self) -> None:
         self._carry_out("clean up", self.session.changes.propose_cleanup, typed=True)
+
+    def action_replace_vm(self) -> None:
+        names, advice = self._replaceable, self._advice
+        leaving = advice is not None and any(vm.zone == advice.zone for name in names if (vm := self._find(name)) is not None)
+        zones = advice.better[:2] if advice is not None and leaving else ()
+        self._carry_out("replace", lambda: self.session.changes.propose_replace(names, zones=zones))
+
+    def action_power(self) -> None:
+        """Start what is off if all of it is off; else stop what runs."""
+        names = self._named
+        rows = [vm for name in names if (vm := self._find(name)) is not None]
+        verb: Final = "start" if rows and all(vm.status == "TERMINATED" for vm in rows) else "stop"
+        self._carry_out(verb, lambda: self.session.changes.propose_power(verb, names))
+
+    @work(exclusive=False, group="ask", exit_on_error=False)
+    async def action_resize_run(self) -> None:
+        """Ask how many VMs the run should have; the answer is shown before anything is asked for."""
+        from console.screens.ask_number import AskNumberScreen
+        from provision.resizing import working_vms
+
+        run, snapshot = self._run, self._snapshot
+        if snapshot is None:
+            return
+        view = next((view for view in snapshot.runs if view.run == run), None)
+        now = len(working_vms(snapshot, run))
+        left = len(view.unfinished) if view is not None else 0
+        text = (
+            f"{now} VMs work on {left} unfinished shards. More of them take shards that wait; fewer are drained, and the others go on "
+            "with their shards."
+        )
+        wanted = await self.app.push_screen_wait(AskNumberScreen(f"Resize run {run}", text, ask="VMs:", present=now))
+        if wanted is not None:
+            self._carry_out(f"resize {run}", lambda: self.session.changes.propose_resize(run, wanted))
+
+    @work(exclusive=True, group="shell", exit_on_error=False)
+    async def action_open_shell(self) -> None:
+        """Leave the terminal to a login; come back when it ends."""
+        if (vm := self._vm_at_cursor) is None:
+            return
+        try:
+            shell = await in_thread(lambda: self.session.changes.shell(vm.name), name="shell")
+            line = " ".join(shell.argv)
+            if shell.local:
+                self.notify(f"on Google Cloud: {line}\nA local VM is a process here: this is its serial port.", title="shell", timeout=10)
+                self._open_vm(vm)
+                return
+            with self.app.suspend():
+                print(line, flush=True)  # noqa: T201 - the terminal is the person's now
+                code = subprocess.run(shell.argv, check=False).returncode  # noqa: ASYNC221 - nothing else is to run meanwhile
+        except FileNotFoundError:
+            self.notify(f"gcloud is not installed here; where it is: {line}", title="shell", severity="error", timeout=15)
+        except SuspendNotSupported:
+            self.notify(f"this terminal cannot be left; in another one: {line}", title="shell", severity="warning", timeout=15)
+        except Exception as error:  # noqa: BLE001 - a person reads why, and the console goes on
+            self.notify(error_line(error), title="shell", severity="error", timeout=10)
+        else:
+            if code:
+                self.notify(f"the login ended with {code}", title="shell", severity="warning", timeout=5)
+
+    @work(exclusive=True, group="ask", exit_on_error=False)
+    async def action_open_timeline(self) -> None:
+        """When VMs were lost, and where."""
+        from console.screens.timeline import TimelineScreen
+
+        if (snapshot := self._shown) is None:
+            return
+        vm = await self.app.push_screen_wait(TimelineScreen(snapshot, self._zones))
+        if vm is not None:
+            self._table.move_to(vm)
+
+    @work(exclusive=True, group="ask", exit_on_error=False)
+    async def action_choose_run(self) -> None:
+        """One run, or all."""
+        from console.screens.choose import ChooseScreen
+
+        if self._snapshot is None:
+            return
+        run = await self.app.push_screen_wait(ChooseScreen("Run", run_choices(self._snapshot), present=self._run_shown))
+        if run is not None:
+            self._show_run(run)
+
+    @work(exclusive=True, group="ask", exit_on_error=False)
+    async def action_sort(self) -> None:
+        """By a column, or worst first."""
+        from console.screens.choose import ChooseScreen
+        from console.widgets.choice import Choice
+
+        present, largest_first = self._table.sorted_by
+        choices = [Choice("", "Worst first", "as judged"), *(Choice(title, title) for title in self._table.sort_titles)]
+        order = f"now {'largest' if largest_first else 'smallest'} first · " if present else ""
+        title = await self.app.push_screen_wait(
+            ChooseScreen("Sort by", choices, present=present, hint=f"{order}the same again: the other way round")
+        )
+        if title is not None:
+            self._table.sort_by(title)
+            self._show_chips()
+
+    def action_reverse_sort(self) -> None:
+        self._table.reverse_sort()
 
     # Widgets speak
 
@@ -216,21 +335,22 @@ class FleetScreen(ModeScreen):
         """Enter on a VM: all about it."""
         message.stop()
         if (vm := self._find(message.key)) is not None:
-            screen = VmScreen(vm, self._view_of(vm), serial=self.session.logs.serial, clock=self.console.clock)
-            self.app.push_screen(screen, lambda wish: self._open_logs(screen.vm) if wish is VmWish.LOGS else None)
+            self._open_vm(vm)
 
     @on(LineTable.RowHighlighted)
     @on(LineTable.MarksChanged)
     def cursor_moved(self) -> None:
         """Other keys may be on now."""
         self._show_chips()
+        self._show_reason()
         self._show_silent()
         self.refresh_bindings()
 
     @on(Prompt.Changed)
     def filter_changed(self, message: Prompt.Changed) -> None:
         """Filter as it is typed."""
-        self._set_filter(message.query)
+        self._query = message.query
+        self._fill()
 
     @on(Prompt.Closed)
     def filter_closed(self) -> None:
@@ -238,54 +358,9 @@ class FleetScreen(ModeScreen):
         self._table.focus()
         self._show_chips()
 
-    # Deeds
-
     @work(exclusive=False, group="deed", exit_on_error=False)
-    async def _carry_out(self, what: str, propose: Callable[[], Proposal], *, typed: bool) -> None:
-        """Propose, ask, apply, show the receipt."""
-        if self._under_way:
-            self.notify(f"{self._under_way} is still under way", severity="warning")
-            return
-        self._under_way = what
-        try:
-            await self._ask_and_apply(what, propose, typed=typed)
-        except Exception as error:  # noqa: BLE001 - a person reads why, and the console goes on
-            self.notify(error_line(error), title=what, severity="error", timeout=15)
-        finally:
-            self._under_way = ""
-            self._show_chips()
-            self.console.look_again()
-
-    async def _ask_and_apply(self, what: str, propose: Callable[[], Proposal], *, typed: bool) -> None:
-        self._show_chips(f"{what}: looking …")
-        proposal = await in_thread(propose, name="propose")
-        self._show_chips()
-        if not proposal.items:
-            why = "; ".join(f"{refusal.name}: {refusal.why}" for refusal in proposal.refused)
-            self.notify(why or "there is nothing to do", title=what)
-            return
-        if not self.is_active:
-            self.notify("the list is ready; ask again in Fleet", title=what)
-            return
-        if not await self.app.push_screen_wait(question_about(proposal, typed=typed)):
-            return
-        view = DeedScreen(proposal)
-        if len(proposal.items) > 1:
-            self.app.push_screen(view)
-
-        def tell(line: str) -> None:
-            self.app.call_later(view.step, line)
-
-        receipt = await in_thread(lambda: self.session.changes.apply(proposal, report=tell), name="apply")
-        view.finish(receipt)
-        trouble = bool(receipt.failed or receipt.warnings)
-        if view.is_current and trouble:
-            return
-        if view.is_current:
-            view.dismiss(None)
-        failed = "".join(f"\n{result.item.name}: {result.message}" for result in receipt.failed[:5])
-        warned = "".join(f"\n{warning}" for warning in receipt.warnings)
-        self.notify(receipt_line(receipt) + failed + warned, severity="error" if trouble else "information", timeout=15 if trouble else 8)
+    async def _carry_out(self, what: str, propose: Callable[[], Proposal], *, typed: bool = False) -> None:
+        await self._deeds.carry_out(what, propose, typed=typed)
 
     # State
 
@@ -298,22 +373,60 @@ class FleetScreen(ModeScreen):
         return self.query_one(TotalsLine)
 
     @property
+    def _serial_pane(self) -> SerialPane:
+        return self.query_one("#fleet-serial", SerialPane)
+
+    @property
+    def _shown(self) -> FleetSnapshot | None:
+        """What the screen is about: the chosen run, or everything."""
+        if self._snapshot is None or not any(view.run == self._run_shown for view in self._snapshot.runs):
+            return self._snapshot
+        return self._snapshot.only(self._run_shown)
+
+    @property
     def _vm_at_cursor(self) -> FleetVm | None:
         key = self._table.cursor_key
         return None if key is None else self._find(key)
 
     @property
     def _run(self) -> str:
-        """The run that drain and abort are about: that of the VM under the cursor, else the newest live one."""
-        vm, snapshot = self._vm_at_cursor, self._snapshot
-        return vm.run if vm is not None and snapshot is not None and vm.run in live_runs(snapshot) else self.console.live_run
+        """The run that drain, abort and resize are about: that of the VM under the cursor, else the chosen or the newest live one."""
+        snapshot = self._snapshot
+        if snapshot is None:
+            return self.console.live_run
+        live, vm = live_runs(snapshot), self._vm_at_cursor
+        if vm is not None and vm.run in live:
+            return vm.run
+        return self._run_shown if self._run_shown in live else self.console.live_run
+
+    @property
+    def _wanted(self) -> list[FleetVm]:
+        """The marked VMs, else the one under the cursor."""
+        keys = self._table.marks or {key for key in (self._table.cursor_key,) if key is not None}
+        return [vm for name in sorted(keys) if (vm := self._find(name)) is not None]
 
     @property
     def _named(self) -> tuple[str, ...]:
-        """The VMs that delete is about: the marked ones, else the one under the cursor; only what exists and is ours."""
-        wanted = self._table.marks or {key for key in (self._table.cursor_key,) if key is not None}
-        found = (self._find(name) for name in sorted(wanted))
-        return tuple(vm.name for vm in found if vm is not None and vm.managed and vm.exists)
+        """Of those, what exists and is ours."""
+        return tuple(vm.name for vm in self._wanted if vm.managed and vm.exists)
+
+    @property
+    def _replaceable(self) -> tuple[str, ...]:
+        """Of those, what another VM could take the place of: also what is gone already."""
+        return tuple(vm.name for vm in self._wanted if vm.managed and not vm.replaced_by and vm.state is not VmState.DONE)
+
+    @property
+    def _zones(self) -> tuple[str, ...]:
+        """Where VMs of the shown runs may be."""
+        views = self._shown.runs if self._shown is not None else ()
+        return tuple(dict.fromkeys(zone for view in views for zone in view.orders[0].zones))
+
+    @property
+    def _advice(self) -> MoveAdvice | None:
+        from provision.preemptions import advise_move, find_lineages, rate_zones
+
+        snapshot = self._shown
+        return advise_move(rate_zones(find_lineages(snapshot), snapshot.taken), self._zones) if snapshot is not None else None
 
     def _find(self, name: str) -> FleetVm | None:
         return None if self._snapshot is None else self._snapshot.find(name)
@@ -327,18 +440,54 @@ class FleetScreen(ModeScreen):
         if snapshot is None or snapshot is self._snapshot:
             return
         before, self._snapshot = self._snapshot, snapshot
+        shown = self._shown
+        self._rates.append(shown.totals.bytes_per_second if shown is not None else 0.0)
         for view in runs_ended(before, snapshot):
             said = run_result(snapshot, view)
             self.notify(said.text, severity="information" if said.tone is Tone.GOOD else "warning", timeout=20)
+
+    def _show_run(self, run: str) -> None:
+        self._run_shown = run
+        self._rates.clear()
+        self.show_fleet(self.console.fleet)
+        self.console.refresh_status(self)
 
     def _open_logs(self, vm: FleetVm) -> None:
         from console.screens.logs import show_logs_of
 
         show_logs_of(self.console, vm.run if vm.managed else "", vm.name, gone=vm.dead)
 
-    def _set_filter(self, query: Query) -> None:
-        self._query = query
-        self._fill()
+    def _open_vm(self, vm: FleetVm) -> None:
+        logs = self.session.logs
+        screen = VmScreen(
+            vm,
+            self._view_of(vm),
+            reasons=lambda row: explain(row, self._snapshot) if self._snapshot is not None else "",
+            serial=logs.serial,
+            files=lambda name: logs.recent_files(vm.run if vm.managed else "", name).entries,
+            clock=self.console.clock,
+        )
+        self.app.push_screen(screen, lambda wish: self._obey(screen.vm, wish))
+
+    def _obey(self, vm: FleetVm, wish: VmWish | None) -> None:
+        """What was asked for in a VM's detail."""
+        if wish is None:
+            return
+        self._table.set_marks(())
+        self._table.move_to(vm.name)
+        action = {
+            VmWish.LOGS: "open_logs",
+            VmWish.REPLACE: "replace_vm",
+            VmWish.DELETE: "delete_vm",
+            VmWish.POWER: "power",
+            VmWish.SHELL: "open_shell",
+        }[wish]
+        if wish is VmWish.LOGS:
+            self._open_logs(vm)
+        elif self.check_action(action, ()):
+            self.call_later(self.run_action, action)
+        else:
+            self.notify(self.off_reasons.get(action, "off now: ? says why"), title=wish.value, timeout=5)
 
     def _fill(self) -> None:
         query = self._query
@@ -351,15 +500,39 @@ class FleetScreen(ModeScreen):
     def _show_chips(self, doing: str = "") -> None:
         chips = [doing] if doing else []
         if self._table.marks:
-            chips.append(f"{format_count(len(self._table.marks))} marked")
+            chips.append(f"{format_count(len(self._table.marks))} marked{self._cost_of_marks()}")
+        if self._table.is_marking_range:
+            chips.append("range: move, v ends")
         if self._query and not self.query_one(Prompt).has_class("-open"):
             chips.append(f"/{one_line(str(self._query))}  {len(self._table.rows)} of {len(self._rows)}")
         self._totals.set_chips(chips)
 
+    def _cost_of_marks(self) -> str:
+        """What the marked VMs cost an hour; "" if nothing."""
+        from console.sentences import money
+
+        hourly = sum(vm.cost_per_hour for vm in self._wanted)
+        return f", {money(hourly)}/h" if hourly else ""
+
+    def _show_reason(self) -> None:
+        vm, line = self._vm_at_cursor, self.query_one(ReasonLine)
+        if vm is None or self._snapshot is None:
+            line.set_reason("", "")
+            return
+        row = self._table.cursor_row
+        lead = f"shard {row.shard}:" if row is not None and row.shard else f"{vm.name}:"
+        line.set_reason(lead, one_line(explain(vm, self._snapshot)))
+
     def _show_silent(self) -> None:
-        """The serial output opens by itself for a VM that booted and never spoke."""
-        vm, pane = self._vm_at_cursor, self.query_one("#fleet-serial", SerialPane)
-        silent = vm is not None and vm.state is VmState.STUCK and vm.heartbeat is None and vm.exists
-        pane.set_class(silent, "-open")
-        if silent and vm is not None:
+        """The serial output opens by itself for a VM that booted and never spoke; Escape closes it for this VM."""
+        pane = self._serial_pane
+        at, snapshot = self._vm_at_cursor, self._shown
+        silent = [vm for vm in snapshot.vms if _is_silent(vm) and vm.name not in self._put_away] if snapshot is not None else []
+        vm = at if at is not None and any(vm.name == at.name for vm in silent) else next(iter(silent), None)
+        pane.set_class(vm is not None, "-open")
+        if vm is not None:
             pane.show(vm.name)
+
+
+def _is_silent(vm: FleetVm) -> bool:
+    return vm.managed and vm.state is VmState.STUCK and vm.heartbeat is None and vm.exists

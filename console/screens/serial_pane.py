@@ -6,9 +6,9 @@ Apart because two places show it: a VM's detail, and Fleet by itself when a VM s
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import ClassVar, Final
 
 from textual import work
 from textual.app import ComposeResult
@@ -26,6 +26,10 @@ _MOST_LINES: Final = 400
 
 class SerialPane(Vertical):
     """A title with when it was read, and the lines, the newest in view."""
+
+    TITLE: ClassVar[str] = "serial output"
+    UNIT: ClassVar[str] = "line"
+    NEWEST_LAST: ClassVar[bool] = True
 
     DEFAULT_CSS = """
     SerialPane { height: 1fr; }
@@ -93,15 +97,30 @@ class SerialPane(Vertical):
             return
         first, self.text = not self.text, text
         lines = text.splitlines()
-        self._say(f"{plural(len(lines), 'line')}, read {self._clock().astimezone(UTC):%H:%M:%S} UTC")
-        shown = "\n".join(one_line(readable(line)) for line in lines[-_MOST_LINES:])
+        self._say(f"{plural(len(lines), self.UNIT)}, read {self._clock().astimezone(UTC):%H:%M:%S} UTC")
+        shown = "\n".join(self.readable_lines(lines))
         self.query_one("#serial-lines", Static).update(Content(shown or "nothing yet"))
-        if first:
+        if first and self.NEWEST_LAST:
             # The newest lines stay in view until the person scrolls away from them.
             self.query_one(VerticalScroll).anchor()
 
+    def readable_lines(self, lines: Sequence[str]) -> list[str]:
+        """The lines as they are shown."""
+        return [one_line(readable(line)) for line in lines[-_MOST_LINES:]]
+
     def _say(self, text: str) -> None:
-        self.query_one("#serial-title", Static).update(Content(one_line(f"serial output of {self._vm} · {text}")))
+        self.query_one("#serial-title", Static).update(Content(one_line(f"{self.TITLE} of {self._vm} · {text}")))
+
+
+class FilesPane(SerialPane):
+    """What became of the files that a VM had last, the newest on top."""
+
+    TITLE = "last files"
+    UNIT = "file"
+    NEWEST_LAST = False
+
+    def readable_lines(self, lines: Sequence[str]) -> list[str]:
+        return [one_line(line) for line in lines[:_MOST_LINES]]
 
 
 def readable(line: str) -> str:

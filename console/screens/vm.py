@@ -1,13 +1,13 @@
-"""One VM: what it does, why it is in its state, and the tail of its serial output, which is read when it is opened.
+"""One VM: what it does, why it is in its state, what became of its last files, and the tail of its serial output.
 
 A modal over Fleet, so that closing it is going on. It shows what the fleet's feed knows and is fed by the Fleet screen; the serial
-output is the one thing it asks for itself.
+output and the files are what it asks for itself, when it is opened.
 """
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Final, cast
@@ -19,25 +19,31 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from console.screens.serial_pane import SerialPane
-from console.vm_facts import group_fields, vm_record, vm_title
+from console.screens.serial_pane import FilesPane, SerialPane
+from console.vm_facts import file_line, group_fields, vm_record, vm_title
 from console.widgets.figures import one_line
 from provision.runs import RunView
 from provision.vm_state import FleetVm
 
 if TYPE_CHECKING:
     from console.app import ConsoleApp
+    from provision.logs import LogEntry
 
 _TWO_COLUMNS: Final = 110
 """Cells from which the facts stand in two columns."""
 _WIDEST: Final = 150
-_RIGHT: Final = ("machine", "worker")
+_RIGHT: Final = ("machine", "boot", "worker")
+_HINT: Final = "f serial · L logs · R replace · x delete · s shell · tab scroll · esc"
 
 
 class VmWish(StrEnum):
     """What was asked for besides closing."""
 
     LOGS = "logs"
+    REPLACE = "replace"
+    DELETE = "delete"
+    POWER = "stop or start"
+    SHELL = "shell"
 
 
 class VmScreen(ModalScreen[VmWish | None]):
@@ -54,34 +60,55 @@ class VmScreen(ModalScreen[VmWish | None]):
         border: round $primary;
     }
     VmScreen .vm--title { height: 1; text-style: bold; text-wrap: nowrap; text-overflow: ellipsis; }
-    VmScreen #vm-facts { height: auto; max-height: 60%; scrollbar-size: 1 1; background: $surface; }
+    VmScreen #vm-facts { height: auto; max-height: 45%; scrollbar-size: 1 1; background: $surface; }
     VmScreen #vm-facts > Horizontal { height: auto; }
     VmScreen .vm--column { width: 1fr; height: auto; padding-right: 2; }
-    VmScreen SerialPane { margin-top: 1; }
+    VmScreen #vm-reason { height: auto; max-height: 2; color: $state-warn; }
+    VmScreen #vm-panes { height: 1fr; margin-top: 1; }
+    VmScreen SerialPane { width: 1fr; }
     VmScreen .vm--hint { height: 1; color: $quiet; text-wrap: nowrap; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,backspace,enter", "close", "Close"),
-        Binding("L", "open_logs", "Its logs"),
-        Binding("s", "read_serial", "Serial"),
+        Binding("L", "wish('logs')", "Its logs"),
+        Binding("R", "wish('replace')", "Replace"),
+        Binding("x", "wish('delete')", "Delete"),
+        Binding("p", "wish('stop or start')", "Stop/start"),
+        Binding("s", "wish('shell')", "Shell"),
+        Binding("f", "other_view", "Files/serial"),
+        Binding("r", "read_again", "Read again"),
         Binding("y", "copy", "Copy"),
         Binding("tab", "other_pane", "Other pane", show=False, priority=True),
     ]
 
-    def __init__(self, vm: FleetVm, view: RunView | None, *, serial: Callable[[str], str], clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        vm: FleetVm,
+        view: RunView | None,
+        *,
+        reasons: Callable[[FleetVm], str],
+        serial: Callable[[str], str],
+        files: Callable[[str], Sequence[LogEntry]],
+        clock: Callable[[], datetime],
+    ) -> None:
         """
         Args:
             vm: As the fleet's last snapshot has it.
             view: Its run.
+            reasons: Why it is as it is, one line.
             serial: Reads the end of a VM's serial output; blocking.
+            files: What became of its last files, newest first; blocking.
             clock: UTC.
         """
         super().__init__()
         self._vm = vm
         self._view = view
+        self._reasons = reasons
         self._serial = serial
+        self._files = files
         self._clock = clock
+        self._shows_files = vm.heartbeat is not None
 
     @property
     def vm(self) -> FleetVm:
@@ -91,16 +118,19 @@ class VmScreen(ModalScreen[VmWish | None]):
     def compose(self) -> ComposeResult:
         with Vertical():
             yield Static(one_line(vm_title(self._vm)), classes="vm--title", markup=False)
+            yield Static(id="vm-reason", markup=False)
             with VerticalScroll(id="vm-facts"), Horizontal():
                 yield Static(id="vm-left", classes="vm--column")
                 yield Static(id="vm-right", classes="vm--column")
-            yield SerialPane(self._serial, self._clock)
-            yield Static("L its logs · s read serial again · tab other pane · y copy · esc back", classes="vm--hint", markup=False)
+            with Horizontal(id="vm-panes"):
+                yield FilesPane(self._read_files, self._clock, id="vm-files")
+                yield SerialPane(self._serial, self._clock, id="vm-serial")
+            yield Static(_HINT, classes="vm--hint", markup=False)
 
     def on_mount(self) -> None:
         self._show()
         self.query_one("#vm-facts").focus()
-        self._pane.show(self._vm.name)
+        self.action_read_again()
 
     def on_resize(self) -> None:
         self._show()
@@ -113,26 +143,39 @@ class VmScreen(ModalScreen[VmWish | None]):
     def action_close(self) -> None:
         self.dismiss(None)
 
-    def action_open_logs(self) -> None:
-        self.dismiss(VmWish.LOGS)
+    def action_wish(self, wish: str) -> None:
+        self.dismiss(VmWish(wish))
 
-    def action_read_serial(self) -> None:
-        self._pane.show(self._vm.name)
+    def action_read_again(self) -> None:
+        for pane in self._panes:
+            pane.show(self._vm.name)
+
+    def action_other_view(self) -> None:
+        """The other of the two panes, where there is room for one."""
+        self._shows_files = not self._shows_files
+        self._show()
 
     async def action_copy(self) -> None:
         fields = [f"{name}: {value}" for _, group in group_fields(self._record()) for name, value in group.items()]
-        text = "\n".join([vm_title(self._vm), *fields, "", self._pane.text]).rstrip()
+        read = [text for pane in self._panes if (text := pane.text)]
+        text = "\n".join([vm_title(self._vm), *fields, "", *read]).rstrip()
         await cast("ConsoleApp", self.app).copy(text)
 
     def action_other_pane(self) -> None:
-        if self._pane.has_lines_focus:
-            self.query_one("#vm-facts").focus()
+        """Let the arrows scroll the facts, then each pane that shows."""
+        shown = [pane for pane in self._panes if pane.display]
+        here = next((place for place, pane in enumerate(shown) if pane.has_lines_focus), -1)
+        if here + 1 < len(shown):
+            shown[here + 1].focus_lines()
         else:
-            self._pane.focus_lines()
+            self.query_one("#vm-facts").focus()
 
     @property
-    def _pane(self) -> SerialPane:
-        return self.query_one(SerialPane)
+    def _panes(self) -> tuple[SerialPane, SerialPane]:
+        return self.query_one("#vm-files", FilesPane), self.query_one("#vm-serial", SerialPane)
+
+    def _read_files(self, vm: str) -> str:
+        return "\n".join(file_line(entry) for entry in self._files(vm))
 
     def _record(self) -> dict[str, object]:
         return vm_record(self._vm, self._view, self._clock())
@@ -140,6 +183,9 @@ class VmScreen(ModalScreen[VmWish | None]):
     def _show(self) -> None:
         groups = group_fields(self._record())
         wide = self.size.width >= _TWO_COLUMNS
+        files, serial = self._panes
+        files.display, serial.display = wide or self._shows_files, wide or not self._shows_files
+        self.query_one("#vm-reason", Static).update(Content(one_line(self._reasons(self._vm))))
         right = [group for group in groups if group[0] in _RIGHT] if wide else []
         left = [group for group in groups if group not in right]
         self.query_one(".vm--title", Static).update(Content(one_line(vm_title(self._vm))))

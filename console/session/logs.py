@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from console.session.session import Session
     from provision.logs import Batch, Evidence, LogEntry, LogQuery, Question
 
+RECENT = timedelta(hours=24)
+"""How far back the last files of a VM are looked for."""
+
 
 class Logs:
     """The logs of a session. What is not asynchronous blocks."""
@@ -70,6 +73,22 @@ class Logs:
         from provision.logs import read_log_objects
 
         return read_log_objects(self._session.buckets.state, run, vm, since=since, min_severity=min_severity)
+
+    def recent_files(self, run: str, vm: str, *, lines: int = 200) -> Evidence:
+        """What became of the files that a VM had last, newest first; from its log objects, and from Cloud Logging what is younger.
+
+        Args:
+            run: empty for a VM that is not ours: it has no files.
+        """
+        from dataclasses import replace
+
+        from provision.logs import Evidence, Question
+
+        if not run:
+            return Evidence(())
+        since = self._session.clock() - RECENT
+        found = self.find_logs(Question(since=since, vms=(vm,), run=run, min_severity="INFO", lines=10 * lines))
+        return replace(found, entries=tuple(entry for entry in reversed(found.entries) if entry.event.startswith("file_"))[:lines])
 
     def serial(self, vm: str) -> str:
         """The end of a VM's serial port."""

@@ -17,7 +17,7 @@ from engine.verbs.printing import print_json
 
 def _place_options(function: click.decorators.FC) -> click.decorators.FC:
     for option in (
-        click.option("--model", type=OneOf(("SPOT", "STANDARD")), default="", help="Of new VMs [as before]."),
+        click.option("--model", type=OneOf(("SPOT", "STANDARD")), help="Of new VMs [as before]."),
         click.option("--zone", "zones", multiple=True, metavar="ZONE", help="Where new VMs may be; several times for several."),
     ):
         function = option(function)
@@ -31,11 +31,20 @@ def _place_options(function: click.decorators.FC) -> click.decorators.FC:
 @json_option
 @click.pass_obj
 def replace_command(
-    profile_name: str, names: tuple[str, ...], zones: tuple[str, ...], model: str, dry_run: bool, yes: bool, armed: bool, as_json: bool
+    profile_name: str,
+    names: tuple[str, ...],
+    zones: tuple[str, ...],
+    model: str | None,
+    dry_run: bool,
+    yes: bool,
+    armed: bool,
+    as_json: bool,
 ) -> int:
     """Delete VMs and ask for others in their place, which take up their unfinished shards. Files in flight are lost."""
     session = headless_session(profile_name or "", armed=armed)
-    return carry_out(session, session.changes.propose_replace(names, zones=zones, model=model), dry_run=dry_run, yes=yes, as_json=as_json)
+    return carry_out(
+        session, session.changes.propose_replace(names, zones=zones, model=model or ""), dry_run=dry_run, yes=yes, as_json=as_json
+    )
 
 
 @click.command("resize")
@@ -46,12 +55,14 @@ def replace_command(
 @json_option
 @click.pass_obj
 def resize_command(
-    profile_name: str, run: str, vms: int, zones: tuple[str, ...], model: str, dry_run: bool, yes: bool, armed: bool, as_json: bool
+    profile_name: str, run: str, vms: int, zones: tuple[str, ...], model: str | None, dry_run: bool, yes: bool, armed: bool, as_json: bool
 ) -> int:
     """Let so many VMs work on a run: more take shards that wait, fewer are drained and the others go on with their shards."""
     session = headless_session(profile_name or "", armed=armed)
     session.runs.read(run)
-    return carry_out(session, session.changes.propose_resize(run, vms, zones=zones, model=model), dry_run=dry_run, yes=yes, as_json=as_json)
+    return carry_out(
+        session, session.changes.propose_resize(run, vms, zones=zones, model=model or ""), dry_run=dry_run, yes=yes, as_json=as_json
+    )
 
 
 @click.command("ssh")

@@ -222,10 +222,11 @@ class ConfirmMany(ModalScreen[bool]):
 def _columns(items: Sequence[ConfirmItem]) -> list[Column[ConfirmItem]]:
     name = max(len(item.name) for item in items)
     columns: list[Column[ConfirmItem]] = [
-        Column("Name", lambda item: item.name, min(name, 30), maximum=min(name, 50), rank=0, keep_end=True)
+        # What is beside it is the proof: a long name gives way, its end tells VMs apart.
+        Column("Name", lambda item: item.name, min(name, 20), maximum=min(name, 50), rank=0, keep_end=True)
     ]
     if any(item.why for item in items):
-        columns.append(Column("Why", lambda item: Toned(item.why, Tone.QUIET), 12, maximum=70, rank=1))
+        columns.append(Column("Why", lambda item: Toned(item.why, Tone.QUIET), 12, 44, 70, rank=1))
     if any(item.age_seconds is not None for item in items):
         columns.append(Column("Age", lambda item: format_age(item.age_seconds), 5, rank=2, right=True))
     if any(item.cost_per_day_usd is not None for item in items):

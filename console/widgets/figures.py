@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from rich.cells import cell_len, set_cell_size
@@ -120,6 +120,14 @@ def bar(fraction: float, width: int) -> tuple[str, str]:
         eighths = min(width * 8 - 1, eighths)
     filled = "█" * (eighths // 8) + (_EIGHTHS[eighths % 8] if eighths % 8 else "")
     return filled, " " * (width - len(filled))
+
+
+def sparkline(values: Sequence[float], width: int) -> str:
+    """The course of the last `width` values, one cell each, from nothing to their largest; zero is a line at the foot."""
+    shown = list(values)[-width:]
+    largest = max(shown, default=0.0)
+    steps = "▁▂▃▄▅▆▇█"
+    return "".join(steps[0] if value <= 0 or largest <= 0 else steps[max(1, round(value / largest * 7))] for value in shown)
 
 
 def plural(count: int, noun: str, more: str = "") -> str:

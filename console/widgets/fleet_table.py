@@ -46,8 +46,8 @@ STATE_LOOKS: Final[Mapping[str, tuple[str, Tone]]] = {
 }
 """Glyph and tone of a state; a state not listed shows as "·" in the quiet tone."""
 
-STALE_HEARTBEAT_SECONDS: Final = 45.0
-"""A heartbeat older than this stands out: workers write one every 10 s."""
+STALE_HEARTBEAT_SECONDS: Final = 25.0
+"""A heartbeat older than this stands out: workers write one every 10 s, so two are missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,7 @@ class FleetRow:
     last_error: str = ""
     cost_usd: float | None = None
     created: datetime | None = None
+    run: str = ""
 
 
 def _state(row: FleetRow) -> Cell:
@@ -112,22 +113,50 @@ def _limit(row: FleetRow) -> Cell:
     return row.limited_by or Toned(UNKNOWN, Tone.QUIET)
 
 
+def _place(row: FleetRow) -> int:
+    return _STATES.get(row.state, len(_STATES))
+
+
+def _shard_order(row: FleetRow) -> int | None:
+    digits = row.shard.lstrip("→").partition(",")[0].partition("-")[0]
+    return int(digits) if digits.isdigit() else None
+
+
+def _done_share(row: FleetRow) -> float | None:
+    return row.done / row.total if row.total > 0 else None
+
+
+_STATES: Final = {state: place for place, state in enumerate(STATE_LOOKS)}
+
 COLUMNS: Final[tuple[Column[FleetRow], ...]] = (
-    Column("State", _state, 13, 14, 20, rank=0),
-    Column("VM", lambda row: row.name, 15, 30, 40, rank=1, keep_end=True),
-    Column("Shard", lambda row: row.shard or UNKNOWN, 5, rank=7, right=True),
-    Column("Progress", _progress, 12, 16, 30, rank=2),
-    Column("Files", _files, 13, rank=10, right=True),
-    Column("Rate", lambda row: format_rate(row.rate_bytes_per_second), 9, rank=5, right=True),
-    Column("Limited by", _limit, 10, rank=3),
-    Column("ETA", lambda row: format_duration(row.eta_seconds), 9, rank=4, right=True),
-    Column("Beat", _heartbeat, 5, rank=6, right=True),
-    Column("Try", _attempt, 11, rank=9),
-    Column("Last error", lambda row: Toned(row.last_error, Tone.BAD), 15, 24, 80, rank=8),
-    Column("Cost", lambda row: format_money(row.cost_usd), 7, rank=11, right=True),
-    Column("Zone", lambda row: Toned(row.zone, Tone.QUIET), 15, rank=12),
-    Column("Machine", lambda row: Toned(row.machine, Tone.QUIET), 13, rank=13),
+    Column("State", _state, 13, 14, 20, rank=0, sort=_place),
+    Column("VM", lambda row: row.name, 15, 30, 40, rank=1, keep_end=True, sort=lambda row: _natural(row.name)),
+    Column("Shard", lambda row: row.shard or UNKNOWN, 6, rank=7, right=True, sort=_shard_order),
+    Column("Progress", _progress, 12, 16, 30, rank=2, sort=_done_share),
+    Column("Files", _files, 13, rank=10, right=True, sort=lambda row: row.total or None, descending=True),
+    Column(
+        "Rate",
+        lambda row: format_rate(row.rate_bytes_per_second),
+        9,
+        rank=5,
+        right=True,
+        sort=lambda row: row.rate_bytes_per_second,
+    ),
+    Column("Limited by", _limit, 10, rank=3, sort=lambda row: row.limited_by or None),
+    Column("ETA", lambda row: format_duration(row.eta_seconds), 9, rank=4, right=True, sort=lambda row: row.eta_seconds, descending=True),
+    Column("Beat", _heartbeat, 5, rank=6, right=True, sort=lambda row: row.heartbeat_age_seconds, descending=True),
+    Column("Try", _attempt, 11, rank=9, sort=lambda row: row.attempt or None, descending=True),
+    Column("Last error", lambda row: Toned(row.last_error, Tone.BAD), 15, 24, 80, rank=8, sort=lambda row: row.last_error or None),
+    Column("Cost", lambda row: format_money(row.cost_usd), 7, rank=11, right=True, sort=lambda row: row.cost_usd, descending=True),
+    Column("Zone", lambda row: Toned(row.zone, Tone.QUIET), 15, rank=12, sort=lambda row: row.zone or None),
+    Column("Machine", lambda row: Toned(row.machine, Tone.QUIET), 13, rank=13, sort=lambda row: row.machine or None),
+    Column("Run", lambda row: Toned(row.run, Tone.QUIET), 10, rank=14, sort=lambda row: row.run or None),
 )
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sort key that puts `...-2` before `...-10`."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in name.split("-")]
 
 
 class FleetTable(LineTable[FleetRow]):

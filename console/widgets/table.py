@@ -69,6 +69,10 @@ class Column(Generic[RowT]):
     right: bool = False
     keep_end: bool = False
     """Cut long text at its beginning."""
+    sort: Callable[[RowT], Any] | None = None
+    """What rows are sorted by when this column is chosen, ascending at first; rows of which it is None stay last. None: it cannot be."""
+    descending: bool = False
+    """Begin with the largest: of rates and costs a person asks for the most."""
 
 
 class LineTable(ScrollView, Generic[RowT], can_focus=True):
@@ -122,6 +126,9 @@ class LineTable(ScrollView, Generic[RowT], can_focus=True):
         Binding("end", "edge(1)", "Last", show=False),
         Binding("enter", "open_row", "Details", show=False),
         Binding("space", "mark", "Mark", show=False),
+        Binding("v", "mark_range", "Mark a range", show=False),
+        Binding("m", "mark_all", "Mark all", show=False),
+        Binding("i", "invert_marks", "Invert marks", show=False),
     ]
 
     class RowHighlighted(Message):
@@ -146,6 +153,17 @@ class LineTable(ScrollView, Generic[RowT], can_focus=True):
             super().__init__()
             self.table = table
             self.key = key
+
+        @property
+        def control(self) -> LineTable[Any]:
+            return self.table
+
+    class SortChanged(Message):
+        """Rows are in another order now, by a click on a title."""
+
+        def __init__(self, table: LineTable[Any]) -> None:
+            super().__init__()
+            self.table = table
 
         @property
         def control(self) -> LineTable[Any]:
@@ -194,6 +212,12 @@ class LineTable(ScrollView, Generic[RowT], can_focus=True):
         self._moved = False
         self._marks: frozenset[str] = frozenset()
         self._expected: tuple[str, int] | None = None
+        self._range: tuple[str, frozenset[str]] | None = None
+        """While a range is marked: the key where it began, and what was marked before."""
+        self._given: tuple[RowT, ...] = ()
+        """The rows in the order given."""
+        self._sorted_by: Column[RowT] | None = None
+        self._reverse = False
         self._layout: list[tuple[Column[RowT], int]] = []
         self._layout_width = -1
         self._gap = 1
@@ -227,7 +251,39 @@ class LineTable(ScrollView, Generic[RowT], can_focus=True):
 
         The cursor stays on its row wherever that went; as long as nobody moved it, it stays at the top, where the worst is.
         """
-        new, old = tuple(rows), self._rows
+        self._given = tuple(rows)
+        self._show_rows()
+
+    @property
+    def sort_titles(self) -> list[str]:
+        """Titles of the columns that rows can be sorted by."""
+        return [column.title for column in self._columns if column.sort is not None]
+
+    @property
+    def sorted_by(self) -> tuple[str, bool]:
+        """Title of the column that rows are sorted by, "" for the order given, and whether the largest is first."""
+        return (self._sorted_by.title, self._reverse) if self._sorted_by is not None else ("", False)
+
+    @property
+    def is_marking_range(self) -> bool:
+        """Whether moving the cursor marks."""
+        return self._range is not None
+
+    def sort_by(self, title: str) -> None:
+        """Sort by the column of this title; again: the other way round; "" is the order given."""
+        column = next((each for each in self._columns if each.title == title and each.sort is not None), None)
+        self._reverse = not self._reverse if column is not None and column is self._sorted_by else bool(column and column.descending)
+        self._sorted_by = column
+        self.refresh()
+        self._show_rows()
+
+    def reverse_sort(self) -> None:
+        """The other way round; the order given has only one."""
+        if self._sorted_by is not None:
+            self.sort_by(self._sorted_by.title)
+
+    def _show_rows(self) -> None:
+        new, old = self._in_order(self._given), self._rows
         if new == old:
             return
         before = self.cursor_key
@@ -253,9 +309,20 @@ class LineTable(ScrollView, Generic[RowT], can_focus=True):
         if gone := self._marks - self._index.keys():
             self._set_marks(self._marks - gone)
 
+    def _in_order(self, rows: tuple[RowT, ...]) -> tuple[RowT, ...]:
+        column = self._sorted_by
+        if column is None or column.sort is None:
+            return rows
+        value = column.sort
+        known = [row for row in rows if value(row) is not None]
+        unknown = [row for row in rows if value(row) is None]
+        return (*sorted(known, key=value, reverse=self._reverse), *unknown)
+
     def set_columns(self, columns: Iterable[Column[RowT]]) -> None:
         """Show other columns of the same rows."""
         self._columns, self._layout_width = tuple(columns), -1
+        if self._sorted_by is not None:
+            self._sorted_by = next((each for each in self._columns if each.title == self._sorted_by.title), None)
         self.refresh()
 
     def set_empty_text(self, text: str) -> None:
@@ -280,6 +347,7 @@ class LineTable(ScrollView, Generic[RowT], can_focus=True):
     def set_marks(self, keys: Iterable[str]) -> None:
         """Mark exactly these rows, as far as they exist and may be marked."""
         wanted = set(keys)
+        self._end_range()
         self._set_marks(frozenset(self._key(row) for row in self._rows if self._key(row) in wanted and self._may_mark(row)))
 
     # Keys and mouse
@@ -301,13 +369,56 @@ class LineTable(ScrollView, Generic[RowT], can_focus=True):
         row = self.cursor_row
         if row is None:
             return
+        if self._range is not None:
+            self.action_mark_range()
+            return
         if self._may_mark(row):
             self._set_marks(self._marks ^ {self._key(row)})
         self._put_cursor(self._cursor + 1)
 
+    def action_mark_range(self) -> None:
+        """Begin a range at the cursor, or end it; meanwhile moving marks."""
+        row = self.cursor_row
+        if row is None or self._markable is None:
+            return
+        if self._range is not None:
+            self._end_range()
+            self.post_message(self.MarksChanged(self, self._marks))
+            return
+        self._range = self._key(row), self._marks
+        self._extend_range()
+        self.post_message(self.MarksChanged(self, self._marks))
+
+    def action_mark_all(self) -> None:
+        """Mark all rows that show; if they are, none."""
+        self._end_range()
+        every = frozenset(self._key(row) for row in self._rows if self._may_mark(row))
+        self._set_marks(frozenset() if every == self._marks else every)
+
+    def action_invert_marks(self) -> None:
+        """Mark what is not marked, of the rows that show."""
+        self._end_range()
+        self._set_marks(frozenset(self._key(row) for row in self._rows if self._may_mark(row)) - self._marks)
+
+    def _end_range(self) -> None:
+        self._range = None
+
+    def _extend_range(self) -> None:
+        if self._range is None:
+            return
+        anchor, before = self._range
+        if anchor not in self._index:
+            self._end_range()
+            return
+        low, high = sorted((self._index[anchor], self._cursor))
+        self._set_marks(before | {self._key(row) for row in self._rows[low : high + 1] if self._may_mark(row)})
+
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)
-        if offset is None or offset.y < 1:
+        if offset is None:
+            return
+        if offset.y < 1:
+            self._click_title(offset.x)
             return
         number = offset.y - 1 + int(self.scroll_offset.y)
         if number >= len(self._rows):
@@ -315,6 +426,16 @@ class LineTable(ScrollView, Generic[RowT], can_focus=True):
         self._put_cursor(number)
         if event.chain == 2:
             self.action_open_row()
+
+    def _click_title(self, x: int) -> None:
+        at = _GUTTER
+        for column, size in self._fitted(self._view.width):
+            if at <= x < at + size + self._gap:
+                if column.sort is not None:
+                    self.sort_by(column.title)
+                    self.post_message(self.SortChanged(self))
+                return
+            at += size + self._gap
 
     # Painting
 
@@ -338,8 +459,13 @@ class LineTable(ScrollView, Generic[RowT], can_focus=True):
 
     def _header_line(self, width: int) -> Strip:
         style = self.get_component_rich_style("line-table--header")
-        titles = [fit(column.title, size, right=column.right) for column, size in self._fitted(width)]
+        titles = [fit(self._title_of(column, size), size, right=column.right) for column, size in self._fitted(width)]
         return Strip([Segment(" " * _GUTTER + (" " * self._gap).join(titles), style)]).adjust_cell_length(width, style)
+
+    def _title_of(self, column: Column[RowT], size: int) -> str:
+        if column is not self._sorted_by:
+            return column.title
+        return f"{column.title[: size - 1]}{'▼' if self._reverse else '▲'}"
 
     def _row_line(self, number: int, width: int) -> Strip:
         row, here = self._rows[number], number == self._cursor
@@ -417,6 +543,7 @@ class LineTable(ScrollView, Generic[RowT], can_focus=True):
         self._refresh_row(old)
         self._refresh_row(number)
         self._reveal()
+        self._extend_range()
         self.post_message(self.RowHighlighted(self, self.cursor_key))
 
     def _reveal(self) -> None:

@@ -11,20 +11,33 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import date
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 from textual.pilot import Pilot
 
 from console.app import ConsoleApp
 from engine.errors import UsageError
 from engine.plan import Request
-from provision.actions import ItemResult, Proposal, Receipt, propose_abort, propose_delete, propose_drain
+from provision.actions import (
+    ItemResult,
+    Proposal,
+    Receipt,
+    propose_abort,
+    propose_delete,
+    propose_drain,
+    propose_power,
+    propose_vm_drain,
+)
 from provision.cleanup import propose_cleanup
 from provision.fleet import FleetSnapshot
 from provision.lease import Holder
-from provision.logs import Batch, LogEntry
+from provision.logs import Batch, Evidence, LogEntry
+from provision.replacing import propose_replace
+from provision.resizing import propose_resize
 from provision.resources import Address, Disk, Inventory
+from provision.ssh import Shell, find_shell
 from tests.console import recorded_fleet as recorded
+from tests.provision.made_up_fleet import make_plan
 
 REQUEST = Request(venues=("binance",), data_types=("trades",), start=date(2024, 5, 1), end=date(2024, 5, 3))
 
@@ -68,6 +81,7 @@ class FleetSession:
         self.batches: list[Batch] = [Batch(recorded.log_entries())]
         self.left_behind: list[LogEntry] = []
         self.serial_text = recorded.SERIAL
+        self.plan_of_run = make_plan(8)
 
     def fleet(self, run: str = "") -> FleetSnapshot:
         if isinstance(self.snapshot, Exception):
@@ -85,13 +99,34 @@ class FleetSession:
         return f"preempted: {recorded.vm_name(2, 2)} asked for"
 
     def propose_drain(self, run: str) -> Proposal:
-        return propose_drain(self.profile, self.fleet().runs[-1])
+        return propose_drain(self.profile, next(view for view in self.fleet().runs if view.run == run))
 
     def propose_abort(self, run: str) -> Proposal:
         return propose_abort(self.profile, self.fleet(), self.fleet().runs[-1])
 
     def propose_delete(self, names: Sequence[str]) -> Proposal:
         return propose_delete(self.profile, self.fleet(), tuple(names))
+
+    def propose_vm_drain(self, names: Sequence[str]) -> Proposal:
+        return propose_vm_drain(self.profile, self.fleet(), tuple(names))
+
+    def propose_power(self, verb: Literal["stop", "start", "reset"], names: Sequence[str]) -> Proposal:
+        return propose_power(self.profile, self.fleet(), verb, tuple(names))
+
+    def propose_replace(self, names: Sequence[str], *, zones: Sequence[str] = ()) -> Proposal:
+        return propose_replace(self.profile, self.fleet(), tuple(names), find_plan=lambda _id: self.plan_of_run, zones=tuple(zones))
+
+    def propose_resize(self, run: str, vms: int) -> Proposal:
+        snapshot = self.fleet()
+        view = next(view for view in snapshot.runs if view.run == run)
+        return propose_resize(self.profile, snapshot, view, self.plan_of_run, vms)
+
+    def shell(self, vm: str) -> Shell:
+        return find_shell(self.profile, self.fleet(), vm)
+
+    def recent_files(self, run: str, vm: str) -> Evidence:
+        self.calls.append(("recent_files", run, vm))
+        return Evidence(tuple(entry for entry in reversed(recorded.log_entries()) if entry.vm == vm and entry.event.startswith("file_")))
 
     def propose_cleanup(self) -> Proposal:
         snapshot = self.fleet()
@@ -133,7 +168,7 @@ def console_on(session: FleetSession, **options: Any) -> ConsoleApp:
     def opener(_report: Callable[[str, str], None]) -> Any:
         return session
 
-    return ConsoleApp(opener, REQUEST, clock=recorded.clock, **options)
+    return ConsoleApp(opener, REQUEST, clock=session.clock, **options)
 
 
 async def until(pilot: Pilot[Any], condition: Callable[[], bool]) -> None:

@@ -5,6 +5,7 @@ Rows are judged by `provision.fleet.assess`, as in the console, so that no test 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -156,7 +157,9 @@ def troubled() -> FleetSnapshot:
         vm_name(0): stuck,
         vm_name(1): heartbeat(vm_name(1), 1, done=188),
         vm_name(2): heartbeat(vm_name(2), 2, done=120, age=310, state="stopping", exit_code=-1),
-        vm_name(2, 2): heartbeat(vm_name(2, 2), 2, done=140, attempt=2, files_resumed=118, limited_by="network"),
+        vm_name(2, 2): heartbeat(
+            vm_name(2, 2), 2, done=140, attempt=2, files_resumed=118, limited_by="network", started=NOW - timedelta(minutes=3)
+        ),
         vm_name(3): heartbeat(vm_name(3), 3, done=301, age=11),
         vm_name(4): heartbeat(vm_name(4), 4, done=400, state="done", exit_code=0, age=900),
     }
@@ -190,6 +193,38 @@ def taken_over() -> FleetSnapshot:
     held[2] = msgspec.structs.replace(held[2], vm=vm_name(0), attempt=2)
     view = RunView(RUN, (order(3),), beats, held)
     return assess(NOW, LOCAL, [instance(vm_name(shard)) for shard in (0, 1)], [view], events=[PREEMPTED])
+
+
+def all_dead() -> FleetSnapshot:
+    """Two were preempted, one lost for an unknown reason, one's worker failed; nobody has replaced any."""
+    beats = {vm_name(shard): heartbeat(vm_name(shard), shard, done=90 + shard, age=400 + shard) for shard in range(3)}
+    beats[vm_name(3)] = heartbeat(vm_name(3), 3, done=12, age=700, state="failed", exit_code=78, last_error="no permission on the bucket")
+    events = [VmEvent(vm_name(shard), ZONES[0], "compute.instances.preempted", NOW - timedelta(minutes=6)) for shard in (0, 1)]
+    view = RunView(RUN, (order(4),), beats, claims(4))
+    return assess(NOW, LOCAL, [instance(vm_name(3), status="TERMINATED")], [view], events=events)
+
+
+OTHER_RUN = "r1tp9a0b1c"
+
+
+def two_runs() -> FleetSnapshot:
+    """The healthy run, and a younger one of two VMs."""
+    names = [f"market-data-shard-{OTHER_RUN}-{shard}" for shard in range(2)]
+    vms = {name: LaunchedVm(shards=(shard,)) for shard, name in enumerate(names)}
+    young = msgspec.structs.replace(order(2), run=OTHER_RUN, vms=vms, created=NOW - timedelta(minutes=20))
+    beats = {name: heartbeat(name, shard, done=30, run=OTHER_RUN) for shard, name in enumerate(names)}
+    tags = make_labels(owner="ops", run=OTHER_RUN, plan="p" * 12, expires=NOW + timedelta(hours=12))
+    others = [replace(instance(name, minutes=20, zone=ZONES[1]), labels=tags) for name in names]
+    mine = healthy()
+    listed = [vm.vm for vm in mine.vms if vm.vm is not None]
+    return assess(NOW, LOCAL, [*listed, *others], [*mine.runs, RunView(OTHER_RUN, (young,), beats)])
+
+
+def costly() -> FleetSnapshot:
+    """The healthy fleet where VMs cost money."""
+    calm = healthy()
+    profile = replace(LOCAL, kind="gcp")
+    return assess(NOW, profile, [vm.vm for vm in calm.vms if vm.vm is not None], calm.runs)
 
 
 def healthy(vms: int = 4) -> FleetSnapshot:

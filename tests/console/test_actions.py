@@ -58,7 +58,10 @@ def test_a_digit_switches_modes_in_every_mode() -> None:
 def test_whatever_destroys_asks_first() -> None:
     assert {each.id: each.danger for each in ACTIONS if each.danger is not Danger.NONE} == {
         "drain": Danger.CONFIRM,
+        "replace_vm": Danger.CONFIRM,
         "delete_vm": Danger.CONFIRM,
+        "power": Danger.CONFIRM,
+        "resize_run": Danger.CONFIRM,
         "abort_run": Danger.TYPED,
         "cleanup": Danger.TYPED,
     }

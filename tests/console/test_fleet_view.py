@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from console.fleet_totals import format_many, totals_parts
 from console.fleet_view import (
-    format_many,
     format_ranges,
     headline,
     row_text,
     runs_ended,
     searchable,
     table_rows,
-    totals_parts,
 )
 from console.query import parse
 from console.vm_facts import vm_record
@@ -50,7 +49,7 @@ def test_after_cleanup_nobody_is_asked_to_clean_up() -> None:
 def test_a_replacement_that_came_too_late_adds_no_files() -> None:
     snapshot = recorded.finished(late=True)
     assert ": 213 files, " in headline(snapshot).text
-    assert totals_parts(snapshot)[0] == "213 of 213 files (100 %)"
+    assert totals_parts(snapshot)[0] == "100 % of 213 files"
 
 
 def test_a_drained_run_without_vms_says_what_is_left() -> None:
@@ -94,7 +93,7 @@ def test_a_shard_that_another_worker_took_over_is_no_loss_and_its_files_count_on
     assert headline(snapshot).text.startswith("1 preempted and taken over, 2 fine; slowest shard ")
     last = table_rows(snapshot)[-1]
     assert (last.name, last.state, last.state_word) == (recorded.vm_name(2), "replaced", "taken over")
-    assert totals_parts(snapshot)[0] == "551 of 1,200 files (45 %)"
+    assert totals_parts(snapshot)[0] == "45 % of 1,200 files"
     assert next(row for row in table_rows(snapshot) if row.name == recorded.vm_name(0)).shard == "→2"
 
 
@@ -109,7 +108,7 @@ def test_boot_stages_are_told_before_the_first_heartbeat() -> None:
 
 def test_totals_come_with_the_most_important_first() -> None:
     parts = totals_parts(recorded.troubled())
-    assert parts[0] == "1,070 of 2,000 files (53 %)"
+    assert parts[0] == "53 % of 2,000 files"
     assert parts[1].endswith("MB/s")
     assert parts[2].startswith("ETA ")
     assert parts[-1] == "free"
