@@ -179,7 +179,10 @@ def _list_kinds(*, as_json: bool) -> int:
 @click.argument("fault")
 @click.argument("settings", nargs=-1, metavar="[KEY=VALUE]...")
 def chaos_arm(service: str, fault: str, settings: tuple[str, ...]) -> int:
-    """Arm a fault, e.g. `chaos arm tardis status status=503 count=20 match=/binance/`."""
+    """Switch a fault on.
+
+    For example `tickdeck local chaos arm tardis status status=503 count=20 match=/binance/`; what there is: chaos list --kinds.
+    """
     body: dict[str, Any] = {"fault": fault}
     for setting in settings:
         key, _, value = setting.partition("=")
