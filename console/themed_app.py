@@ -6,6 +6,7 @@ from pathlib import Path
 
 from textual.app import App
 from textual.command import Command, CommandPalette
+from textual.notifications import SeverityLevel
 
 from console.blocking import in_thread
 from console.theme import DEFAULT_THEME, UserThemes, install_themes, theme_names, variable_defaults
@@ -42,6 +43,17 @@ class ThemedApp(App[object]):
     def on_mount(self) -> None:
         self._tell_theme_problems()
         self.set_interval(LOOK_SECONDS, self._watch_themes)
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = False,  # noqa: ARG002 - what is told has words from outside: brackets in it are brackets
+    ) -> None:
+        super().notify(message, title=title, severity=severity, timeout=timeout, markup=False)
 
     async def _watch_themes(self) -> None:
         if await in_thread(self._user_themes.have_changed, name="themes"):

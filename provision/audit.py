@@ -194,7 +194,7 @@ def pair_records(records: Iterable[AuditRecord], *, now: datetime) -> list[Deed]
     for record in records:
         found.setdefault(record.id, {})[record.phase] = record
     deeds = [_deed(pair.get(INTENT), pair.get(RECEIPT), now) for pair in found.values()]
-    return sorted(deeds, key=lambda deed: (deed.ending is not Ending.UNFINISHED, -deed.intent.when.timestamp()))
+    return sorted(deeds, key=lambda deed: (deed.ending is not Ending.UNFINISHED, -deed.intent.when.timestamp(), deed.intent.id))
 
 
 def _deed(intent: AuditRecord | None, receipt: AuditRecord | None, now: datetime) -> Deed:

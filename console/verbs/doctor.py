@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import click
 
+from console.terminal_checks import terminal_checks
 from console.verbs.options import headless_session, json_option, profile_option
 from engine.errors import one_line
 from engine.verbs.printing import print_json
@@ -25,9 +27,10 @@ WIDTH = len("worker permissions")
 @click.option("--vms", type=click.IntRange(min=0), default=0, help="For so many VMs [the plan's, or the most of the profile].")
 @click.option("--machine-type", default="", help="Of this type [the plan's, or the profile's].")
 @click.option("--on-demand", is_flag=True, help="VMs that cannot be preempted [the plan's, or the profile's].")
+@click.option("--terminal", is_flag=True, help="Also what this terminal can do: size, colours, Escape, clipboard.")
 @profile_option
 @json_option
-def doctor_command(*, profile_name: str, plan_id: str, vms: int, machine_type: str, on_demand: bool, as_json: bool) -> int:
+def doctor_command(*, profile_name: str, plan_id: str, vms: int, machine_type: str, on_demand: bool, terminal: bool, as_json: bool) -> int:
     """Check credentials, APIs, permissions, buckets, image, accounts, quotas, secret and clock; one line each. Changes nothing.
 
     Exits with 0 if a launch could begin; else with the code of what has to be mended first: 78 for a setting or a quota, 77 for a
@@ -36,7 +39,10 @@ def doctor_command(*, profile_name: str, plan_id: str, vms: int, machine_type: s
     session = headless_session(profile_name)
     plan = session.inventory.plan(plan_id) if plan_id else None
     model = "STANDARD" if on_demand else ""
-    found = show_preflight(session.launching.preflight(plan, vms=vms, machine_type=machine_type, model=model), quiet=as_json)
+    findings = session.launching.preflight(plan, vms=vms, machine_type=machine_type, model=model)
+    if terminal:
+        findings = chain(findings, session.health.examine(terminal_checks()))
+    found = show_preflight(findings, quiet=as_json)
     if as_json:
         print_json(to_json(found))
     if found.wrong:

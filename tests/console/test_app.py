@@ -238,7 +238,8 @@ async def test_a_theme_of_the_users_is_read_again_as_it_is_written(tmp_path: Pat
         mine.write_text(text.replace('background = "#0f1319"', 'background = "#102030"'))
         await until(pilot, lambda: pilot.app.screen.styles.background.hex == "#102030")
         mine.write_text(text.replace('quiet = "#8c9aab"', 'quiet = "grayish"'))
-        await until(pilot, lambda: "'grayish' is no colour" in said(pilot.app))
+        await until(pilot, lambda: "[variables] quiet: 'grayish' is no colour" in said(pilot.app))
+        assert not any(each.markup for each in pilot.app._notifications)
         assert pilot.app.screen.styles.background.hex == "#102030"
         (mine.parent / "other.toml").write_text(text)
         await until(pilot, lambda: "other" in pilot.app.theme_names)  # type: ignore[attr-defined]
