@@ -9,6 +9,7 @@ hold the shard draw from the same count. At the end of the share a worker waits 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -72,12 +73,16 @@ class Allowance:
         self._day: date | None = None
         self._drawn = 0
         """Bytes of this day that are written down as taken and not given to a transfer yet."""
+        self._rest = 0
+        """Bytes of the day that nobody had taken, when we last looked."""
+        self._room = asyncio.Event()
+        """Set, and replaced, when a download gives back what it did not use."""
         self._late = 0
         """Bytes that came after midnight of what was reserved the day before, not written down yet."""
         self._open: dict[int, Transfer] = {}
         self._lock = asyncio.Lock()
         self.waiting = 0
-        """Downloads that wait for the next day."""
+        """Downloads that wait for room, or for the next day."""
 
     def _today(self) -> date:
         return require_aware(self._clock()).date()
@@ -90,8 +95,15 @@ class Allowance:
 
     def close(self, transfer: Transfer) -> None:
         """End a download; what it reserved and did not receive goes to the next one of the same day."""
-        if self._open.pop(id(transfer), None) is not None and self._day == self._today():
+        if self._open.pop(id(transfer), None) is not None:
+            self._give_back(transfer)
+
+    def _give_back(self, transfer: Transfer) -> None:
+        """Let others of the same day have what `transfer` reserved, those that wait for room first of all."""
+        if transfer.left and self._day == self._today():
             self._drawn += transfer.left
+            room, self._room = self._room, asyncio.Event()
+            room.set()
         transfer.left = 0
 
     def receive(self, transfer: Transfer, count: int) -> None:
@@ -101,7 +113,8 @@ class Allowance:
             self._late += count
 
     async def reserve(self, transfer: Transfer, count: int) -> None:
-        """Let `transfer` receive `count` bytes in all from now on, waiting for the next UTC day as often as needed.
+        """Let `transfer` receive `count` bytes in all from now on, waiting for room as often as needed: for what another download
+        does not use, or for the next UTC day. While it waits it holds nothing back from smaller ones.
 
         Raises:
             OverShare: if not even a whole day's share is so much.
@@ -113,7 +126,8 @@ class Allowance:
                 hint="plan again with fewer shards or a larger --daily-bytes",
             )
         while not await self.try_reserve(transfer, count):
-            await self._next_day()
+            self._give_back(transfer)
+            await self._wait_for_room(count)
 
     async def try_reserve(self, transfer: Transfer, count: int) -> bool:
         """As `reserve`, but says False at once if today's share does not hold it. The transfer keeps what it had then."""
@@ -125,7 +139,7 @@ class Allowance:
                 transfer.left = 0
                 under_way = self._late + sum(other.left for other in self._open.values())
                 if under_way and not await asyncio.to_thread(self._draw, today, under_way, under_way):
-                    self._day = None
+                    self._day, self._rest = None, 0
                     return False
                 self._late = 0
             missing = count - transfer.left
@@ -141,6 +155,7 @@ class Allowance:
 
     def _draw(self, day: date, least: int, wanted: int) -> int:
         """Write down `wanted` bytes as taken, or as many as are left if that is at least `least`; 0 if it is not."""
+        self._rest = 0
         name = allowance_object(self._run, self._shard)
         for _ in range(LOST_RACES):
             found = self._store.get(name)
@@ -151,6 +166,7 @@ class Allowance:
                 return 0
             count = min(wanted, self.share - used)
             if count < least:
+                self._rest = self.share - used
                 return 0
             record = Taken(run=self._run, shard=self._shard, day=day, bytes=used + count)
             generation = found.generation if found is not None else 0
@@ -159,19 +175,22 @@ class Allowance:
             except (AlreadyExists, GenerationMismatch):
                 # Another worker of this shard, or our own write whose reply was lost: then its bytes stay counted.
                 continue
+            self._rest = self.share - used - count
             return count
         return 0
 
-    async def _next_day(self) -> None:
+    async def _wait_for_room(self, count: int) -> None:
+        """Return when `count` bytes may fit: on another day, or as soon as others have given back enough."""
         today = self._today()
         if self._told != today:
             self._told = today
             self._on_wait(day_start(today + timedelta(days=1)))
         self.waiting += 1
         try:
-            while (now := require_aware(self._clock())).date() == today:
+            while (now := require_aware(self._clock())).date() == today and count > self._drawn + self._rest:
                 left = (day_start(today + timedelta(days=1)) - now).total_seconds()
-                await asyncio.sleep(min(max(left, 0.001), LOOK_SECONDS))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._room.wait(), min(max(left, 0.001), LOOK_SECONDS))
         finally:
             self.waiting -= 1
 

@@ -367,8 +367,8 @@ class Worker:
         def tell(until: datetime) -> None:
             self._logbook.warning(
                 "allowance_spent",
-                f"shard {shard} has used its share of the day's cap ({format_bytes(daily_bytes)}); "
-                f"what does not fit into the rest waits until {until:%Y-%m-%d %H:%M} UTC",
+                f"shard {shard} has used or reserved its share of the day's cap ({format_bytes(daily_bytes)}); "
+                f"what does not fit into the rest waits, until {until:%Y-%m-%d %H:%M} UTC at the latest",
                 until=format_time(until),
             )
 

@@ -283,7 +283,8 @@ def _bad_symbols(report: CellReport, inventory: Inventory) -> dict[str, str]:
     for symbol, record in records.items():
         entry = record.entry
         if entry.outcome != "ok":
-            found[symbol] = f"{entry.outcome} {entry.reason} {entry.detail}"
+            words = dict.fromkeys(filter(None, (str(entry.outcome), entry.reason, entry.detail)))
+            found[symbol] = " ".join(words)
     return dict(sorted(found.items()))
 
 

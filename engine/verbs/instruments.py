@@ -201,7 +201,8 @@ def remarks(report: VenueReport) -> list[str]:
     differing = [day for day in report.days if day.differs]
     if differing:
         columns = list(dict.fromkeys(column for day in differing for column in day.differs))
-        lines.append(f"{few(differing, 'day')} stored before would be other now, in {names(columns)}; what is stored stays")
+        step = "what is stored stays -> to have it anew delete its instruments.parquet, then run again"
+        lines.append(f"{few(differing, 'day')} stored before would be other now, in {names(columns)}; {step}")
     return lines
 
 

@@ -99,6 +99,37 @@ async def test_at_the_end_of_the_share_the_next_one_waits_for_midnight_utc(
     assert taken(lake, one, DAY + timedelta(days=1)) >= 10
 
 
+async def test_what_a_download_leaves_over_goes_to_one_that_waits_the_same_day(lake: Lake, opened: Callable[..., Allowance]) -> None:
+    one = opened()
+    large = one.open()
+    await one.reserve(large, 900)
+    waits = asyncio.create_task(one.reserve(one.open(), 500))
+    await asyncio.wait({waits}, timeout=0.05)
+    assert one.waiting == 1
+    one.receive(large, 450)
+    one.close(large)
+    await asyncio.wait_for(waits, 10)
+    assert taken(lake, one) <= 1000
+
+
+async def test_a_file_that_waits_for_the_next_day_holds_nothing_back_from_smaller_ones(
+    lake: Lake, opened: Callable[..., Allowance]
+) -> None:
+    """It was estimated smaller than it is, so it had reserved something before it had to wait."""
+    one = opened()
+    await one.reserve(one.open(), 400)
+    larger, small = one.open(), one.open()
+    await one.reserve(larger, 500)
+    waits_for_room = asyncio.create_task(one.reserve(small, 450))
+    await asyncio.wait({waits_for_room}, timeout=0.05)
+    waits_for_midnight = asyncio.create_task(one.reserve(larger, 700))
+    await asyncio.wait_for(waits_for_room, 10)
+    await asyncio.wait({waits_for_midnight}, timeout=0.05)
+    assert (one.waiting, small.left, larger.left) == (1, 450, 0)
+    assert taken(lake, one) <= 1000
+    waits_for_midnight.cancel()
+
+
 async def test_a_worker_that_takes_over_the_shard_takes_over_what_is_left(lake: Lake, opened: Callable[..., Allowance]) -> None:
     dead = opened()
     await dead.reserve(dead.open(), 640)
