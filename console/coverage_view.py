@@ -132,7 +132,7 @@ def proof_words(report: CellReport, now: datetime) -> str:
         return "no manifest"
     text = report.sureness.value
     if report.verified_at is not None and report.proofs:
-        depth = f" by {report.verified_depth}" if report.verified_depth else ""
+        depth = f" ({report.verified_depth})" if report.verified_depth else ""
         verb = "" if report.sureness is Sureness.VERIFIED else ", verified"
         text += f"{verb} {format_age((now - report.verified_at).total_seconds())} ago{depth}"
     if report.runs:
