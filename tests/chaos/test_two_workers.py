@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
+from collections.abc import Callable
+from typing import Any
 
 from engine.claims import read_claim
 from tests.chaos.conftest import Calm, MakeRun
 from tests.chaos.shard_run import LIMIT, ShardRun, assert_finished, finish
 
 SLOW = {"fault": "slow", "bytes_per_second": 900_000, "match": ".csv.gz", "count": 10_000}
+BUSY = {"fault": "burst_429", "retry_after": 1, "match": "/ETHUSDT.csv.gz", "count": 10_000}
+"""One file does not come until it is disarmed; a 429 is no failed try."""
+
+
+def wait_until(reached: Callable[[], object], *workers: subprocess.Popen[Any]) -> None:
+    """Return once it is reached, while all workers live."""
+    ends = time.monotonic() + LIMIT
+    while not reached():
+        assert all(worker.poll() is None for worker in workers)
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+
+
+def attempt_of(run: ShardRun) -> int:
+    held = read_claim(run.lake.state, run.run, 0)
+    return held.claim.attempt if held is not None else 0
 
 
 def test_two_runs_of_one_plan_at_the_same_time_commit_every_file_once(make_run: MakeRun, calm: Calm) -> None:
@@ -37,16 +56,15 @@ def test_two_runs_of_one_plan_at_the_same_time_commit_every_file_once(make_run: 
 def test_a_worker_that_was_taken_for_dead_and_its_successor_commit_every_file_once(make_run: MakeRun, calm: Calm) -> None:
     run = make_run()
     run.launch("w-1")
-    run.lake.source.post("/_tickdeck/faults", SLOW)
+    run.lake.source.post("/_tickdeck/faults", BUSY)
     first = run.start("w-1", HEAL_SECONDS="1")
-    ends = time.monotonic() + LIMIT
-    while not run.committed():
-        assert first.poll() is None
-        assert time.monotonic() < ends
-        time.sleep(0.02)
+    wait_until(run.committed, first)
     early = run.committed()
     run.launch("w-1-a2", number=2, replaces="w-1", attempt=2)
     second = run.start("w-1-a2", HEAL_SECONDS="1")
+    # However slow this machine is: the first one is still at work when the second one has its shard.
+    wait_until(lambda: attempt_of(run) == 2, first, second)
+    run.lake.source.disarm()
     results = [finish(worker) for worker in (first, second)]
     assert [code for code, _ in results] == [calm.exit_code] * 2, results
     assert {name: run.committed()[name] for name in early} == early
