@@ -10,6 +10,7 @@ from engine.errors import ExitCode
 from provision.operations import FailureKind
 from provision.remedies import (
     BY_CAUSE,
+    BY_HAND,
     FIRST_PAUSE,
     LEFT,
     LONGEST_PAUSE,
@@ -21,7 +22,7 @@ from provision.remedies import (
     find_rule,
     pause_before,
 )
-from provision.vm_state import _CAUSES, NO_HEARTBEAT, NOT_ASKED, SILENT, UNKNOWN
+from provision.vm_state import _CAUSES, DRAINED, NO_HEARTBEAT, NOT_ASKED, SILENT, UNKNOWN
 
 REPLACE, WAIT, GIVE_UP = Remedy.REPLACE, Remedy.WAIT, Remedy.GIVE_UP
 HOPELESS = (ExitCode.USAGE, ExitCode.PARTIAL, ExitCode.NOT_PERMITTED, ExitCode.CONFIGURATION)
@@ -41,6 +42,8 @@ EXPECTED = {
     NOT_ASKED: WAIT,
     FailureKind.STOCK_OUT: REPLACE,
     FailureKind.TOO_FEW: REPLACE,
+    DRAINED: WAIT,
+    BY_HAND: REPLACE,
     FailureKind.QUOTA: REPLACE,
     FailureKind.RATE_LIMIT: REPLACE,
     FailureKind.NAME_TAKEN: REPLACE,
@@ -57,7 +60,7 @@ def test_each_exit_code_with_each_cause(code: int, cause: str) -> None:
 
 
 def test_every_cause_that_the_service_or_a_launch_can_have_is_in_the_table() -> None:
-    causes = {*_CAUSES.values(), "run limit", *FailureKind, UNKNOWN, SILENT, NO_HEARTBEAT, NOT_ASKED, UNAVAILABLE, LEFT}
+    causes = {*_CAUSES.values(), "run limit", *FailureKind, UNKNOWN, SILENT, NO_HEARTBEAT, NOT_ASKED, UNAVAILABLE, LEFT, DRAINED, BY_HAND}
     assert causes == set(BY_CAUSE)
 
 
