@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from engine.coverage import Coverage
     from engine.plan import Request
     from provision.fleet import FleetSnapshot
-    from provision.logs import Batch
+    from provision.logs import Question
 
 
 def _bindings() -> list[BindingType]:
@@ -362,17 +362,10 @@ class ConsoleApp(ThemedApp):
         """Look at everything now: something was changed."""
         self.feeds.poke()
 
-    def follow_logs(self, *, run: str = "", vms: tuple[str, ...] = (), min_severity: str = "DEFAULT") -> None:
-        """Tail these from now on; batches come to the Logs screen's `show_logs`.
-
-        Args: as of `Session.tail_logs`.
-        """
+    def follow_logs(self, question: Question) -> None:
+        """Tail what a question asks for from now on; batches come to the Logs screen's `show_logs`."""
         session = self.session
-
-        def batches() -> AsyncIterator[Batch]:
-            return session.logs.tail_logs(run=run, vms=vms, min_severity=min_severity)
-
-        self._tail.follow(batches)
+        self._tail.follow(lambda: session.logs.follow_logs(question))
 
     def arm(self, minutes: float) -> None:
         """Allow writing to a protected profile for a while."""
@@ -482,16 +475,17 @@ class ConsoleApp(ThemedApp):
         if screen is None or not (records := screen.export_records()):
             self.notify("nothing to export here", timeout=3)
             return
-        self.push_screen(ExportScreen(len(records), self._export_form), partial(self._export, screen.MODE.value, records))
+        forms = ExportScreen(len(records), self._export_form, text=screen.export_text() is not None)
+        self.push_screen(forms, partial(self._export, screen.MODE.value, records, screen.export_text()))
 
-    async def _export(self, name: str, records: Sequence[Record], form: Form | None) -> None:
+    async def _export(self, name: str, records: Sequence[Record], line: Callable[[Record], str] | None, form: Form | None) -> None:
         if form is None:
             return
         from console.export import write_export
 
         self._export_form = form
         try:
-            path = await in_thread(lambda: write_export(name, records, form, now=self.clock()), name="export")
+            path = await in_thread(lambda: write_export(name, records, form, now=self.clock(), line=line), name="export")
         except OSError as error:
             self.notify(f"cannot write: {error}", severity="error")
         else:

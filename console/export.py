@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from enum import StrEnum
@@ -28,52 +28,77 @@ class Form(StrEnum):
     CSV = "csv"
     JSONL = "jsonl"
     MARKDOWN = "markdown"
+    TEXT = "text"
+    """Only where rows are lines of text, as in a log."""
 
 
-SUFFIXES: Final[Mapping[Form, str]] = {Form.CSV: "csv", Form.JSONL: "jsonl", Form.MARKDOWN: "md"}
+SUFFIXES: Final[Mapping[Form, str]] = {Form.CSV: "csv", Form.JSONL: "jsonl", Form.MARKDOWN: "md", Form.TEXT: "txt"}
 
 
-def render(records: Sequence[Record], form: Form) -> str:
-    """The rows as text. Columns are the fields of all rows, in the order in which they first appear."""
-    if form is Form.JSONL:
-        return "".join(msgspec.json.encode(dict(record), enc_hook=str).decode() + "\n" for record in records)
-    columns = list(dict.fromkeys(name for record in records for name in record))
-    table = [[_text(record.get(name)) for name in columns] for record in records]
-    return _markdown(columns, table) if form is Form.MARKDOWN else _csv(columns, table)
+def render(records: Sequence[Record], form: Form, *, line: Callable[[Record], str] | None = None) -> str:
+    """The rows as text. Columns are the fields of all rows, in the order in which they first appear.
+
+    Args:
+        line: A row as a line of text, for `Form.TEXT`.
+    """
+    return "".join(_pieces(records, form, line))
 
 
-def write_export(name: str, records: Sequence[Record], form: Form, *, now: datetime, folder: Path | None = None) -> Path:
+def write_export(
+    name: str,
+    records: Sequence[Record],
+    form: Form,
+    *,
+    now: datetime,
+    folder: Path | None = None,
+    line: Callable[[Record], str] | None = None,
+) -> Path:
     """Write rows into the working directory, or where that is not possible into the console's own place; returns the path.
 
     Args:
         name: Of the view; part of the file's name.
+        records: Gone through twice at most, row by row: they need not be in memory.
         now: UTC; part of the file's name.
         folder: Instead of both places.
+        line: As for `render`.
 
     Raises:
         OSError: if it cannot be written anywhere.
     """
-    data = render(records, form).encode("utf-8", "replace")
     stem = f"tickdeck-{name}-{now:%Y%m%dT%H%M%SZ}"
     if folder is None:
         with suppress(OSError):
-            return _write(_free_name(Path.cwd(), stem, SUFFIXES[form]), data)
+            return _write(_free_name(Path.cwd(), stem, SUFFIXES[form]), _pieces(records, form, line))
         folder = state_folder() / "exports"
         folder.mkdir(parents=True, exist_ok=True)
-    return _write(_free_name(folder, stem, SUFFIXES[form]), data)
+    return _write(_free_name(folder, stem, SUFFIXES[form]), _pieces(records, form, line))
 
 
-def _write(path: Path, data: bytes) -> Path:
+def _write(path: Path, pieces: Iterable[str]) -> Path:
     partial = path.with_name(f".{path.name}.part")
     try:
         with partial.open("wb") as file:
-            file.write(data)
+            for piece in pieces:
+                file.write(piece.encode("utf-8", "replace"))
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)  # noqa: PTH105 - atomic on one file system
     finally:
         partial.unlink(missing_ok=True)
     return path
+
+
+def _pieces(records: Sequence[Record], form: Form, line: Callable[[Record], str] | None) -> Iterator[str]:
+    if form is Form.JSONL:
+        yield from (msgspec.json.encode(dict(record), enc_hook=str).decode() + "\n" for record in records)
+    elif form is Form.TEXT:
+        if line is None:
+            raise ValueError("these rows are no lines of text")
+        yield from (f"{line(record)}\n" for record in records)
+    else:
+        columns = list(dict.fromkeys(name for record in records for name in record))
+        table = ([_text(record.get(name)) for name in columns] for record in records)
+        yield from _markdown(columns, table) if form is Form.MARKDOWN else _csv(columns, table)
 
 
 def _free_name(folder: Path, stem: str, suffix: str) -> Path:
@@ -83,20 +108,25 @@ def _free_name(folder: Path, stem: str, suffix: str) -> Path:
     return path
 
 
-def _csv(columns: Sequence[str], table: Iterable[Sequence[str]]) -> str:
+def _csv(columns: Sequence[str], table: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield _csv_row(columns)
+    yield from map(_csv_row, table)
+
+
+def _csv_row(cells: Sequence[str]) -> str:
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
     # Bare carriage returns would end a row: Python's writer does not quote them.
-    writer.writerows([cell.replace("\r\n", "\n").replace("\r", "\n") for cell in row] for row in table)
+    csv.writer(out, lineterminator="\n").writerow([cell.replace("\r\n", "\n").replace("\r", "\n") for cell in cells])
     return out.getvalue()
 
 
-def _markdown(columns: Sequence[str], table: Iterable[Sequence[str]]) -> str:
+def _markdown(columns: Sequence[str], table: Iterable[Sequence[str]]) -> Iterator[str]:
     def line(cells: Iterable[str]) -> str:
         return "| " + " | ".join(" ".join(cell.replace("\\", "\\\\").replace("|", "\\|").split()) for cell in cells) + " |\n"
 
-    return line(columns) + line("---" for _ in columns) + "".join(map(line, table))
+    yield line(columns)
+    yield line("---" for _ in columns)
+    yield from map(line, table)
 
 
 def _text(value: object) -> str:

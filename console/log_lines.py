@@ -1,51 +1,80 @@
-"""Log entries as the log view shows them, and errors grouped by their cause.
+"""Log entries as the log view shows them: what a line's columns and fields are.
 
-Apart from the screen because both must keep up with ten thousand lines a second, and tests measure them by their words.
+One function, because the screen, the files it saves and `tickdeck logs --filter` must agree on the names of the fields.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from console.widgets.logring import LogLine, Severity, severity_of
+from console.log_causes import cause_of, is_trouble
+from console.query import Vocabulary
+from console.widgets.logline import LogLine, Severity, severity_of
 from provision.logs.entries import LogEntry
 from provision.names import SHARD
 
-MOST_CAUSES: Final = 200
-"""Causes remembered; what comes after is counted as one more, so that a storm of different errors costs no memory."""
+if TYPE_CHECKING:
+    from provision.fleet import FleetSnapshot
 
-OTHER: Final = "other errors"
-_MOST_VMS: Final = 200
+PREEMPTION_WORDS: Final = "the machine is being preempted"
+"""In the message of the event `stopping` that a worker logs when its VM is taken away."""
 
-_QUOTED = re.compile(r"'[^']{0,200}'|\"[^\"]{0,200}\"|`[^`]{0,200}`")
-_PLACE = re.compile(r"(?:https?|gs)://\S+|(?:[\w.-]+/){2,}[\w.-]+")
-_DAY = re.compile(r"\b\d{4}[-/]\d{2}[-/]\d{2}(?:[T ][\d:.]+Z?)?\b")
-_NAME = re.compile(r"\b(?=[A-Z0-9:_.-]*[A-Z])(?=[A-Z0-9:_.-]*\d|[A-Z:_.-]{6,})[A-Z0-9][A-Z0-9:_.-]{3,}\b")
-_NUMBER = re.compile(r"\b0x[0-9a-f]+\b|\b\d[\d,.]*\b")
-_NAMED_FIELDS: Final = ("venue", "data_type", "day", "symbol", "path", "object", "url")
+VOCABULARY: Final = Vocabulary(
+    fields=(
+        "severity",
+        "vm",
+        "message",
+        "source",
+        "event",
+        "shard",
+        "run",
+        "venue",
+        "data_type",
+        "day",
+        "symbol",
+        "outcome",
+        "cause",
+        "time",
+    ),
+    conditions=(),
+    values={
+        "severity": tuple(severity.name for severity in Severity),
+        "source": ("cloud-logging", "log-objects", "serial"),
+    },
+    is_open=True,
+)
+"""What is offered while a filter is typed; log lines may have any field."""
 
 
 def line_of(entry: LogEntry, *, short: bool = False) -> LogLine:
-    """An entry as a line; what has no message shows its event's name.
+    """An entry as a line; what has no message shows its event's name. An error, or a file that
+    went bad, has the id of its cause as the field `cause`.
 
     Args:
         short: Leave out of the VM's name what all VMs of a run share; the whole name is the field `instance`.
     """
-    fields: dict[str, object] = {"event": entry.event, "run": entry.run, "shard": entry.shard, **entry.fields, "insert_id": entry.insert_id}
+    severity = severity_of(entry.severity)
+    message = entry.message or entry.event or "(no message)"
+    fields: dict[str, object] = {"event": entry.event, "run": entry.run, "shard": entry.shard, **entry.fields}
     vm = entry.vm
     if short and vm.startswith(prefix := f"{SHARD}{entry.run}-"):
-        vm = f"shard-{vm.removeprefix(prefix)}"
+        vm = f"shard-{vm[len(prefix) :]}"
         fields["instance"] = entry.vm
+    if is_trouble(severity, fields):
+        fields["cause"] = cause_of(message, fields)[0]
+    fields["insert_id"] = entry.insert_id
+    if entry.labels:
+        fields["labels"] = entry.labels
+    if entry.resource:
+        fields["resource"] = entry.resource
     return LogLine(
         entry.timestamp,
-        severity_of(entry.severity),
-        entry.message or entry.event or "(no message)",
+        severity,
+        message,
         vm,
-        {name: value for name, value in fields.items() if value not in ("", None)},
+        {name: value for name, value in fields.items() if value is not None and value != ""},
         entry.source,
     )
 
@@ -55,92 +84,18 @@ def lines_of(entries: Iterable[LogEntry], *, short: bool = False) -> list[LogLin
     return [line_of(entry, short=short) for entry in entries]
 
 
-def fingerprint(line: LogLine) -> str:
-    """What is left of an error's message without what differs from file to file: names, days, numbers, addresses.
-
-    `gave up on deribit trades 2024-05-02 BTC-PERPETUAL after 6 attempts` and the same about another file have one cause.
-    """
-    text = line.message.split("\n", 1)[0][:300]
-    for name in _NAMED_FIELDS:
-        value = line.fields.get(name)
-        if isinstance(value, str) and len(value) > 1:
-            text = text.replace(value, "…")
-    for pattern in (_PLACE, _QUOTED, _DAY, _NAME):
-        text = pattern.sub("…", text)
-    text = _NUMBER.sub("#", text)
-    return re.sub(r"…(?:[\s,/:]*…)+", "…", " ".join(text.split()))
+def tells_preemption(line: LogLine) -> bool:
+    """Whether a worker says in this line that its VM is being taken away."""
+    return line.severity is Severity.WARNING and line.fields.get("event") == "stopping" and PREEMPTION_WORDS in line.message
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """Errors that say the same."""
-
-    key: str
-    """Their fingerprint."""
-    count: int
-    vms: int
-    """How many VMs said it."""
-    cells: int
-    """How many cells it was said of, as far as the lines name one."""
-    last: datetime
-    """UTC."""
-    severity: Severity
-    example: LogLine
-    """The newest."""
-
-
-@dataclass(slots=True)
-class _Group:
-    count: int
-    vms: set[str]
-    cells: set[tuple[object, ...]]
-    severity: Severity
-    example: LogLine
-
-
-@dataclass(slots=True)
-class Causes:
-    """Errors by cause, the most frequent first."""
-
-    _groups: dict[str, _Group] = field(default_factory=dict)
-    errors: int = 0
-    """Lines taken in."""
-
-    def add(self, lines: Iterable[LogLine]) -> bool:
-        """Take in the errors among `lines`; whether there was one."""
-        before = self.errors
-        for line in lines:
-            if line.severity >= Severity.ERROR:
-                self._take(line)
-        return self.errors != before
-
-    def clear(self) -> None:
-        """Forget all."""
-        self._groups.clear()
-        self.errors = 0
-
-    def ranked(self) -> list[Cause]:
-        """The causes, the most frequent first."""
-        causes = [
-            Cause(key, group.count, len(group.vms), len(group.cells), group.example.time, group.severity, group.example)
-            for key, group in self._groups.items()
-        ]
-        return sorted(causes, key=lambda cause: (-cause.severity, -cause.count, cause.key))
-
-    def _take(self, line: LogLine) -> None:
-        self.errors += 1
-        key = fingerprint(line)
-        if key not in self._groups and len(self._groups) >= MOST_CAUSES:
-            key = OTHER
-        group = self._groups.get(key)
-        if group is None:
-            group = self._groups[key] = _Group(0, set(), set(), line.severity, line)
-        group.count += 1
-        group.severity = max(group.severity, line.severity)
-        if line.time >= group.example.time:
-            group.example = line
-        if len(group.vms) < _MOST_VMS:
-            group.vms.add(line.vm)
-        cell = tuple(line.fields.get(name) for name in ("day", "data_type", "venue"))
-        if all(cell) and len(group.cells) < _MOST_VMS:
-            group.cells.add(cell)
+def preemptions(snapshot: FleetSnapshot, run: str) -> dict[str, datetime]:
+    """VM -> when its replacement was ordered because it had been preempted; of one run, or of all."""
+    return {
+        launched.replaces.split(",")[0]: order.created
+        for view in snapshot.runs
+        if run in ("", view.run)
+        for order in view.orders
+        for launched in order.vms.values()
+        if launched.replaces and launched.cause == "preempted"
+    }

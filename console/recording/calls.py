@@ -31,7 +31,6 @@ CALLS: Final[Mapping[str, Call]] = {
     "coverage.check": Call("engine.coverage:Coverage", any_key=True),
     "planning.plan": Call("engine.plan:Plan"),
     "money.spending": Call("provision.costs:Spending", any_key=True),
-    "logs.tail_logs": Call("provision.logs:Batch", streams=True, any_key=True),
     "logs.follow_logs": Call("provision.logs:Batch", streams=True, any_key=True),
     "logs.find_logs": Call("provision.logs:Evidence"),
     "logs.recent_files": Call("provision.logs:Evidence", any_key=True),

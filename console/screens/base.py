@@ -147,6 +147,10 @@ class ModeScreen(Screen[None]):
         """What is under the cursor, by field names: the placeholders of a person's own commands."""
         return {}
 
+    def export_text(self) -> Callable[[Record], str] | None:
+        """How a row of `export_records` is a line of text; None: rows are no text."""
+        return None
+
     @property
     def off_reasons(self) -> dict[str, str]:
         """Actions that are off now for reasons of this screen's own: id -> why."""

@@ -13,7 +13,7 @@ from textual.widgets import Static
 from console.export import Form
 from console.sentences import plural
 
-_KEYS = (("c", Form.CSV), ("j", Form.JSONL), ("m", Form.MARKDOWN))
+_KEYS = (("c", Form.CSV), ("j", Form.JSONL), ("m", Form.MARKDOWN), ("t", Form.TEXT))
 
 
 class ExportScreen(ModalScreen[Form | None]):
@@ -30,23 +30,28 @@ class ExportScreen(ModalScreen[Form | None]):
         Binding("escape,q,backspace", "choose('none')", "Cancel"),
     ]
 
-    def __init__(self, rows: int, usual: Form) -> None:
+    def __init__(self, rows: int, usual: Form, *, text: bool = False) -> None:
         """
         Args:
             rows: How many there are under the filter.
             usual: What Enter takes.
+            text: Whether the rows can be lines of text too.
         """
         super().__init__()
         self._rows = rows
-        self._usual = usual
+        self._forms = tuple((key, form) for key, form in _KEYS if text or form is not Form.TEXT)
+        self._usual = usual if text or usual is not Form.TEXT else Form.CSV
 
     def compose(self) -> ComposeResult:
         keys = [
-            Content.assemble((f" {key} ", "bold $accent"), (form.value, "bold" if form is self._usual else ""), "  ") for key, form in _KEYS
+            Content.assemble((f" {key} ", "bold $accent"), (form.value, "bold" if form is self._usual else ""), "  ")
+            for key, form in self._forms
         ]
         lead = Content.assemble("Export ", (plural(self._rows, "row"), "bold"), " as  ")
         tail = Content.assemble((f" enter {self._usual.value} · esc cancels", "$quiet"))
         yield Static(Content.assemble(lead, *keys, tail))
 
     def action_choose(self, form: str) -> None:
-        self.dismiss(None if form == "none" else Form(form) if form else self._usual)
+        chosen = None if form == "none" else Form(form) if form else self._usual
+        if chosen is None or any(each is chosen for _, each in self._forms):
+            self.dismiss(chosen)

@@ -1,4 +1,4 @@
-"""Logs: errors by their cause, then the live tail of the run or of one VM; for a VM that is gone, the log it left in the bucket.
+"""Logs: errors by their cause, severity over time, then the live tail of the run or of one VM, or what was said in the past.
 
 The tail belongs to the app and arrives in batches; `LogView` holds and paints the lines. Here is where they come from, in words, and
 what the keys do that concern more than the view.
@@ -6,9 +6,10 @@ what the keys do that concern more than the view.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import TYPE_CHECKING, ClassVar, Final, cast
 
 from textual import on, work
@@ -19,15 +20,23 @@ from textual.widget import Widget
 
 from console.actions import Mode, bindings_for
 from console.blocking import in_thread
-from console.log_lines import Cause, Causes, lines_of
+from console.log_causes import Cause, Causes
+from console.log_gaps import CUT, LET_GO, MOST_LINES, NOT_READ, SUPPRESSED, Gap, gap_line
+from console.log_lines import VOCABULARY, line_of, lines_of, preemptions, tells_preemption
+from console.log_saving import FrozenLines, text_of, text_of_record
+from console.log_scope import HISTORY_LINES, TAIL_LINES, Scope
+from console.moments import parse_moment
 from console.query import EVERYTHING, QueryError, parse
 from console.screens.base import ModeScreen
+from console.widgets.ask_line import AskLine
 from console.widgets.detail import DetailScreen
-from console.widgets.figures import format_age, format_count, one_line, plural
-from console.widgets.logring import LogLine
-from console.widgets.logview import LogView
+from console.widgets.figures import format_count, one_line, plural
+from console.widgets.log_source import CONNECTING, NOTHING, READING, SILENT, LogSource
+from console.widgets.loghistogram import LOW, LogHistogram
+from console.widgets.logline import LogLine, Severity
+from console.widgets.logpaint import TimeFormat
+from console.widgets.logview import Held, LogView
 from console.widgets.prompt import Prompt
-from console.widgets.sentence import Phrase, Sentence
 from console.widgets.table import Column, LineTable, Toned
 from console.widgets.tones import Tone
 from engine.errors import one_line as error_line
@@ -37,29 +46,35 @@ if TYPE_CHECKING:
     from console.export import Record
     from console.state import Feed
     from provision.fleet import FleetSnapshot
-    from provision.logs import Batch
+    from provision.logs import Batch, Evidence, LogEntry, Question
+    from provision.logs.evidence import Where
 
 FOLLOW_AGAIN_SECONDS: Final = 45.0
 """A tail that said it reconnects and then nothing for so long has ended: it is begun anew."""
+PUSH_SECONDS: Final = 0.3
+"""After the last key that changed the least severity: then the query is changed."""
+FIGURES_SECONDS: Final = 0.4
+"""Between two updates of causes and histogram."""
+
+LATE: Final = timedelta(seconds=10)
+"""An entry seldom takes longer from its VM to here."""
 
 _CAUSE_ROWS: Final = 5
-_CAUSE_ROWS_LOW: Final = 3
-_LOW: Final = 32
-"""Lines of a terminal below which the causes take less room."""
+_CAUSE_ROWS_LOW: Final = 2
+_NEAR: Final = timedelta(minutes=2)
+"""Read on both sides of a time that lies far back."""
+_MOST_MARKS: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """Whose logs are shown."""
+class _Shown:
+    """What the screen showed before it was asked for something narrower."""
 
-    run: str = ""
-    """Empty: every run."""
-    vm: str = ""
-    """Empty: every VM."""
-    gone: bool = False
-    """Nothing runs on the VM any more: its log is looked for in the bucket first."""
-    chosen: bool = False
-    """A person asked for it; otherwise it follows the run that Fleet shows."""
+    scope: Scope
+    held: Held
+    causes: Causes
+    marks: dict[str, datetime]
+    floor: datetime
 
 
 def show_logs_of(console: ConsoleApp, run: str, vm: str, *, gone: bool) -> None:
@@ -74,7 +89,7 @@ def show_logs_of(console: ConsoleApp, run: str, vm: str, *, gone: bool) -> None:
 
 
 class LogsScreen(ModeScreen):
-    """Causes of errors, and the tail."""
+    """Causes of errors, severity over time, and the lines."""
 
     MODE = Mode.LOGS
     BINDINGS: ClassVar[list[BindingType]] = list(bindings_for(Mode.LOGS))
@@ -82,17 +97,35 @@ class LogsScreen(ModeScreen):
     DEFAULT_CSS = """
     LogsScreen #logs-causes { display: none; height: auto; border-bottom: solid $rule; }
     LogsScreen #logs-causes.-some { display: block; }
+    LogsScreen LogHistogram { display: none; }
+    LogsScreen LogHistogram.-some { display: block; }
     LogsScreen LogView { height: 1fr; }
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._scope = Scope()
+        self._before: list[_Shown] = []
         self._causes = Causes()
+        self._marks: dict[str, datetime] = {}
+        """VM -> when it was preempted, as its own lines tell."""
+        self._fleet_marks: dict[str, datetime] = {}
+        """The same as the fleet's records tell, which is a little later."""
+        self._floor = datetime.max.replace(tzinfo=UTC)
+        """From this time on all lines of the least severity asked for are here, but for the gaps."""
+        self._asked = Severity.DEFAULT
         self._tailing = False
         """Whether batches of the tail belong to what is shown."""
+        self._resumed: datetime | None = None
+        """The newest line held when the tail was begun anew."""
+        self._heard: datetime | None = None
+        """When the tail last said something."""
         self._ready = False
+        self._stale = False
+        """Whether causes and histogram are older than the lines."""
+        self._figures_at = 0.0
         self._again: Timer | None = None
+        self._push: Timer | None = None
 
     def body(self) -> Iterable[Widget]:
         causes: LineTable[Cause] = LineTable(
@@ -100,62 +133,84 @@ class LogsScreen(ModeScreen):
                 Column("Errors", lambda cause: Toned(format_count(cause.count), Tone.BAD), 6, rank=0, right=True),
                 Column("VMs", lambda cause: format_count(cause.vms), 4, rank=2, right=True),
                 Column("Cells", lambda cause: format_count(cause.cells) if cause.cells else "—", 5, rank=3, right=True),
+                Column("First", lambda cause: f"{cause.first.astimezone(UTC):%H:%M:%S}", 8, rank=5),
                 Column("Last", lambda cause: f"{cause.last.astimezone(UTC):%H:%M:%S}", 8, rank=4),
-                Column("Cause", lambda cause: cause.example.message, 24, 60, 300, rank=1),
+                Column("Cause", lambda cause: cause.example.message if cause.key else cause.pattern, 24, 60, 300, rank=1),
             ),
             lambda cause: cause.key,
             id="logs-causes",
         )
         yield Vertical(
-            Sentence(now=self.console.clock, id="logs-source"),
+            LogSource(now=self.console.clock, id="logs-source"),
+            LogHistogram(now=self.console.clock, id="logs-histogram"),
             causes,
-            Prompt(id="logs-filter"),
+            Prompt(vocabulary=VOCABULARY, id="logs-filter"),
             Prompt(lead="search ", placeholder="highlight words or /regex/; n and N jump", id="logs-search"),
-            LogView(now=self.console.clock, id="logs-view"),
+            AskLine("go to ", "03:15   -10m   2024-05-01T03:15Z", self._time_words, id="logs-time"),
+            LogView(now=self.console.clock, line_of=self._line_of, taken=self._taken, id="logs-view"),
             classes="body",
         )
 
     def session_opened(self) -> None:
         self._ready = True
         self._view.focus()
+        self.set_interval(FIGURES_SECONDS, self._refresh_figures)
         if not self._scope.chosen:
             self._scope = replace(self._scope, run=self.console.run_shown)
         self._open_scope()
 
     # What the app tells
 
-    def show_fleet(self, feed: Feed[FleetSnapshot]) -> None:  # noqa: ARG002 - only that it is shown matters
-        if self._ready and not self._scope.chosen and self._scope.run != self.console.run_shown:
-            self.set_scope(Scope(self.console.run_shown))
+    def show_fleet(self, feed: Feed[FleetSnapshot]) -> None:
+        if not self._ready:
+            return
+        if not self._scope.chosen and self._scope.run != self.console.run_shown:
+            self._before.clear()
+            self._change_scope(Scope(self.console.run_shown))
+        if feed.value is not None:
+            self._fleet_marks = preemptions(feed.value, self._scope.run)
+            self._stale = True
 
     def show_logs(self, batch: Batch) -> None:
         if not self._tailing:
             return
-        self._say_link(batch)
-        if lost := sum(batch.suppressed.values()):
-            self._view.note_dropped(lost)
+        now = self.console.clock()
+        self._hear_link(batch)
         scope = self._scope
         # The tail before this one may still have had a batch under way.
         wanted = [entry for entry in batch.entries if scope.vm in ("", entry.vm) and scope.run in ("", entry.run)]
-        self._take(lines_of(wanted, short=bool(scope.run)))
+        if batch.state == "connected" and self._resumed is not None:
+            self._note_resumed(wanted)
+        if lost := sum(batch.suppressed.values()):
+            reasons = ", ".join(batch.suppressed)
+            # Entries are some seconds older than the batch they come in.
+            self._note_gap(Gap((self._heard or now) - LATE, now, lost, f"{SUPPRESSED} ({reasons})"))
+        self._heard = now
+        self._view.append(wanted)
 
     # What the app asks
 
     def crumbs(self) -> tuple[str, ...]:
-        return ("Logs", *filter(None, (self._scope.vm or self._scope.run,)))
+        return ("Logs", *filter(None, (self._scope.crumb,)))
 
     def leave(self) -> bool:
-        filters, search = self._filter, self._search
-        if filters.has_class("-open"):
+        filters, search, ask = self._filter, self._search, self.query_one(AskLine)
+        if ask.is_open:
+            ask.action_cancel()
+        elif filters.has_class("-open"):
             filters.action_cancel()
         elif search.has_class("-open"):
             search.action_cancel()
+        elif self._histogram.has_focus or self._table.has_focus:
+            self._view.focus()
         elif search.query_now:
             search.set_query(EVERYTHING)
         elif filters.query_now:
             filters.set_query(EVERYTHING)
+        elif self._before:
+            self._go_back(self._before.pop())
         elif self._scope.chosen:
-            self.set_scope(Scope(self.console.run_shown))
+            self._change_scope(Scope(self.console.run_shown))
         else:
             return False
         return True
@@ -165,24 +220,28 @@ class LogsScreen(ModeScreen):
         self._show_hits()
 
     def copy_row(self) -> str:
+        if self._table.has_focus and (cause := self._table.cursor_row) is not None:
+            return cause.example.message
         line = self._view.cursor_line
-        return "" if line is None else f"{line.time.astimezone(UTC).isoformat()} {line.severity.name} {line.vm} {line.message}"
+        return "" if line is None else text_of(line)
 
     def subject(self) -> Mapping[str, object]:
         line = self._view.cursor_line
         return {} if line is None else line.record()
 
     def export_records(self) -> Sequence[Record]:
-        ring = self._view.ring
-        return [ring.line(ring.shown_number(position)).record() for position in range(ring.shown_count)]
+        return FrozenLines(self._view.ring)
+
+    def export_text(self) -> Callable[[Record], str]:
+        return text_of_record
 
     def set_scope(self, scope: Scope) -> None:
-        """Show other logs; nothing happens if they are shown already."""
+        """Show other logs, and what is shown now again after them; nothing happens if they are shown already."""
         if scope == self._scope and self._ready:
             return
-        self._scope = scope
-        if self._ready:
-            self._open_scope()
+        if self._ready and scope.chosen:
+            self._before.append(_Shown(self._scope, self._view.hold(), self._causes, self._marks, self._floor))
+        self._change_scope(scope)
 
     # Keys; the view has most of them itself while it has the focus
 
@@ -213,11 +272,49 @@ class LogsScreen(ModeScreen):
     def action_open_entry(self) -> None:
         self._view.action_open_entry()
 
+    def action_go_to_time(self) -> None:
+        self.query_one(AskLine).open()
+
+    def action_focus_histogram(self) -> None:
+        if self._histogram.has_focus or not self._histogram.has_class("-some"):
+            self._view.focus()
+        else:
+            self._histogram.focus()
+
+    def action_focus_causes(self) -> None:
+        if self._table.has_focus or not self._table.rows:
+            self._view.focus()
+        else:
+            self._table.focus()
+
+    def action_around(self) -> None:
+        """What all VMs said about the time of this line."""
+        if (line := self._view.cursor_line) is not None:
+            run = str(line.fields.get("run", "")) or self._scope.run
+            self.set_scope(Scope(run, chosen=True, around=line.time))
+
+    def action_older(self) -> None:
+        if self._view.ring.let_go:
+            self._gap_list()
+        elif self._scope.around is not None:
+            self.notify("all of that time is here; escape goes back", timeout=4)
+        else:
+            self._source.reading("older lines")
+            until = min(self._floor, self.console.clock())
+            begin = min(self._scope.begin(self.console.clock()), until - timedelta(hours=1))
+            self._read(self._scope.to_history(self.console.clock(), self._asked, since=begin, until=until), "older")
+
+    def action_missing(self) -> None:
+        if self._gaps():
+            self._gap_list()
+        else:
+            self.notify(f"nothing is missing since {self._floor:%m-%d %H:%M:%S} UTC; o reads older lines", timeout=5)
+
     # Widgets speak
 
     @on(LogView.EntrySelected)
     def open_entry(self, message: LogView.EntrySelected) -> None:
-        """Enter on a line: all its fields; Enter on a field filters by it."""
+        """Enter on a line: all its fields; Enter on a field filters by it, `-` hides what has it."""
         line = message.line
         title = f"{line.severity.name.lower()} · {line.time.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f} UTC · {line.vm or 'no VM'}"
         self.app.push_screen(DetailScreen(title, line.record()), self._filter_by)
@@ -225,8 +322,34 @@ class LogsScreen(ModeScreen):
     @on(LogView.Changed)
     def view_changed(self) -> None:
         """Other lines pass now."""
+        self._stale = True
+        if monotonic() - self._figures_at >= FIGURES_SECONDS:
+            self._refresh_figures()
         if self._filter.has_class("-open"):
             self._show_hits()
+
+    @on(LogView.MinimumChanged)
+    def minimum_changed(self) -> None:
+        """Ask for no less severe lines, once the keys rest."""
+        if self._push is not None:
+            self._push.stop()
+        self._push = self.set_timer(PUSH_SECONDS, self._push_minimum)
+
+    @on(LogView.NothingFound)
+    def nothing_found(self) -> None:
+        """A search went around."""
+        self.notify("no line that is shown matches the search", timeout=3)
+
+    @on(LogHistogram.BucketSelected)
+    def jump_to_bucket(self, message: LogHistogram.BucketSelected) -> None:
+        """Enter on a bar."""
+        self._view.focus()
+        self._jump(message.moment)
+
+    @on(AskLine.Answered)
+    def jump_to_time(self, message: AskLine.Answered) -> None:
+        """A time was typed."""
+        self._jump(self._moment(message.text))
 
     @on(Prompt.Changed, "#logs-filter")
     def filter_changed(self, message: Prompt.Changed) -> None:
@@ -240,6 +363,7 @@ class LogsScreen(ModeScreen):
         self._view.set_search(message.query)
 
     @on(Prompt.Closed)
+    @on(AskLine.Closed)
     def prompt_closed(self) -> None:
         """Back to the lines."""
         self._view.focus()
@@ -248,15 +372,26 @@ class LogsScreen(ModeScreen):
     def open_cause(self, message: LineTable.RowSelected) -> None:
         """Enter on a cause: only its lines."""
         message.stop()
-        text = longest_piece(message.key)
-        self._filter_by(f'"{text}"' if text else "severity:ERROR")
+        self._filter_by(f"cause:{message.key}" if message.key else "severity:/ERROR|CRITICAL/")
         self._view.focus()
 
     # State
 
     @property
+    def _source(self) -> LogSource:
+        return self.query_one(LogSource)
+
+    @property
     def _view(self) -> LogView:
         return self.query_one(LogView)
+
+    @property
+    def _histogram(self) -> LogHistogram:
+        return self.query_one(LogHistogram)
+
+    @property
+    def _table(self) -> LineTable[Cause]:
+        return cast("LineTable[Cause]", self.query_one("#logs-causes", LineTable))
 
     @property
     def _filter(self) -> Prompt:
@@ -267,98 +402,286 @@ class LogsScreen(ModeScreen):
         return self.query_one("#logs-search", Prompt)
 
     def _filter_by(self, text: str | None) -> None:
+        """Narrow the filter by one more term; a cause takes the place of another."""
         if not text:
             return
         try:
-            self._filter.set_query(parse(text))
+            term = parse(text).terms[0]
+            kept = [each for each in self._filter.query_now.terms if str(each) != text and not (term.field == each.field == "cause")]
+            self._filter.set_query(parse(" ".join([*map(str, kept), text])))
         except QueryError as error:
             self.notify(str(error), severity="warning")
 
     def _show_hits(self) -> None:
         self._filter.set_hits(self._view.ring.shown_count, len(self._view.ring))
 
+    # Scopes
+
+    def _change_scope(self, scope: Scope) -> None:
+        self._scope = scope
+        if self._ready:
+            self._open_scope()
+
     def _open_scope(self) -> None:
         self._view.clear()
-        self._causes.clear()
-        self._show_causes()
+        self._causes, self._marks, self._floor = Causes(), {}, self.console.clock()
+        self._resumed = None
+        self._stale = True
         self.console.refresh_status(self)
-        if self._scope.gone and self._scope.run:
-            self._tailing = False
-            self._read_left_behind(self._scope)
-        else:
-            self._tail()
+        self._load()
 
-    def _tail(self) -> None:
-        scope = self._scope
+    def _load(self) -> None:
+        """Ask for the lines of the scope, from the least severity on that is shown."""
+        self._ask_from_minimum()
+        now = self.console.clock()
+        self._tailing = False
+        if self._scope.vm or self._scope.around is not None:
+            self._source.reading()
+            self._view.set_why_empty(READING)
+            self._read(self._scope.to_history(now, self._asked), "scope")
+        else:
+            self._tail(self._scope.to_tail(now, self._asked))
+
+    def _ask_from_minimum(self) -> None:
+        """From now on ask for what is shown, and for nothing less severe."""
+        self._asked = self._view.ring.minimum
+        self._view.set_asked(self._asked)
+        self._source.speak_of(self._scope, self._asked, nested=bool(self._before))
+
+    def _go_back(self, shown: _Shown) -> None:
+        self._scope, self._causes, self._marks, self._floor = shown.scope, shown.causes, shown.marks, shown.floor
+        self._view.show_held(shown.held)
+        self._stale = True
+        self.console.refresh_status(self)
+        self._ask_from_minimum()
+        self._tailing = False
+        if self._scope.follows:
+            self._resume()
+        else:
+            self._say_state()
+
+    def _push_minimum(self) -> None:
+        if self._view.ring.minimum is self._asked:
+            return
+        if self._view.ring.minimum > self._asked and self._scope.follows and not self._scope.vm:
+            # What is held has all of them; only what comes is narrowed.
+            self._ask_from_minimum()
+            self._resume()
+        else:
+            self._load()
+
+    # Reading
+
+    def _tail(self, question: Question) -> None:
         self._tailing = True
         self._plan_again(stop=True)
-        self._say(Tone.BUSY, " · connecting …")
-        self.console.follow_logs(run=scope.run, vms=(scope.vm,) if scope.vm else ())
+        self._source.connecting()
+        self._view.set_why_empty(CONNECTING)
+        self.console.follow_logs(question)
 
-    @work(exclusive=True, group="left behind", exit_on_error=False)
-    async def _read_left_behind(self, scope: Scope) -> None:
-        """The log that a VM wrote into the bucket; if there is none, what Cloud Logging has of it."""
-        self._say(Tone.BUSY, " · reading …", source="log-objects")
+    def _resume(self) -> None:
+        """Follow again, from the newest line held on."""
+        now = self.console.clock()
+        self._resumed = self._view.ring.newest
+        since = max(self._resumed - timedelta(seconds=60), now - timedelta(hours=1)) if self._resumed is not None else None
+        self._tail(self._scope.to_tail(now, self._asked, since=since))
+
+    @work(exclusive=True, group="logs", exit_on_error=False)
+    async def _read(self, question: Question, why: str, target: datetime | None = None, gap: Gap | None = None) -> None:
+        """Look into the past, wherever it is kept, and put it where it belongs.
+
+        Args:
+            why: `scope`, `older`, `jump` or `gap`.
+            target: Go there then.
+            gap: What it should close.
+        """
+        scope = self._scope
         try:
-            entries = await in_thread(lambda: self.session.logs.logs_of(scope.run, scope.vm), name="log objects")
+            found = await in_thread(lambda: self._find(question, short=bool(scope.run)), name="logs")
         except Exception as error:  # noqa: BLE001 - the reason is shown where the source is named
-            self._say(Tone.BAD, f" · {error_line(error)}", source="log-objects")
+            self._say_failed(error_line(error), why)
             return
         if scope != self._scope:
             return
-        if not entries:
-            self._tail()
-            return
-        newest = entries[-1].timestamp
-        age = format_age((self.console.clock() - newest).total_seconds())
-        self._take(lines_of(entries, short=True))
-        self._say(Tone.QUIET, f" · {plural(len(entries), 'line')}, the last {age} ago; the VM is gone", source="log-objects")
+        evidence, lines = found
+        taken = self._view.ring.taken
+        self._view.append(lines)
+        self._view.drain()
+        if why in ("scope", "older"):
+            full = len(evidence.entries) >= question.lines
+            self._floor = min(self._floor, evidence.entries[0].timestamp if full else question.since)
+        for remark in evidence.remarks:
+            if not remark.startswith("the last "):
+                self.notify(one_line(remark), title="logs", timeout=8)
+        if gap is not None:
+            self._say_closed(gap, self._view.ring.taken - taken)
+        if why == "scope":
+            self._scope_read(evidence)
+        else:
+            self._say_state(evidence)
+        if why == "older":
+            self._say_older(evidence, question)
+        if target is not None:
+            self._view.move_to_time(target)
 
-    def _take(self, lines: Sequence[LogLine]) -> None:
-        if lines:
-            self._view.append(lines)
-            if self._causes.add(lines):
-                self._show_causes()
+    def _find(self, question: Question, *, short: bool) -> tuple[Evidence, list[LogLine]]:
+        """In a thread: a history may be long."""
+        evidence = self.session.logs.find_logs(question)
+        return evidence, lines_of(evidence.entries, short=short)
+
+    def _scope_read(self, evidence: Evidence) -> None:
+        scope = self._scope
+        if scope.around is not None:
+            self._view.move_to_time(scope.around)
+        if scope.follows:
+            self._resume()
+        else:
+            self._say_state(evidence)
+
+    def _jump(self, moment: datetime) -> None:
+        """Go to a time, and read what was said then if it is not here."""
+        if moment >= self._floor or self._scope.around is not None or self._view.ring.let_go:
+            self._view.move_to_time(moment)
+            if moment < self._floor:
+                self.notify(f"that is before what is here; {self._scope.to_command(moment, None, self._asked)}", timeout=10)
+            return
+        near = moment + _NEAR
+        until = min(self._floor, near)
+        if near < self._floor:
+            self._view.note_gap(Gap(near, self._floor, 0, NOT_READ))
+        self._floor = moment - _NEAR
+        self._source.reading(f"what was said about {moment:%m-%d %H:%M:%S} UTC")
+        self._read(self._scope.to_span(moment - _NEAR, until, self._asked, 4 * HISTORY_LINES), "jump", target=moment)
+
+    def _moment(self, text: str) -> datetime:
+        local = self._view.time_format is TimeFormat.LOCAL
+        zone = self.console.clock().astimezone().tzinfo if local else None
+        return parse_moment(text, self.console.clock(), zone=zone or UTC)
+
+    def _time_words(self, text: str) -> str:
+        return f"{self._moment(text):%Y-%m-%d %H:%M:%S} UTC"
+
+    # Lines come
+
+    def _line_of(self, item: LogEntry | LogLine) -> LogLine:
+        return item if isinstance(item, LogLine) else line_of(item, short=bool(self._scope.run))
+
+    def _taken(self, lines: Sequence[LogLine]) -> None:
+        self._causes.add(lines)
+        for line in lines:
+            if tells_preemption(line) and len(self._marks) < _MOST_MARKS:
+                self._marks[str(line.fields.get("instance") or line.vm)] = line.time
+        self._stale = True
+
+    def _note_resumed(self, entries: Sequence[LogEntry]) -> None:
+        """The first batch of a tail that was begun anew: whether it reaches back to what is held."""
+        resumed, self._resumed = self._resumed, None
+        if resumed is not None and len(entries) >= TAIL_LINES and (oldest := min(entry.timestamp for entry in entries)) > resumed:
+            self._note_gap(Gap(resumed, oldest, 0, CUT))
+
+    def _note_gap(self, gap: Gap) -> None:
+        """Count it, and leave a line where it was."""
+        if self._view.note_gap(gap):
+            self._view.append([gap_line(gap)])
+
+    def _gaps(self) -> list[Gap]:
+        ring = self._view.ring
+        began = self._scope.begin(self.console.clock())
+        fallen = [Gap(began, ring.let_go_until, ring.let_go, LET_GO)] if ring.let_go_until is not None else []
+        return [*self._view.gaps.all, *fallen]
+
+    def _gap_list(self) -> None:
+        from console.screens.gaps import GapScreen
+
+        rows = [(gap, self._scope.to_command(gap.since, gap.until, self._asked, gap.count)) for gap in self._gaps()]
+        self.app.push_screen(GapScreen(rows), self._read_gap)
+
+    def _read_gap(self, gap: Gap | None) -> None:
+        if gap is None:
+            return
+        if gap not in self._view.gaps.all:
+            self.notify("the view is full and cannot hold them: copy the command with y", severity="warning", timeout=8)
+            return
+        self._source.reading("what is missing")
+        until = gap.until + timedelta(milliseconds=1)
+        # Log objects have every line and no read quota; when they do not reach that far yet, Cloud Logging is next.
+        where: Where = "objects" if self._scope.run else "auto"
+        self._read(self._scope.to_span(gap.since, until, self._asked, MOST_LINES, where=where), "gap", gap=gap)
+
+    # Figures
+
+    def _refresh_figures(self) -> None:
+        if not self._stale or not self.is_current:
+            return
+        self._stale = False
+        self._figures_at = monotonic()
+        self._show_causes()
+        histogram, counts = self._histogram, self._view.ring.histogram
+        histogram.set_class(bool(counts), "-some")
+        histogram.set_class(self.size.height >= LOW, "-tall")
+        marks = sorted((moment, vm) for vm, moment in (self._fleet_marks | self._marks).items())
+        histogram.set_counts(counts, marks)
 
     def _show_causes(self) -> None:
-        table = cast("LineTable[Cause]", self.query_one("#logs-causes", LineTable))
         ranked = self._causes.ranked()
-        table.set_class(bool(ranked), "-some")
-        most = _CAUSE_ROWS if self.size.height >= _LOW else _CAUSE_ROWS_LOW
-        table.styles.height = min(len(ranked), most) + 2
-        table.set_rows(ranked)
+        self._table.set_class(bool(ranked), "-some")
+        most = _CAUSE_ROWS if self.size.height >= LOW else _CAUSE_ROWS_LOW
+        self._table.styles.height = min(len(ranked), most) + 2
+        self._table.set_rows(ranked)
 
     def on_resize(self) -> None:
-        self._show_causes()
+        self._stale = True
 
     # The source, in words
 
-    def _say_link(self, batch: Batch) -> None:
+    def _hear_link(self, batch: Batch) -> None:
         if batch.state == "reconnecting":
-            self._say(Tone.WARN, f" · reconnecting: {batch.reason}; what is missed is read back")
+            self._view.set_why_empty(self._source.reconnecting(batch.reason))
             self._plan_again()
             return
         self._plan_again(stop=True)
         if batch.reason:
+            newest = self._view.ring.newest
+            oldest = min((entry.timestamp for entry in batch.entries), default=self.console.clock())
+            self._note_gap(Gap(min(newest or oldest, oldest), oldest, 0, CUT))
             self.notify(batch.reason, title="logs", severity="warning", timeout=15)
-        self._say(Tone.GOOD, " · live")
+        self._floor = min([self._floor, *(entry.timestamp for entry in batch.entries[:1])])
+        self._source.live()
+        self._view.set_why_empty(SILENT)
 
-    def _say(self, tone: Tone, how: str, *, source: str = "cloud-logging") -> None:
-        scope = self._scope
-        whose = scope.vm or ("every VM" if scope.run else "every run")
-        of_run = f" of run {scope.run}" if scope.run and not scope.vm else ""
-        phrases = [Phrase(source, strong=True), Phrase(f" · {whose}{of_run}"), Phrase(one_line(how), tone)]
-        if scope.chosen:
-            phrases.append(Phrase(" · esc: every VM", Tone.QUIET))
-        self.query_one("#logs-source", Sentence).set_sentence(phrases, tone=tone)
+    def _say_failed(self, reason: str, why: str) -> None:
+        self._view.set_why_empty(self._source.failed(reason))
+        if why != "scope":
+            self.notify(reason, title="logs", severity="error", timeout=10)
+        if self._scope.follows and not self._tailing:
+            self._tail(self._scope.to_tail(self.console.clock(), self._asked))
+
+    def _say_state(self, evidence: Evidence | None = None) -> None:
+        """Live, or over: after something of the past was read."""
+        if self._tailing:
+            self._source.live()
+            return
+        ring = self._view.ring
+        self._source.found(len(ring), ring.newest, evidence.counts() if evidence is not None else {})  # type: ignore[arg-type]
+        self._view.set_why_empty(NOTHING)
+
+    def _say_older(self, evidence: Evidence, question: Question) -> None:
+        if count := len(evidence.entries):
+            more = "o reads on" if count >= question.lines else "that is all there is"
+            self.notify(f"{plural(count, 'older line')}, back to {evidence.entries[0].timestamp:%m-%d %H:%M:%S} UTC; {more}", timeout=6)
+        else:
+            self.notify(f"nothing older since {question.since:%m-%d %H:%M} UTC", timeout=6)
+
+    def _say_closed(self, gap: Gap, count: int) -> None:
+        self._view.close_gap(gap)
+        if count >= gap.count:
+            self.notify(f"{plural(count, 'missing line')} read and put where they belong", timeout=6)
+            return
+        self._view.note_gap(replace(gap, count=gap.count - count))
+        found = f"{format_count(count)} of {format_count(gap.count)} found"
+        self.notify(f"{found}: log objects are written once a minute, read again then (m)", severity="warning", timeout=10)
 
     def _plan_again(self, *, stop: bool = False) -> None:
         if self._again is not None:
             self._again.stop()
-        self._again = None if stop else self.set_timer(FOLLOW_AGAIN_SECONDS, self._tail)
-
-
-def longest_piece(fingerprint: str) -> str:
-    """The longest part of a fingerprint that stands in its messages as it is."""
-    pieces = (piece.strip(" :,;()[]") for part in fingerprint.replace('"', "…").split("…") for piece in part.split("#"))
-    return max(pieces, key=len, default="")
+        self._again = None if stop else self.set_timer(FOLLOW_AGAIN_SECONDS, self._resume)

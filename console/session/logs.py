@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from engine.errors import UsageError
 
 if TYPE_CHECKING:
     from console.session.session import Session
-    from provision.logs import Batch, Evidence, LogEntry, LogQuery, Question
+    from provision.logs import Batch, Evidence, Question
 
 RECENT = timedelta(hours=24)
 """How far back the last files of a VM are looked for."""
@@ -21,25 +21,6 @@ class Logs:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-
-    def log_query(
-        self, *, run: str = "", vms: tuple[str, ...] = (), min_severity: str = "DEFAULT", since: datetime | None = None, limit: int = 1000
-    ) -> LogQuery:
-        """A query of this profile's project; without `since` the last hour."""
-        from provision.logs import LogQuery
-
-        session = self._session
-        start = since or session.clock() - timedelta(hours=1)
-        return LogQuery(project=session.profile.project, since=start, run=run, vms=vms, min_severity=min_severity, limit=limit)
-
-    async def tail_logs(self, *, run: str = "", vms: tuple[str, ...] = (), min_severity: str = "DEFAULT") -> AsyncIterator[Batch]:
-        """New entries as they come, the recent ones first. On the event loop that shows them."""
-        from provision.clients import make_logging
-        from provision.logs import tail
-
-        clients = make_logging(self._session.profile)
-        async for batch in tail(clients, self.log_query(run=run, vms=vms, min_severity=min_severity)):
-            yield batch
 
     def find_logs(self, question: Question) -> Evidence:
         """What VMs said, from wherever it is kept: also of VMs that are gone, or were never ours."""
@@ -67,12 +48,6 @@ class Logs:
         query = question.to_query(session.profile.project, foreign=question.names_vms and not question.run)
         async for batch in tail(make_logging(session.profile), query):
             yield replace(batch, entries=tuple(question.keep(batch.entries)))
-
-    def logs_of(self, run: str, vm: str = "", *, since: datetime | None = None, min_severity: str = "DEFAULT") -> list[LogEntry]:
-        """A worker's whole log from the state bucket: there also after the VM."""
-        from provision.logs import read_log_objects
-
-        return read_log_objects(self._session.buckets.state, run, vm, since=since, min_severity=min_severity)
 
     def recent_files(self, run: str, vm: str, *, lines: int = 200) -> Evidence:
         """What became of the files that a VM had last, newest first; from its log objects, and from Cloud Logging what is younger.

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Collection, Iterable
 from dataclasses import replace
-from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 import click
 
+from console.log_gaps import MOST_LINES
+from console.log_scope import AROUND
+from console.moments import parse_moment
+from console.query import Query, QueryError, parse
 from console.session import Session
+from console.verbs.log_tables import show_errors, show_histogram
 from console.verbs.options import headless_session, json_option, profile_option, say_aside
-from engine.clock import format_time, parse_day, parse_time
+from engine.clock import format_time
 from engine.cloudlog import SEVERITIES
 from engine.errors import ExitCode, UsageError
 from engine.verbs.printing import print_json
@@ -25,11 +28,19 @@ if TYPE_CHECKING:
 @click.command("logs")
 @click.argument("globs", metavar="[GLOB]...", nargs=-1)
 @click.option("--run", default="", help="Only this run [all that can have said something].")
-@click.option("--lines", type=click.IntRange(min=1, max=50_000), default=100, show_default=True, help="The last so many.")
+@click.option(
+    "--lines", type=click.IntRange(min=1, max=MOST_LINES), help="The last so many [100; with --errors, --histogram, --around: 50000]."
+)
 @click.option("--since", default="2h", show_default=True, help="How far back: 30m, 2h, 3d, 2024-05-01, 2024-05-01T06:00Z.")
 @click.option("--until", default="", help="Up to then, exclusive: in the same forms [now].")
 @click.option("--severity", type=click.Choice(list(SEVERITIES), case_sensitive=False), default="INFO", show_default=True, help="At least.")
 @click.option("--grep", default="", help="Regular expression (RE2) that the message must match; (?i) in front: whatever the case.")
+@click.option("--filter", "filter_text", default="", help="The filter of the screens: words, -word, field:value, field>n, /regex/.")
+@click.option(
+    "--errors", "as_errors", is_flag=True, help="Errors and bad files by their cause: how many, of how many VMs and cells, since when."
+)
+@click.option("--histogram", "as_histogram", is_flag=True, help="How many lines of each severity over time.")
+@click.option("--around", default="", help="What all VMs said 30 s before and after a time: 03:15:22, -10m, 2024-05-01T03:15:22Z.")
 @click.option("--follow", "-f", is_flag=True, help="Go on as new entries come, until interrupted.")
 @click.option(
     "--source",
@@ -44,11 +55,15 @@ def logs_command(
     *,
     globs: tuple[str, ...],
     run: str,
-    lines: int,
+    lines: int | None,
     since: str,
     until: str,
     severity: str,
     grep: str,
+    filter_text: str,
+    as_errors: bool,
+    as_histogram: bool,
+    around: str,
     follow: bool,
     source: str,
     profile_name: str,
@@ -57,18 +72,30 @@ def logs_command(
     """The log of VMs by names, short names (market-data-shard-7) or patterns.
 
     Looked for in the log objects of the state bucket, then in Cloud Logging, then at the serial port: also of VMs that are gone, and,
-    by name, of VMs that are not ours. Where the answer comes from is said on stderr and in each line. --json prints one object a line.
+    by name, of VMs that are not ours. Where the answer comes from is said on stderr and in each line. --json prints one object a line, with
+    --errors and --histogram too.
     """
     from provision.logs import Grep, Question
 
-    if follow and until:
-        raise UsageError("--follow and --until exclude each other", hint="leave one out")
+    whole = as_errors or as_histogram
+    if follow and (until or whole or around):
+        other = "--until" if until else "--errors" if as_errors else "--histogram" if as_histogram else "--around"
+        raise UsageError(f"--follow and {other} exclude each other", hint="leave one out")
+    if as_errors and as_histogram:
+        raise UsageError("--errors and --histogram are two tables", hint="ask for one after the other")
+    if around and until:
+        raise UsageError(
+            "--around and --until exclude each other", hint="--around TIME is 30 s before and after it; or give --since and --until"
+        )
     if follow and source not in ("auto", "cloud"):
         raise UsageError(f"--follow cannot follow --source {source}", hint="what comes is told by Cloud Logging: --source cloud")
-    expression = Grep(grep)
+    expression, wanted = Grep(grep), _parse_filter(filter_text)
     session = headless_session(profile_name)
     now = session.clock()
     start, end = parse_moment(since, now), parse_moment(until, now) if until else None
+    if around:
+        moment = parse_moment(around, now)
+        start, end = moment - AROUND, moment + AROUND
     if end is not None and end <= start:
         raise UsageError(f"--until {until} is not after --since {since}", hint="swap them")
     if run:
@@ -78,20 +105,42 @@ def logs_command(
         vms=globs,
         run=run,
         until=end,
-        min_severity=severity.upper(),
+        min_severity="WARNING" if as_errors else severity.upper(),
         grep=expression,
-        lines=lines,
+        lines=MOST_LINES if wanted or (lines is None and (whole or around)) else lines or 100,
         where=source,  # type: ignore[arg-type]  # click has checked it
     )
     found = session.logs.find_logs(question)
-    _show(found.entries, found.strangers, as_json=as_json)
-    _say(found, since)
+    if wanted:
+        shown = lines or (MOST_LINES if whole or around else 100)
+        found = replace(found, entries=tuple(_passing(found.entries, wanted)[-shown:]))
+    if as_errors:
+        show_errors(found.entries, as_json=as_json)
+    elif as_histogram:
+        show_histogram(found.entries, as_json=as_json)
+    else:
+        _show(found.entries, found.strangers, as_json=as_json)
+    _say(found, f"30 s around {around}" if around else since)
     if follow:
         try:
-            asyncio.run(_follow(session, question, found, as_json=as_json))
+            asyncio.run(_follow(session, question, found, wanted, as_json=as_json))
         except KeyboardInterrupt:
             return ExitCode.DONE
     return ExitCode.DONE
+
+
+def _parse_filter(text: str) -> Query:
+    try:
+        return parse(text)
+    except QueryError as error:
+        raise UsageError(f"--filter {text}: {error}", hint='words, -word, "phrase", /regex/, field:value, field>n') from error
+
+
+def _passing(entries: Iterable[LogEntry], wanted: Query) -> list[LogEntry]:
+    from console.log_lines import line_of
+
+    lines = ((entry, line_of(entry)) for entry in entries)
+    return [entry for entry, line in lines if wanted.matches(line.record(), line.text)]
 
 
 def _say(found: Evidence, since: str) -> None:
@@ -103,7 +152,7 @@ def _say(found: Evidence, since: str) -> None:
         say_aside(remark)
 
 
-async def _follow(session: Session, question: Question, found: Evidence, *, as_json: bool) -> None:
+async def _follow(session: Session, question: Question, found: Evidence, wanted: Query, *, as_json: bool) -> None:
     seen = {entry.identity for entry in found.entries}
     # What came before the last line that was shown was cut off by --lines, not missed.
     begin = max((entry.timestamp for entry in found.entries if entry.timed), default=question.since)
@@ -112,7 +161,8 @@ async def _follow(session: Session, question: Question, found: Evidence, *, as_j
             say_aside(f"{batch.state}: {batch.reason}")
         for reason, count in batch.suppressed.items():
             say_aside(f"at least {count:,} entries not shown by Cloud Logging: {reason}")
-        _show([entry for entry in batch.entries if entry.identity not in seen], found.strangers, as_json=as_json)
+        fresh = [entry for entry in batch.entries if entry.identity not in seen]
+        _show(_passing(fresh, wanted) if wanted else fresh, found.strangers, as_json=as_json)
 
 
 def _show(entries: Iterable[LogEntry], strangers: Collection[str], *, as_json: bool) -> None:
@@ -140,24 +190,3 @@ def _show(entries: Iterable[LogEntry], strangers: Collection[str], *, as_json: b
         vm = f"{printable(entry.vm) or '-'}{' (not ours)' if entry.vm in strangers else ''}"
         message = " ".join(printable(line) for line in entry.message.splitlines())
         click.echo(f"{when} {entry.severity:<8} {vm} {message}  [{entry.source}]")
-
-
-def parse_moment(text: str, now: datetime) -> datetime:
-    """A moment as people type it: a span back from `now` (`30m`, `2h`, `3d`), a UTC day, or a time with its zone.
-
-    Raises:
-        UsageError: if it is none, or lies before all days.
-    """
-    word = text.strip()
-    if found := re.fullmatch(r"(\d{1,9})([smhd])", word, re.ASCII):
-        unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[found[2]]
-        try:
-            return now - timedelta(**{unit: int(found[1])})
-        except OverflowError:
-            raise UsageError(f"{text!r} is before all days", hint="write 30m, 2h or 3d") from None
-    if "T" in word or ":" in word:
-        return parse_time(word)
-    try:
-        return datetime.combine(parse_day(word, today=now.date()), time(), UTC)
-    except UsageError:
-        raise UsageError(f"{text!r} is no time", hint="write 30m, 2h, 3d, 2024-05-01 or 2024-05-01T06:00Z") from None

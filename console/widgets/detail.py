@@ -33,7 +33,7 @@ class _Look:
 
 
 class DetailScreen(ModalScreen[str | None]):
-    """A modal; its result is a filter such as `vm:"shard-7"`, or None."""
+    """A modal; its result is a filter such as `vm:"shard-7"` or its negation, or None."""
 
     # CSS, not DEFAULT_CSS: it must win over the defaults of the buttons and boxes inside.
     CSS = """
@@ -57,6 +57,7 @@ class DetailScreen(ModalScreen[str | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,backspace", "close", "Close"),
         Binding("y", "copy", "Copy"),
+        Binding("minus", "hide", "Hide what has it"),
     ]
 
     class CopyRequested(Message):
@@ -83,7 +84,7 @@ class DetailScreen(ModalScreen[str | None]):
             tree.show_root = False
             tree.guide_depth = 2
             yield tree
-            yield Static("enter filters by a field · y copies it · esc closes", classes="detail--hint", markup=False)
+            yield Static("enter filters by a field · - hides what has it · y copies it · esc closes", classes="detail--hint", markup=False)
 
     def on_mount(self) -> None:
         tree = self._tree()
@@ -102,6 +103,11 @@ class DetailScreen(ModalScreen[str | None]):
         node = self._tree().cursor_node
         if node is not None and node.data is not None:
             self.post_message(self.CopyRequested(_as_text(node.data[1])))
+
+    def action_hide(self) -> None:
+        node = self._tree().cursor_node
+        if node is not None and node.data is not None and not node.allow_expand:
+            self.dismiss(f"-{filter_for(*node.data)}")
 
     def on_tree_node_selected(self, event: Tree.NodeSelected[tuple[str, object]]) -> None:
         data = event.node.data

@@ -1,22 +1,20 @@
 """The log tail: a Line-API view on a ring of lines, cheap at ten thousand lines a second.
 
-Lines wait in a queue and are taken from it a few milliseconds at a time, so that keys are answered whatever arrives; what
-is lost on the way is counted and shown. Only lines on the screen are ever styled.
+What comes waits in a queue and becomes lines a few milliseconds at a time, so that keys are answered whatever arrives; filtering and
+searching take such turns too. Only lines on the screen are ever styled. What does not fit into the queue is told as a gap, never dropped
+in silence.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
-from itertools import islice
 from time import perf_counter
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from rich.cells import cell_len
 from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
@@ -25,44 +23,46 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from console.actions import bindings_of
+from console.log_gaps import Gap, Gaps
+from console.log_intake import CHUNK, Intake
 from console.query import EVERYTHING, Expression, Query
-from console.widgets.figures import fit, format_age, format_count, joined, one_line, plural
-from console.widgets.logring import LogLine, LogRing, Severity
+from console.widgets.figures import fit, format_count, joined
+from console.widgets.logline import LogLine, Severity
+from console.widgets.logpaint import Columns, Inks, TimeFormat
+from console.widgets.logring import Key, LogRing
+from console.widgets.logstatus import Doings, empty_lines, header_parts
 
-DEFAULT_CAPACITY: Final = 50_000
-DRAIN_SECONDS: Final = 0.008
-"""Spent on queued lines at a time; then keys have their turn."""
-DRAIN_INTERVAL_SECONDS: Final = 0.05
+DEFAULT_CAPACITY: Final = 750_000
+"""A minute at ten thousand lines a second, and some more; packed, that is about 40 MB."""
+TURN_SECONDS: Final = 0.008
+"""Spent on queued lines, on a new filter or on a search at a time; then keys have their turn."""
+BUSY_TURN_SECONDS: Final = 0.025
+"""The same while more than `_MANY_WAITING` lines wait."""
+TURN_INTERVAL_SECONDS: Final = 0.05
 
+_MANY_WAITING: Final = 5_000
 _HEADER: Final = 1
 _SIDEWAYS: Final = 8
 """Cells per left or right key."""
-_LONGEST_VM: Final = 30
-_NARROW: Final = 110
-_LONGEST_VM_NARROW: Final = 16
-"""Below `_NARROW` cells the message matters more than the whole name."""
-_CHUNK: Final = 500
-
-_LOOKS: Final = {
-    Severity.DEFAULT: "  —    ",
-    Severity.DEBUG: "· debug",
-    Severity.INFO: "  info ",
-    Severity.WARNING: "! warn ",
-    Severity.ERROR: "× error",
-    Severity.CRITICAL: "■ crit ",
-}
 
 
-class TimeFormat(StrEnum):
-    """How the time of a line is written."""
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a view showed, to be shown again."""
 
-    CLOCK = "UTC"
-    FULL = "full UTC"
-    AGO = "ago"
+    ring: LogRing
+    gaps: Gaps
+    cursor: Key
+    following: bool
 
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+def _as_it_is(item: Any) -> LogLine:
+    assert isinstance(item, LogLine)
+    return item
 
 
 class LogView(ScrollView, can_focus=True):
@@ -117,21 +117,7 @@ class LogView(ScrollView, can_focus=True):
         Binding("right", "sideways(1)", "Right", show=False),
     ]
 
-    class EntrySelected(Message):
-        """Enter, or a double click."""
-
-        def __init__(self, view: LogView, line: LogLine) -> None:
-            super().__init__()
-            self.view = view
-            self.line = line
-
-        @property
-        def control(self) -> LogView:
-            return self.view
-
-    class Changed(Message):
-        """Other lines pass now, or following began or ended: figures that a screen shows may be stale."""
-
+    class _OfView(Message):
         def __init__(self, view: LogView) -> None:
             super().__init__()
             self.view = view
@@ -140,14 +126,32 @@ class LogView(ScrollView, can_focus=True):
         def control(self) -> LogView:
             return self.view
 
+    class EntrySelected(_OfView):
+        """Enter, or a double click."""
+
+        def __init__(self, view: LogView, line: LogLine) -> None:
+            super().__init__(view)
+            self.line = line
+
+    class Changed(_OfView):
+        """Other lines pass now, or following began or ended: figures that a screen shows may be stale."""
+
         def can_replace(self, message: Message) -> bool:
             return isinstance(message, LogView.Changed) and message.view is self.view
+
+    class MinimumChanged(_OfView):
+        """Another least severity was chosen here."""
+
+    class NothingFound(_OfView):
+        """A search went around and found no line."""
 
     def __init__(
         self,
         *,
         capacity: int = DEFAULT_CAPACITY,
         now: Callable[[], datetime] = _utc_now,
+        line_of: Callable[[Any], LogLine] = _as_it_is,
+        taken: Callable[[Sequence[LogLine]], object] = lambda _lines: None,
         id: str | None = None,  # noqa: A002
         classes: str | None = None,
     ) -> None:
@@ -155,22 +159,25 @@ class LogView(ScrollView, can_focus=True):
         Args:
             capacity: Lines kept; older ones fall out.
             now: The clock for "ago".
+            line_of: Makes a line out of what `append` is given, when its turn comes.
+            taken: Called with every batch of lines that was taken in.
         """
         super().__init__(id=id, classes=classes)
         self._ring = LogRing(capacity)
-        self._now = now
-        self._queue: deque[LogLine] = deque()
-        self._drain_planned = False
-        self._last_drain = 0.0
-        self._dropped = 0
+        self._columns = Columns(now)
+        self._taken = taken
+        self._intake = Intake(line_of)
+        self._turn_planned = False
+        self._last_turn = 0.0
+        self._gaps = Gaps()
         self._following = True
         self._unseen = 0
-        self._cursor = 0
-        """Number of the line under the cursor, in the ring's counting."""
+        self._cursor: Key = (0, 0)
         self._search: tuple[Expression, ...] = ()
-        self._time_format = TimeFormat.CLOCK
-        self._vm_width = 4
-        self._longest = 0
+        self._found_by_filter: tuple[Expression, ...] = ()
+        self._seeking: Iterator[int | None] | None = None
+        self._asked = Severity.DEFAULT
+        self._why_empty = "no lines yet"
 
     # What the screen sets and reads
 
@@ -178,6 +185,11 @@ class LogView(ScrollView, can_focus=True):
     def ring(self) -> LogRing:
         """The lines. Change them through this widget only."""
         return self._ring
+
+    @property
+    def gaps(self) -> Gaps:
+        """Lines that did not come. Change them through this widget only."""
+        return self._gaps
 
     @property
     def following(self) -> bool:
@@ -189,60 +201,75 @@ class LogView(ScrollView, can_focus=True):
         return self._unseen
 
     @property
-    def dropped(self) -> int:
-        """Lines that were never kept: queued too long here, or lost before, as told by `note_dropped`."""
-        return self._dropped
+    def waiting(self) -> int:
+        """Lines that have come and were not taken in yet."""
+        return len(self._intake)
 
     @property
     def time_format(self) -> TimeFormat:
-        return self._time_format
+        return self._columns.time_format
 
     @property
     def cursor_line(self) -> LogLine | None:
         """The line under the cursor."""
-        if not self._ring.shown_count:
-            return None
-        return self._ring.line(self._ring.shown_number(self._cursor_position))
+        return self._ring.shown(self._cursor_position) if self._ring.shown_count else None
 
-    def append(self, lines: Iterable[LogLine]) -> None:
-        """Queue lines; they show within a twentieth of a second. Call it on the app's thread, with batches."""
-        self._queue.extend(lines)
-        if (surplus := len(self._queue) - self._ring.capacity) > 0:
-            for _ in range(surplus):
-                self._queue.popleft()
-            self.note_dropped(surplus)
-        self._plan_drain()
+    def append(self, items: Iterable[Any]) -> None:
+        """Queue what has come; it shows within a twentieth of a second. Call it on the app's thread, with batches."""
+        if (gap := self._intake.put(items)) is not None:
+            self.note_gap(gap)
+        self._plan_turn()
 
-    def note_dropped(self, count: int) -> None:
-        """Count lines that never came, e.g. those that Cloud Logging says it suppressed."""
-        self._dropped += count
+    def note_gap(self, gap: Gap) -> bool:
+        """Tell of lines that did not come; False if that continues what is told already."""
+        self._refresh_status()
+        return self._gaps.add(gap)
+
+    def close_gap(self, gap: Gap) -> None:
+        """Its lines came after all."""
+        self._gaps.close(gap)
         self._refresh_status()
 
     def drain(self, budget_seconds: float | None = None) -> None:
         """Take queued lines into the view, all of them unless a budget says when to stop."""
         begin = perf_counter()
-        added = gone = 0
-        while self._queue:
-            chunk = [self._queue.popleft() for _ in range(min(_CHUNK, len(self._queue)))]
-            self._measure(chunk)
-            more, fewer = self._ring.extend(chunk)
-            added, gone = added + more, gone + fewer
+        anchor = self._anchor()
+        added = came = 0
+        while lines := self._intake.take():
+            self._columns.measure(lines)
+            added += self._ring.extend(lines)
+            came += len(lines)
+            self._taken(lines)
             if budget_seconds is not None and perf_counter() - begin > budget_seconds:
                 break
-        self._last_drain = perf_counter()
-        if added or gone:
-            self._show_new(added, gone)
-        else:
-            self._refresh_status()
+        if came:
+            self._unseen += 0 if self._following else added
+            self._show_change(anchor)
 
     def clear(self) -> None:
         """Forget all lines and counts; filter, severity and search stay."""
+        ring = LogRing(self._ring.capacity)
+        ring.set_filter(self._ring.query, self._ring.minimum)
+        self.show_held(Held(ring, Gaps(), (0, 0), following=True))
+
+    def hold(self) -> Held:
+        """What is shown now, to be shown again by `show_held`."""
+        self.drain()
+        return Held(self._ring, self._gaps, self._key_here(), self._following)
+
+    def show_held(self, held: Held) -> None:
+        """Show what was held; filter and severity stay as they are now."""
         query, minimum = self._ring.query, self._ring.minimum
-        self._ring = LogRing(self._ring.capacity)
-        self._ring.set_filter(query, minimum)
-        self._queue.clear()
-        self._dropped = self._unseen = self._cursor = self._longest = 0
-        self._following = True
+        self._ring, self._gaps, self._cursor, self._following = held.ring, held.gaps, held.cursor, held.following
+        self._intake.clear()
+        self._unseen = 0
+        self._seeking = None
+        self._columns.clear()
+        if (query, minimum) != (self._ring.query, self._ring.minimum):
+            self._ring.set_filter(query, minimum)
+            self._plan_turn()
+        if self._ring.shown_count:
+            self._columns.measure([self._ring.shown(at) for at in range(max(0, self._ring.shown_count - CHUNK), self._ring.shown_count)])
         self._shown_changed()
 
     def set_filter(self, query: Query) -> None:
@@ -253,15 +280,29 @@ class LogView(ScrollView, can_focus=True):
         """Hide what is less severe."""
         self._refilter(self._ring.query, minimum)
 
+    def set_asked(self, minimum: Severity) -> None:
+        """Say that what is less severe is not even asked for."""
+        self._asked = minimum
+        self._refresh_status()
+
+    def set_why_empty(self, why: str) -> None:
+        """Why there may be no line, and what to do about it."""
+        if why != self._why_empty:
+            self._why_empty = why
+            self.refresh()
+
     def set_search(self, query: Query = EVERYTHING) -> None:
         """Highlight what matches the query's words and expressions, for `n` and `N`; hide nothing."""
         self._search = query.highlights()
+        self._seeking = None
         self.refresh()
 
     def move_to_time(self, moment: datetime) -> None:
-        """Pause at the first line at or after `moment`."""
+        """Pause at the first line at or after `moment`, in the middle of the view."""
         self._pause()
-        self._put_cursor(self._ring.position_of_time(moment))
+        if self._ring.shown_count:
+            self._cursor = self._ring.key(self._ring.position_of_time(moment))
+        self._center()
 
     # Keys and mouse
 
@@ -293,25 +334,24 @@ class LogView(ScrollView, can_focus=True):
         self.scroll_to(x=max(0, int(self.scroll_offset.x) + step * _SIDEWAYS), animate=False)
 
     def action_more_severities(self) -> None:
-        self.set_minimum(Severity(max(0, self._ring.minimum - 1)))
+        self._choose(Severity(max(0, self._ring.minimum - 1)))
 
     def action_fewer_severities(self) -> None:
-        self.set_minimum(Severity(min(len(Severity) - 1, self._ring.minimum + 1)))
+        self._choose(Severity(min(len(Severity) - 1, self._ring.minimum + 1)))
 
     def action_all_severities(self) -> None:
-        self.set_minimum(Severity.DEFAULT)
+        self._choose(Severity.DEFAULT)
 
     def action_cycle_time(self) -> None:
-        formats = list(TimeFormat)
-        self._time_format = formats[(formats.index(self._time_format) + 1) % len(formats)]
+        self._columns.next_format()
         self._resize()
         self.refresh()
 
     def action_next_match(self) -> None:
-        self._to_match(1)
+        self._seek(1)
 
     def action_previous_match(self) -> None:
-        self._to_match(-1)
+        self._seek(-1)
 
     def action_open_entry(self) -> None:
         if (line := self.cursor_line) is not None:
@@ -339,6 +379,8 @@ class LogView(ScrollView, can_focus=True):
     def on_mount(self) -> None:
         self._resize()
         self.set_interval(1.0, self._refresh_ages)
+        if len(self._intake) or self._ring.judged_share < 1:
+            self._plan_turn()
 
     def on_resize(self) -> None:
         self._resize()
@@ -351,86 +393,34 @@ class LogView(ScrollView, can_focus=True):
             return self._status_line(width)
         position = y - _HEADER + int(self.scroll_offset.y)
         if position >= self._ring.shown_count:
-            text = self._empty_text() if position == 1 and not self._ring.shown_count else ""
+            lines = [] if self._ring.shown_count else empty_lines(self._ring, self._why_empty, width - 4)
+            text = f"  {lines[position - 1]}" if 0 < position <= len(lines) else ""
             return Strip([Segment(fit(text, width), self.get_component_rich_style("log-view--quiet"))], width)
-        number = self._ring.shown_number(position)
         here = position == self._cursor_position
         base = self.rich_style
         if here:
             base += self.get_component_rich_style("log-view--cursor", partial=True)
-        line = Strip(self._line_segments(self._ring.line(number), base, here=here))
-        return line.crop(x, x + width).adjust_cell_length(width, base)
-
-    def _line_segments(self, line: LogLine, base: Style, *, here: bool) -> list[Segment]:
-        tone = base + self.get_component_rich_style(f"log-view--{line.severity.name.lower()}", partial=True)
-        quiet = base + self.get_component_rich_style("log-view--quiet", partial=True)
-        body = base if line.severity <= Severity.INFO else tone
-        return [
-            Segment("▌" if here else " ", base),
-            Segment(_LOOKS[line.severity], tone),
-            Segment(f" {self._time_text(line.time)} ", quiet),
-            Segment(fit(one_line(line.vm), self._vm_cells, keep_end=True), quiet),
-            Segment("  ", base),
-            *self._message_segments(one_line(line.message), body),
-        ]
-
-    def _message_segments(self, text: str, style: Style) -> list[Segment]:
-        """The message with the parts that filter or search look for set off."""
-        spans = [match.span() for pattern in (*self._search, *self._ring.query.highlights()) for match in pattern.finditer(text)]
-        if not spans:
-            return [Segment(text, style)]
-        hit = style + self.get_component_rich_style("log-view--hit", partial=True)
-        segments, at = [], 0
-        for start, stop in sorted(spans):
-            if start > at:
-                segments.append(Segment(text[at:start], style))
-            if stop > at:
-                segments.append(Segment(text[max(at, start) : stop], hit))
-                at = stop
-        return [*segments, Segment(text[at:], style)]
+        line = self._ring.shown(position)
+        inks = Inks(
+            base,
+            base + self.get_component_rich_style(f"log-view--{line.severity.name.lower()}", partial=True),
+            base + self.get_component_rich_style("log-view--quiet", partial=True),
+            self.get_component_rich_style("log-view--hit", partial=True),
+        )
+        before = self._ring.shown(position - 1).time if position and self.time_format is TimeFormat.DELTA else None
+        strip = Strip(self._columns.segments(line, before, width, inks, (*self._search, *self._found_by_filter), here=here))
+        return strip.crop(x, x + width).adjust_cell_length(width, base)
 
     def _status_line(self, width: int) -> Strip:
         if self._following:
             state, style = " ► following", "log-view--following"
         else:
-            new = f" · ▼ {format_count(self._unseen)} new · End follows" if self._unseen else " · End follows"
+            new = f" · ▼ {format_count(self._unseen)} new, End to follow" if self._unseen else " · End to follow"
             state, style = f" ‖ paused{new}", "log-view--paused"
-        text = joined(self._status_parts(), width=max(0, width - cell_len(state) - 4))
+        doings = Doings(self._asked, self._seeking is not None, len(self._intake), self._columns.format_name())
+        text = joined(header_parts(self._ring, self._gaps, doings), width=max(0, width - cell_len(state) - 4))
         quiet = self.get_component_rich_style("log-view--status")
         return Strip([Segment(state, self.get_component_rich_style(style)), Segment(f"   {text}", quiet)]).adjust_cell_length(width, quiet)
-
-    def _status_parts(self) -> list[str]:
-        """Most important first: what does not fit is left out from the end."""
-        ring = self._ring
-        narrowed = bool(ring.query) or ring.minimum > Severity.DEFAULT
-        parts = []
-        if self._dropped:
-            parts.append(f"{format_count(self._dropped)} dropped")
-        if narrowed:
-            parts.append(f"{format_count(ring.shown_count)} of {plural(len(ring), 'line')}")
-        else:
-            parts.append(plural(len(ring), "line"))
-        if ring.minimum > Severity.DEFAULT:
-            parts.append(f"{ring.minimum.name.lower()} and up" if ring.minimum < Severity.CRITICAL else "critical only")
-        if ring.query:
-            parts.append(f"/{one_line(str(ring.query))}")
-        errors = ring.counts[Severity.ERROR] + ring.counts[Severity.CRITICAL]
-        parts += [plural(errors, "error")] if errors else []
-        parts += [plural(ring.counts[Severity.WARNING], "warning")] if ring.counts[Severity.WARNING] else []
-        parts += [f"{format_count(len(self._queue))} waiting"] if self._queue else []
-        return [*parts, f"times: {self._time_format}"]
-
-    def _empty_text(self) -> str:
-        if len(self._ring):
-            return "  no line passes: + shows less severe ones, / changes the filter"
-        return "  no lines yet"
-
-    def _time_text(self, moment: datetime) -> str:
-        if self._time_format is TimeFormat.AGO:
-            return fit(format_age((self._now() - moment).total_seconds()), 5, right=True)
-        utc = moment.astimezone(UTC)
-        clock = f"{utc:%H:%M:%S}.{utc.microsecond // 1000:03d}"
-        return clock if self._time_format is TimeFormat.CLOCK else f"{utc:%Y-%m-%d} {clock}Z"
 
     # State
 
@@ -445,65 +435,107 @@ class LogView(ScrollView, can_focus=True):
         return max(1, self._view.height - _HEADER)
 
     @property
-    def _vm_cells(self) -> int:
-        return self._vm_width if self._view.width >= _NARROW else min(self._vm_width, _LONGEST_VM_NARROW)
-
-    @property
     def _cursor_position(self) -> int:
         """Of the cursor among the passing lines; while following it is the last line."""
         last = max(0, self._ring.shown_count - 1)
-        return last if self._following else min(self._ring.shown_position(self._cursor), last)
+        return last if self._following else min(self._ring.position(self._cursor), last)
 
-    def _plan_drain(self) -> None:
-        if self._drain_planned or not self.is_attached:
+    def _key_here(self) -> Key:
+        return self._ring.key(self._cursor_position) if self._ring.shown_count else self._cursor
+
+    # Turns: a few milliseconds of work between two keys
+
+    def _plan_turn(self) -> None:
+        if self._turn_planned or not self.is_attached:
             return
-        self._drain_planned = True
-        wait = self._last_drain + DRAIN_INTERVAL_SECONDS - perf_counter()
+        self._turn_planned = True
+        wait = self._last_turn + TURN_INTERVAL_SECONDS - perf_counter()
         if wait > 0:
-            self.set_timer(wait, self._drain_now)
+            self.set_timer(wait, self._take_turn)
         else:
-            self.call_later(self._drain_now)
+            self.call_later(self._take_turn)
 
-    def _drain_now(self) -> None:
-        self._drain_planned = False
-        self.drain(DRAIN_SECONDS)
-        if self._queue:
-            self._plan_drain()
+    def _take_turn(self) -> None:
+        self._turn_planned = False
+        if self._ring.judged_share < 1:
+            anchor = self._anchor()
+            self._ring.judge(TURN_SECONDS)
+            self._show_change(anchor)
+        if len(self._intake):
+            self.drain(BUSY_TURN_SECONDS if len(self._intake) > _MANY_WAITING else TURN_SECONDS)
+        self._seek_on()
+        self._last_turn = perf_counter()
+        if len(self._intake) or self._ring.judged_share < 1 or self._seeking is not None:
+            self._plan_turn()
 
-    def _measure(self, lines: list[LogLine]) -> None:
-        """How wide the vm column and the longest message are; only ever wider, so that columns do not dance."""
-        vm = max(len(line.vm) for line in lines)
-        self._vm_width = max(self._vm_width, min(vm, _LONGEST_VM))
-        longest = max(len(line.message) for line in lines)
-        if any(not line.message.isascii() for line in islice(lines, 0, None, 50)):
-            longest = max(longest, *(cell_len(line.message) for line in lines))
-        self._longest = max(self._longest, longest)
+    def _seek(self, step: int) -> None:
+        patterns = self._search or self._found_by_filter
+        if patterns and self._ring.shown_count:
+            self._seeking = self._ring.search(patterns, self._cursor_position, step)
+            self._seek_on()
+            if self._seeking is not None:
+                self._refresh_status()
+                self._plan_turn()
 
-    def _show_new(self, added: int, gone: int) -> None:
+    def _seek_on(self) -> None:
+        begin = perf_counter()
+        while self._seeking is not None:
+            try:
+                found = next(self._seeking)
+            except (StopIteration, IndexError):
+                # Lines that fell out may leave a search behind its end.
+                self._seeking = None
+                self._refresh_status()
+                self.post_message(self.NothingFound(self))
+                return
+            if found is not None:
+                self._seeking = None
+                self._pause()
+                self._put_cursor(found)
+                self._refresh_status()
+            elif perf_counter() - begin > TURN_SECONDS:
+                return
+
+    # What is shown changes
+
+    def _anchor(self) -> tuple[Key, Key] | None:
+        """The lines at the top and the bottom of a view that is full and holds still."""
         top = int(self.scroll_offset.y)
+        if self._following or top + self._page > self._ring.shown_count:
+            return None
+        return self._ring.key(top), self._ring.key(top + self._page - 1)
+
+    def _show_change(self, anchor: tuple[Key, Key] | None) -> None:
+        """Lines came or went. Where the eye is, they stay in place."""
         self._resize()
         if self._following:
             self._pin()
-            self.refresh()
-        else:
-            self._unseen += added
-            if gone:
-                # The lines stay where the eye is while older ones fall out above.
-                self.scroll_to(y=max(0, top - gone), animate=False)
-                self.refresh()
-            elif self._ring.shown_count - added < top + self._page:
-                self.refresh()
-            else:
+        elif anchor is not None:
+            top, bottom = map(self._ring.position, anchor)
+            if top != int(self.scroll_offset.y):
+                self.scroll_to(y=top, animate=False)
+            elif bottom - top == self._page - 1:
                 self._refresh_status()
+                self.post_message(self.Changed(self))
+                return
+        self.refresh()
         self.post_message(self.Changed(self))
+
+    def _choose(self, minimum: Severity) -> None:
+        if minimum is not self._ring.minimum:
+            self.set_minimum(minimum)
+            self.post_message(self.MinimumChanged(self))
 
     def _refilter(self, query: Query, minimum: Severity) -> None:
         if (query, minimum) == (self._ring.query, self._ring.minimum):
             return
-        line = self._ring.shown_number(self._cursor_position) if self._ring.shown_count else self._cursor
-        self._ring.set_filter(query, minimum)
         if not self._following:
-            self._cursor = line
+            self._cursor = self._key_here()
+        self._found_by_filter = query.highlights()
+        self._seeking = None
+        self._ring.set_filter(query, minimum)
+        if not self._ring.judge(TURN_SECONDS):
+            self._plan_turn()
         self._shown_changed()
 
     def _shown_changed(self) -> None:
@@ -511,13 +543,12 @@ class LogView(ScrollView, can_focus=True):
         if self._following:
             self._pin()
         else:
-            self._reveal()
+            self._center()
         self.refresh()
         self.post_message(self.Changed(self))
 
     def _resize(self) -> None:
-        prefix = 1 + 7 + 2 + len(self._time_text(self._now())) + self._vm_cells + 2
-        self.virtual_size = Size(prefix + self._longest, _HEADER + self._ring.shown_count)
+        self.virtual_size = Size(self._columns.total(self._view.width), _HEADER + self._ring.shown_count)
 
     def _pin(self) -> None:
         """Scroll to the end, at once: a scroll that waits for the next refresh would lag behind the lines."""
@@ -527,8 +558,7 @@ class LogView(ScrollView, can_focus=True):
     def _pause(self) -> None:
         if not self._following:
             return
-        if self._ring.shown_count:
-            self._cursor = self._ring.shown_number(self._ring.shown_count - 1)
+        self._cursor = self._key_here()
         self._following, self._unseen = False, 0
         self.refresh()
         self.post_message(self.Changed(self))
@@ -538,18 +568,12 @@ class LogView(ScrollView, can_focus=True):
             return
         old = self._cursor_position
         position = max(0, min(position, self._ring.shown_count - 1))
-        self._cursor = self._ring.shown_number(position)
+        self._cursor = self._ring.key(position)
         for each in {old, position}:
             y = each + _HEADER - int(self.scroll_offset.y)
             if y >= _HEADER:
                 self.refresh(Region(0, y, self._view.width, 1))
         self._reveal()
-
-    def _to_match(self, step: int) -> None:
-        patterns = self._search or self._ring.query.highlights()
-        if patterns and (found := self._ring.find(patterns, self._cursor_position, step)) is not None:
-            self._pause()
-            self._put_cursor(found)
 
     def _reveal(self) -> None:
         position, top = self._cursor_position, int(self.scroll_offset.y)
@@ -557,9 +581,16 @@ class LogView(ScrollView, can_focus=True):
         if new_top != top and self.is_attached:
             self.scroll_to(y=new_top, animate=False)
 
+    def _center(self) -> None:
+        """A place that was jumped to is seen with what came before and after."""
+        position, top = self._cursor_position, int(self.scroll_offset.y)
+        if self.is_attached and not top <= position < top + self._page:
+            self.scroll_to(y=max(0, position - self._page // 2), animate=False)
+        self.refresh()
+
     def _refresh_status(self) -> None:
         self.refresh(Region(0, 0, self._view.width, _HEADER))
 
     def _refresh_ages(self) -> None:
-        if self._time_format is TimeFormat.AGO:
+        if self.time_format is TimeFormat.AGO:
             self.refresh()

@@ -40,6 +40,10 @@ class LogEntry:
     source: Source
     timed: bool = True
     """Whether the line says its own time; else `timestamp` is that of the line before it, only to keep the order."""
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False, compare=False)
+    """Of the entry, as Cloud Logging has them."""
+    resource: Mapping[str, str] = field(default_factory=dict, hash=False, compare=False)
+    """What wrote it, as Cloud Logging has it: `type` and the resource's labels."""
 
     @property
     def identity(self) -> tuple[datetime, str]:
@@ -83,7 +87,10 @@ def entry_from_api(raw: Any, instances: Mapping[str, str] | None = None) -> LogE
     if "vm" not in labels:
         known = (instances or {}).get(raw.resource.labels["instance_id"], "") if "instance_id" in raw.resource.labels else ""
         labels["vm"] = labels.get(RESOURCE_NAME_LABEL, "") or known
-    return _entry(moment, _SEVERITY_NAMES.get(raw.severity, "DEFAULT"), labels, fields, raw.insert_id, "cloud-logging")
+    severity = _SEVERITY_NAMES.get(raw.severity, "DEFAULT")
+    return _entry(
+        moment, severity, labels, fields, raw.insert_id, "cloud-logging", resource={"type": raw.resource.type, **raw.resource.labels}
+    )
 
 
 def _entry(
@@ -93,6 +100,8 @@ def _entry(
     fields: Mapping[str, object],
     insert_id: str,
     source: Source,
+    *,
+    resource: Mapping[str, str] | None = None,
 ) -> LogEntry:
     def told(name: str) -> str:
         value = labels.get(name) or fields.get(name)
@@ -101,7 +110,10 @@ def _entry(
     named = ("message", "event", "severity", "time", "vm", "run", "shard")
     rest = {key: value for key, value in fields.items() if key not in named}
     message, event = str(fields.get("message", "")), str(fields.get("event", ""))
-    return LogEntry(moment, severity, told("vm"), told("run"), told("shard"), message, event, rest, insert_id, source)
+    vm, run, shard = told("vm"), told("run"), told("shard")
+    if resource is None:
+        return LogEntry(moment, severity, vm, run, shard, message, event, rest, insert_id, source)
+    return LogEntry(moment, severity, vm, run, shard, message, event, rest, insert_id, source, labels=labels, resource=resource)
 
 
 def _payload(raw: Any) -> dict[str, object]:

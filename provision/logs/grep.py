@@ -7,11 +7,13 @@ RE2 takes time in proportion to the text; pyarrow, which the engine needs anyway
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from engine.errors import UsageError
 from provision.logs.entries import LogEntry
 
 
+@dataclass(frozen=True, slots=True)
 class Grep:
     """Which messages match an expression. An empty one lets everything through and loads nothing.
 
@@ -19,8 +21,9 @@ class Grep:
         UsageError: if RE2 does not take the expression (look-around and back-references among them).
     """
 
-    def __init__(self, expression: str = "") -> None:
-        self.expression = expression
+    expression: str = ""
+
+    def __post_init__(self) -> None:
         self._match([""])
 
     def keep(self, entries: Sequence[LogEntry]) -> list[LogEntry]:

@@ -251,10 +251,6 @@ def busy_session(lines_per_second: int) -> Any:
             self.looks += 1
             return self.snapshots[self.looks % len(self.snapshots)]
 
-        async def tail_logs(self, **_scope: Any) -> AsyncIterator[Batch]:
-            async for batch in self.pour():
-                yield batch
-
         async def follow_logs(self, *_question: Any) -> AsyncIterator[Batch]:
             async for batch in self.pour():
                 yield batch

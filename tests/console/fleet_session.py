@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import date
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -31,7 +32,7 @@ from provision.actions import (
 from provision.cleanup import propose_cleanup
 from provision.fleet import FleetSnapshot
 from provision.lease import Holder
-from provision.logs import Batch, Evidence, LogEntry
+from provision.logs import Batch, Evidence, LogEntry, Question
 from provision.replacing import propose_replace
 from provision.resizing import propose_resize
 from provision.resources import Address, Disk, Inventory
@@ -79,7 +80,10 @@ class FleetSession:
         self.disks: tuple[Disk, ...] = ()
         self.addresses: tuple[Address, ...] = ()
         self.batches: list[Batch] = [Batch(recorded.log_entries())]
-        self.left_behind: list[LogEntry] = []
+        self.left_behind: list[LogEntry] | Exception = []
+        """What is found of the past."""
+        self.questions: list[Question] = []
+        """What was asked of logs."""
         self.serial_text = recorded.SERIAL
         self.plan_of_run = make_plan(8)
 
@@ -146,16 +150,20 @@ class FleetSession:
             raise UsageError(f"there is no VM {vm} to read the serial port of", hint=f"its log: tickdeck logs {vm}")
         return self.serial_text
 
-    async def tail_logs(self, *, run: str = "", vms: tuple[str, ...] = (), min_severity: str = "DEFAULT") -> AsyncIterator[Batch]:
-        self.calls.append(("tail", run, *vms))
+    async def follow_logs(self, question: Question) -> AsyncIterator[Batch]:
+        self.calls.append(("tail", question.run, *question.vms))
+        self.questions.append(question)
         for batch in self.batches:
-            entries = tuple(entry for entry in batch.entries if not vms or entry.vm in vms)
-            yield Batch(entries, batch.suppressed, batch.state, batch.reason)
+            yield replace(batch, entries=tuple(question.keep(batch.entries)))
         await asyncio.Event().wait()
 
-    def logs_of(self, run: str, vm: str = "", **_limits: object) -> list[LogEntry]:
-        self.calls.append(("logs_of", run, vm))
-        return self.left_behind
+    def find_logs(self, question: Question) -> Evidence:
+        self.calls.append(("find", question.run, *question.vms))
+        self.questions.append(question)
+        if isinstance(self.left_behind, Exception):
+            raise self.left_behind
+        kept = question.keep(self.left_behind)[-question.lines :]
+        return Evidence(tuple(kept))
 
     def names_of(self, verb: str) -> list[tuple[str, ...]]:
         """What was asked for with that verb."""

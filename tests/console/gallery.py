@@ -21,7 +21,7 @@ from console.widgets.fleet_table import FleetRow, FleetTable
 from console.widgets.heat_looks import CODES
 from console.widgets.heatmap import Heatmap
 from console.widgets.legend import HeatLegend
-from console.widgets.logring import LogLine, Severity
+from console.widgets.logline import LogLine, Severity
 from console.widgets.logview import LogView
 from console.widgets.progress_steps import ProgressSteps, Step, StepState
 from console.widgets.prompt import Prompt

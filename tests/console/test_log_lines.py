@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from console.log_lines import MOST_CAUSES, OTHER, Causes, fingerprint, line_of, lines_of
-from console.screens.logs import longest_piece
-from console.widgets.logring import Severity
+from console.fingerprint import fingerprint
+from console.log_causes import MOST_CAUSES, OTHER, Causes
+from console.log_lines import line_of, lines_of
+from console.widgets.logline import Severity
 from tests.console import recorded_fleet as recorded
 
 
@@ -40,13 +41,13 @@ def test_the_same_trouble_with_other_files_has_one_fingerprint() -> None:
             2, "ERROR", "gave up on okex trades 2024-05-03 ETH-USDT after 5 attempts: HTTP 502", venue="okex", day="2024-05-03"
         )
     )
-    assert fingerprint(one) == fingerprint(two)
-    assert "gave up on" in fingerprint(one)
+    assert fingerprint(one.message, one.fields) == fingerprint(two.message, two.fields)
+    assert "gave up on" in fingerprint(one.message)
 
 
 def test_different_troubles_have_different_fingerprints() -> None:
     lines = lines_of(recorded.log_entries())
-    assert len({fingerprint(line) for line in lines if line.severity >= Severity.ERROR}) == 2
+    assert len({line.fields["cause"] for line in lines if line.severity >= Severity.ERROR}) == 2
 
 
 def test_causes_count_lines_vms_and_cells_and_name_an_example() -> None:
@@ -56,6 +57,8 @@ def test_causes_count_lines_vms_and_cells_and_name_an_example() -> None:
     assert (first.count, second.count) == (7, 3)
     assert first.vms > 1
     assert first.cells == 7
+    assert first.first < first.last == first.example.time
+    assert {line.fields["cause"] for line in lines_of(recorded.log_entries()) if line.severity >= Severity.ERROR} == {first.key, second.key}
     assert first.example.message.startswith("gave up on deribit")
     assert not causes.add(lines_of([recorded.log_entry(0)]))
 
@@ -68,11 +71,4 @@ def test_a_storm_of_different_errors_is_bounded() -> None:
     causes.add(lines_of(recorded.log_entry(0, "ERROR", f"trouble of kind {word}") for word in words))
     ranked = causes.ranked()
     assert len(ranked) == MOST_CAUSES + 1
-    assert ranked[0].key == OTHER
-    assert ranked[0].count == 50
-
-
-def test_the_longest_piece_of_a_fingerprint_stands_in_its_messages() -> None:
-    for line in lines_of(recorded.log_entries()):
-        if line.severity >= Severity.ERROR:
-            assert longest_piece(fingerprint(line)) in line.message
+    assert (ranked[-1].key, ranked[-1].pattern, ranked[-1].count) == ("", OTHER, 50)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 
 import pytest
 
+from console.log_gaps import SUPPRESSED, Gap
+from console.log_intake import MOST_WAITING
 from console.query import EVERYTHING, parse
-from console.widgets.logring import LogLine, Severity
-from console.widgets.logview import LogView, TimeFormat
+from console.widgets.logline import LogLine, Severity
+from console.widgets.logpaint import TimeFormat
+from console.widgets.logview import LogView
 from tests.console.gallery import NOW, Gallery, clock, log_lines
 
 
@@ -18,6 +22,10 @@ def lines_of(view: LogView) -> list[str]:
 
 def plain(count: int, start: int = 0) -> list[LogLine]:
     return [LogLine(NOW - timedelta(seconds=1), Severity.INFO, f"line {start + n}", vm="vm-1") for n in range(count)]
+
+
+def moving(count: int, start: int = 0) -> list[LogLine]:
+    return [LogLine(NOW + timedelta(milliseconds=start + n), Severity.INFO, f"part {start + n}", vm="vm-1") for n in range(count)]
 
 
 def fill(view: LogView, lines: list[LogLine]) -> None:
@@ -52,7 +60,7 @@ async def test_whoever_reads_pauses_and_new_lines_are_counted_and_end_follows(ke
         fill(view, plain(1240, 100))
         await pilot.pause()
         assert not view.following
-        assert "paused · ▼ 1,240 new · End follows" in lines_of(view)[0]
+        assert "paused · ▼ 1,240 new, End to follow" in lines_of(view)[0]
         assert lines_of(view)[1:] == before
         await pilot.press("end")
         await pilot.pause()
@@ -92,7 +100,7 @@ async def test_severity_follows_plus_and_minus() -> None:
         fill(view, log_lines(80))
         await pilot.press("-", "-", "-")
         assert view.ring.minimum is Severity.WARNING
-        assert {view.ring.line(view.ring.shown_number(p)).severity for p in range(view.ring.shown_count)} == {
+        assert {line.severity for line in view.ring.shown_lines()} == {
             Severity.WARNING,
             Severity.ERROR,
             Severity.CRITICAL,
@@ -131,7 +139,7 @@ async def test_a_filter_that_hides_all_says_what_to_do() -> None:
         fill(view, plain(3))
         view.set_filter(parse("nowhere"))
         await pilot.pause()
-        assert "no line passes" in lines_of(view)[2]
+        assert "none of 3 lines passes" in lines_of(view)[2]
         await pilot.press("up", "n", "enter", "pagedown")
         assert view.cursor_line is None
 
@@ -166,19 +174,28 @@ async def test_the_cursor_stays_on_its_line_when_the_filter_changes() -> None:
         assert any(line.startswith("▌") and line.endswith("line 77") for line in lines_of(view))
 
 
-async def test_times_are_clock_full_or_age() -> None:
+async def test_times_are_clock_full_local_age_or_delta(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
     view = LogView(now=clock)
     async with Gallery(view).run_test(size=(100, 12)) as pilot:
-        fill(view, [LogLine(NOW - timedelta(minutes=3), Severity.INFO, "x", vm="vm-1")])
-        await pilot.pause()
-        assert "05:37:12.000 vm-1" in lines_of(view)[1]
-        await pilot.press("t")
-        assert "2024-05-23 05:37:12.000Z vm-1" in lines_of(view)[1]
-        await pilot.press("t")
-        assert view.time_format is TimeFormat.AGO
-        assert "  3 m vm-1" in lines_of(view)[1]
-        await pilot.press("t")
+        early = NOW - timedelta(minutes=3)
+        fill(view, [LogLine(early, Severity.INFO, "x", vm="vm-1"), LogLine(early + timedelta(seconds=1.5), Severity.INFO, "y", vm="vm-1")])
+        seen = []
+        for _ in TimeFormat:
+            await pilot.pause()
+            seen.append([line[9:].split(" vm-1")[0].strip() for line in lines_of(view)[1:3]])
+            await pilot.press("t")
+        assert seen == [
+            ["05:37:12.000", "05:37:13.500"],
+            ["2024-05-23 05:37:12.000Z", "2024-05-23 05:37:13.500Z"],
+            ["14:37:12.000", "14:37:13.500"],
+            ["3 m", "2 m"],
+            ["+0.000", "+1.500"],
+        ]
         assert view.time_format is TimeFormat.CLOCK
+    monkeypatch.undo()
+    time.tzset()
 
 
 async def test_long_lines_are_read_by_going_sideways() -> None:
@@ -193,16 +210,64 @@ async def test_long_lines_are_read_by_going_sideways() -> None:
         assert "vm-1" in lines_of(view)[1]
 
 
-async def test_lines_that_never_came_are_counted_on_the_screen() -> None:
+async def test_lines_that_never_came_are_counted_on_the_screen_and_so_are_those_that_fell_out() -> None:
     view = LogView(now=clock, capacity=100)
-    async with Gallery(view).run_test(size=(80, 12)) as pilot:
+    async with Gallery(view).run_test(size=(120, 12)) as pilot:
         view.append(plain(350))
-        view.note_dropped(12)
+        view.note_gap(Gap(NOW, NOW, 12, SUPPRESSED))
         view.drain()
         await pilot.pause()
-        assert view.dropped == 262
-        assert "262 dropped" in lines_of(view)[0]
+        assert (view.gaps.count, view.ring.let_go) == (12, 250)
+        assert "12 NOT HERE: m" in lines_of(view)[0]
+        assert "250 older let go" in lines_of(view)[0]
         assert lines_of(view)[-1].endswith("line 349")
+
+
+async def test_what_comes_too_fast_is_told_with_its_time_and_the_newest_is_kept() -> None:
+    view = LogView(now=clock)
+    view.append(moving(MOST_WAITING + 700))
+    assert [(gap.count, gap.since, gap.until) for gap in view.gaps.all] == [(700, NOW, NOW + timedelta(milliseconds=699))]
+    assert view.waiting == MOST_WAITING
+
+
+async def test_late_lines_are_put_in_order_and_the_eye_stays_on_its_line() -> None:
+    view = LogView(now=clock)
+    async with Gallery(view).run_test(size=(80, 12)) as pilot:
+        lines = moving(100)
+        fill(view, lines[::2])
+        await pilot.press("up", "up")
+        here, before = view.cursor_line, lines_of(view)[1]
+        fill(view, lines[1::2])
+        await pilot.pause()
+        assert view.cursor_line is here
+        assert lines_of(view)[1] == before
+        assert [line.message for line in view.ring.shown_lines()] == [line.message for line in lines]
+
+
+async def test_a_line_names_its_source_once_there_are_several() -> None:
+    view = LogView(now=clock)
+    async with Gallery(view).run_test(size=(120, 12)) as pilot:
+        fill(view, [LogLine(NOW, Severity.INFO, "x", vm="vm-1", source="cloud-logging")])
+        await pilot.pause()
+        assert "cloud" not in lines_of(view)[1]
+        fill(view, [LogLine(NOW, Severity.INFO, "y", vm="vm-1", source="serial")])
+        await pilot.pause()
+        assert ["cloud" in lines_of(view)[1], "serial" in lines_of(view)[2]] == [True, True]
+
+
+async def test_what_was_held_is_shown_again_as_it_was() -> None:
+    view = LogView(now=clock)
+    async with Gallery(view).run_test(size=(80, 12)) as pilot:
+        fill(view, moving(50))
+        await pilot.press("up", "up", "up")
+        here = view.cursor_line
+        held = view.hold()
+        view.clear()
+        fill(view, moving(5, 1_000))
+        view.set_filter(parse("part"))
+        view.show_held(held)
+        await pilot.pause()
+        assert (view.cursor_line, view.following, view.ring.shown_count) == (here, False, 50)
 
 
 async def test_a_drain_stops_at_its_budget_and_the_rest_comes_later() -> None:

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from console.log_gaps import SUPPRESSED, Gap
 from console.widgets.confirm import ConfirmItem, ConfirmMany, ConfirmOne
 from console.widgets.detail import DetailScreen
 from console.widgets.logview import LogView
-from tests.console.gallery import SHOWS, Gallery, log_lines
+from tests.console.gallery import NOW, SHOWS, Gallery, log_lines
 
 SnapCompare = Callable[..., bool]
 
@@ -45,7 +46,7 @@ def test_the_paused_log_looks_as_it_did(snap_compare: SnapCompare) -> None:
         await pilot.press("up")
         view.append(log_lines(1240))
         view.drain()
-        view.note_dropped(812)
+        view.note_gap(Gap(NOW, NOW, 812, SUPPRESSED))
         await pilot.pause()
 
     assert snap_compare(Gallery(*SHOWS["logs"]()), run_before=pause_and_go_on, terminal_size=(80, 24))

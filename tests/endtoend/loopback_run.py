@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 from console.session import open_session
@@ -12,6 +13,7 @@ from engine.model import DayRange
 from engine.plan import Request
 from provision.local import cloud as local_cloud
 from provision.local.tardis.loading import load_scenario
+from provision.logs import Question
 
 
 def main() -> int:
@@ -31,7 +33,8 @@ def main() -> int:
         while session.runs.read(launched.run).unfinished and time.monotonic() < deadline:
             time.sleep(0.3)
         coverage = session.coverage.check(DayRange(request.start, request.end), request.venues, request.data_types)
-        entries = session.logs.logs_of(launched.run)
+        wanted = Question(since=session.clock() - timedelta(hours=1), run=launched.run, lines=50_000, where="objects")
+        entries = session.logs.find_logs(wanted).entries
         print(json.dumps({"holes": len(coverage.holes()), "complete": coverage.complete_cells, "log_entries": len(entries)}))
     finally:
         local_cloud.down(root)
