@@ -64,7 +64,7 @@ def command(ctx: click.Context, profile_name: str, read_only: bool, record: str,
         return None
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("the console needs a terminal", hint="use a verb; see: tickdeck --help")
-    from console.running import run_console
+    from console.running import make_recorder, run_console
 
     if replay:
         from console.places import recordings_folder
@@ -80,16 +80,6 @@ def command(ctx: click.Context, profile_name: str, read_only: bool, record: str,
         return open_session(profile_name, report=report)
 
     return run_console(opener, None, read_only=read_only, recorder=make_recorder(record))
-
-
-def make_recorder(record: str) -> Any:
-    """What `--record` means: a file, the ring of the state folder, or nothing."""
-    if record == "off":
-        return None
-    from console.places import recordings_folder
-    from console.recording.recorder import Place, Recorder
-
-    return Recorder(Place(Path(record), is_ring=False) if record else Place(recordings_folder(), is_ring=True))
 
 
 EXTRAS = {"textual": "console", "rich": "console", "grpc": "console", "google": "console", "numpy": "local"}

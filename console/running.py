@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from console.app import ConsoleApp
 from console.opening import source_venues
+from console.places import recordings_folder
 
 if TYPE_CHECKING:
     from console.opening import Opener
@@ -14,6 +16,15 @@ if TYPE_CHECKING:
     from console.recording.replay import Replay
     from console.session import Session
     from engine.plan import Request
+
+
+def make_recorder(record: str) -> Recorder | None:
+    """What `--record` means: a file, `off`, or by default the ring of the state folder."""
+    if record == "off":
+        return None
+    from console.recording.recorder import Place, Recorder
+
+    return Recorder(Place(Path(record), is_ring=False) if record else Place(recordings_folder(), is_ring=True))
 
 
 def run_console(

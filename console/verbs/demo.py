@@ -47,14 +47,15 @@ STEPS = 7
 )
 @click.option("--keep", is_flag=True, help="Leave the local cloud running at the end.")
 @click.option("--json", "as_json", is_flag=True, help="With --headless: print the summary as JSON.")
-def demo_command(headless: bool, source: str, keep: bool, as_json: bool) -> int:
+@click.option("--record", metavar="FILE", default="", help="Record what the console sees here, for tickdeck --replay.")
+def demo_command(headless: bool, source: str, keep: bool, as_json: bool, record: str) -> int:
     """Plan, launch, watch, check and clean up a backfill on this machine."""
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if not headless and not terminal:
         click.echo("no terminal here: the demo runs headless", err=True)
         headless = True
     real = source == "tardis"
-    return run_headless(real=real, keep=keep, as_json=as_json) if headless else run_in_console(real=real, keep=keep)
+    return run_headless(real=real, keep=keep, as_json=as_json) if headless else run_in_console(real=real, keep=keep, record=record)
 
 
 def open_demo(*, real: bool, report: local_cloud.Report) -> Session:
@@ -74,9 +75,9 @@ def _source(real: bool) -> str:
     return "tardis" if real else "stand-in"
 
 
-def run_in_console(*, real: bool, keep: bool) -> int:
+def run_in_console(*, real: bool, keep: bool, record: str) -> int:
     """The demo on the Plan screen, filled in; the local cloud goes when the console does."""
-    from console.running import run_console
+    from console.running import make_recorder, run_console
 
     preemptors: list[Preemptor] = []
 
@@ -97,6 +98,7 @@ def run_in_console(*, real: bool, keep: bool) -> int:
         demo=True,
         on_launched=on_launch,
         on_quit=on_quit,
+        recorder=make_recorder(record),
     )
 
 

@@ -1,1 +1,1 @@
-"""`make tour`: pictures of every screen on a real demo run, at both sizes, and the same walk in a real terminal."""
+"""`make tour`: the whole incident in a real terminal, and pictures of each step."""

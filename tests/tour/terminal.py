@@ -1,57 +1,83 @@
-"""The same in a real terminal: tmux runs `tickdeck demo`, keys are typed, the pane is captured."""
+"""A program in tmux: keys are typed at it, what its pane shows is read, with its colours if wanted."""
 
 from __future__ import annotations
 
-import shutil
+import os
+import re
+import shlex
 import subprocess
-import sys
 import time
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
 
-from provision.local import cloud as local_cloud
-
-SESSION = "tickdeck-tour"
-STEPS = (
-    ("start", "", "Downloads"),
-    ("launch", "Enter", "of 213 files"),
-    ("logs", "3", "lines"),
-    ("coverage", "4", "expected cells"),
-    ("fleet at the end", "2", "done in"),
-    ("cleanup", "X", "Enter:"),
-)
-"""What the step is called, the key that leads to it, and the word that shows it is there."""
+PATIENCE = 180.0
+"""Seconds that a step may take: a whole demo run on a busy machine."""
 
 
-def tmux(*arguments: str) -> str:
-    return subprocess.run(["tmux", "-L", SESSION, *arguments], capture_output=True, text=True, check=False).stdout
+class Terminal:
+    """One tmux server of our own with one window, gone at the end of the block."""
 
+    def __init__(self, command: Sequence[str], size: tuple[int, int], environment: Mapping[str, str]) -> None:
+        """
+        Args:
+            command: What runs in it.
+            size: Columns and lines.
+            environment: Beside that of this process.
+        """
+        self._name = f"tickdeck-tour-{os.getpid()}"
+        self.size = size
+        width, height = size
+        self._tmux("-f", "/dev/null", "new-session", "-d", "-s", "tour", "-x", str(width), "-y", str(height), "sleep 100000")
+        for option in (("status", "off"), ("escape-time", "10"), ("remain-on-exit", "on"), ("default-terminal", "tmux-256color")):
+            self._tmux("set-option", "-g", *option)
+        self._tmux("set-option", "-ga", "terminal-overrides", ",*:Tc")
+        words = " ".join(f"{name}={shlex.quote(value)}" for name, value in (environment | {"COLORTERM": "truecolor"}).items())
+        self._tmux("respawn-pane", "-k", "-t", "tour", f"env {words} {shlex.join(command)}")
 
-def record(path: Path, size: tuple[int, int]) -> bool:
-    """Write what the terminal showed at each step to `path`; False if there is no tmux."""
-    if shutil.which("tmux") is None:
-        return False
-    width, height = size
-    tmux("kill-server")
-    command = f"{sys.executable} -m console.cli demo"
-    tmux("new-session", "-d", "-s", SESSION, "-x", str(width), "-y", str(height), command)
-    pages = []
-    try:
-        for name, key, word in STEPS:
-            if key:
-                tmux("send-keys", "-t", SESSION, key)
-            deadline = time.monotonic() + 120
-            while word not in (page := tmux("capture-pane", "-t", SESSION, "-p")):
-                if time.monotonic() > deadline:
-                    raise SystemExit(f"the terminal got stuck at {name!r}:\n{page}")
-                time.sleep(0.3)
-            pages.append(f"--- {name} ({key or 'tickdeck demo'}) ---\n{page}")
-    finally:
-        tmux("send-keys", "-t", SESSION, "Escape")
-        tmux("send-keys", "-t", SESSION, "C-q")
-        deadline = time.monotonic() + 30
-        while tmux("list-sessions") and time.monotonic() < deadline:
-            time.sleep(0.3)
-        tmux("kill-server")
-        local_cloud.down(local_cloud.demo_root())
-    path.write_text("\n".join(pages))
-    return True
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._tmux("kill-server")
+
+    @property
+    def text(self) -> str:
+        """What can be read."""
+        return self._tmux("capture-pane", "-t", "tour", "-p")
+
+    @property
+    def colours(self) -> str:
+        """The same with its escape sequences."""
+        return self._tmux("capture-pane", "-t", "tour", "-p", "-e", "-N")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the program has ended."""
+        return self._tmux("display-message", "-t", "tour", "-p", "#{pane_dead}").strip() == "1"
+
+    def type(self, *keys: str) -> None:
+        """Type keys as tmux names them; `=text` is typed as it is."""
+        for key in keys:
+            if key.startswith("="):
+                self._tmux("send-keys", "-t", "tour", "-l", key[1:])
+            else:
+                self._tmux("send-keys", "-t", "tour", key)
+            # A person's keys do not arrive in one piece either: an escape sequence would be seen in them.
+            time.sleep(0.15)
+
+    def wait(self, shown: str, *, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Wait until a regular expression is found on the screen.
+
+        Raises:
+            SystemExit: with the screen, if it is not in time.
+        """
+        ends = time.monotonic() + PATIENCE
+        while not re.search(shown, self.text, re.DOTALL):
+            if time.monotonic() > ends or self.is_over:
+                raise SystemExit(f"the tour waited for {shown!r} and saw:\n{self.text}")
+            meanwhile()
+            time.sleep(0.2)
+
+    def _tmux(self, *arguments: str) -> str:
+        done = subprocess.run(["tmux", "-L", self._name, *arguments], capture_output=True, text=True, check=False)
+        return done.stdout
