@@ -26,7 +26,7 @@ _SOLID: Final = frozenset("█▇▓▅▄▃▂▁")
 _EIGHTHS: Final = " ▁▂▃▄▅▆▇"
 
 StyleOf = Callable[[str], Style]
-"""The style of a component class by what follows `heatmap--`."""
+"""The style of a component class by what follows `heatmap--`; with `?` behind it only what that class itself says; `` is the widget's."""
 
 
 class HeatPainter:
@@ -35,8 +35,32 @@ class HeatPainter:
     def __init__(self, grid: HeatGrid, zoom: Zoom, style_of: StyleOf) -> None:
         self._grid = grid
         self._zoom = zoom
-        self._style_of = style_of
+        self._styles: dict[str, Style] = {}
+        self._find_style = style_of
+        self.longest_label = max((len(line.text) for line in grid.lines), default=0)
+        """Cells of the longest label."""
         self._texts: dict[tuple[int, int | None], tuple[str, Style]] = {}
+
+    def _style_of(self, name: str) -> Style:
+        """A style costs more to find than a line to paint: each is found once."""
+        if (style := self._styles.get(name)) is None:
+            style = self._styles[name] = self._find_style(name)
+        return style
+
+    @property
+    def plain(self) -> Style:
+        """Of whatever is no cell."""
+        return self._style_of("")
+
+    def label(self, *, group: bool, here: bool) -> Style:
+        """Of the label of a line."""
+        name = f"label {group} {here}"
+        if (style := self._styles.get(name)) is None:
+            style = self.plain
+            style += self._find_style("group?") if group else Style.null()
+            style += self._find_style("here?") if here else Style.null()
+            self._styles[name] = style
+        return style
 
     def cells(self, line: int, start: int, stop: int, cursor: int | None) -> list[Segment]:
         """The columns `start` up to `stop` of a line; `cursor` is the column under it, if it is on this line."""

@@ -383,38 +383,43 @@ class Heatmap(ScrollView, can_focus=True):
                 return Strip.blank(width, self.rich_style)
             return Strip([Segment(fit(f"  {self._empty}", width), self.get_component_rich_style("heatmap--empty"))], width)
         zoom, left, columns = self._zoom, int(self.scroll_offset.x), self._grid.axis.columns(self._zoom)
+        label = self._label_room(width)
         start, cut = divmod(left, zoom.cells)
-        stop = min(columns, start + (width - self._label_width + cut) // zoom.cells + 1)
+        stop = min(columns, start + -(-(width - label + cut) // zoom.cells))
         if y < _RULER:
-            head, body = self._ruler_parts(y, start, stop)
+            head, body = self._ruler_parts(y, start, stop, label)
         elif (row := y - _RULER + int(self.scroll_offset.y)) < len(self._grid.lines):
-            head, body = self._row_parts(row, start, stop)
+            head, body = self._row_parts(row, start, stop, label)
         else:
-            return Strip.blank(width, self.rich_style)
-        cells = Strip(body).crop(cut, cut + width - self._label_width)
-        return Strip([*head, *cells]).adjust_cell_length(width, self.rich_style)
+            return Strip.blank(width, self._paint.plain)
+        room = width - label
+        cells = body if cut == 0 and (stop - start) * zoom.cells <= room else Strip(body).crop(cut, cut + room)
+        return Strip([*head, *cells]).adjust_cell_length(width, self._paint.plain)
 
-    def _row_parts(self, row: int, start: int, stop: int) -> tuple[list[Segment], list[Segment]]:
-        line, style = self._grid.lines[row], self.rich_style
-        if line.is_group:
-            style += self.get_component_rich_style("heatmap--group", partial=True)
-        if row == self._row:
-            style += self.get_component_rich_style("heatmap--here", partial=True)
+    def _row_parts(self, row: int, start: int, stop: int, label: int) -> tuple[list[Segment], list[Segment]]:
+        line = self._grid.lines[row]
+        style = self._paint.label(group=line.is_group, here=row == self._row)
         cursor = self._grid.axis.column(self._place, self._zoom) if row == self._row else None
-        head = [Segment(fit(line.text, self._label_width - 1), style), Segment(" ", self.rich_style)]
+        head = [Segment(fit(line.text, label - 1), style), Segment(" ", self._paint.plain)]
         return head, self._paint.cells(row, start, stop, cursor)
 
-    def _ruler_parts(self, y: int, start: int, stop: int) -> tuple[list[Segment], list[Segment]]:
+    def _ruler_parts(self, y: int, start: int, stop: int, label: int) -> tuple[list[Segment], list[Segment]]:
         """The cursor's day and state in the corner, months and days over the columns, a pointer over the cursor's."""
         title, look = self._paint.corner(self._row, self._place, marking=self._anchor_holds)
-        corner = (title, self.rich_style + Style(bold=True)) if y == 0 else look
-        return [Segment(fit(corner[0], self._label_width), corner[1])], self._paint.ruler(y, start, stop, self._place)
+        corner = (title, self._paint.plain + Style(bold=True)) if y == 0 else look
+        return [Segment(fit(corner[0], label), corner[1])], self._paint.ruler(y, start, stop, self._place)
+
+    def _find_style(self, name: str) -> Style:
+        """For `heat_painter.StyleOf`."""
+        if not name:
+            return self.rich_style
+        return self.get_component_rich_style(f"heatmap--{name.removesuffix('?')}", partial=name.endswith("?"))
 
     @property
     def _paint(self) -> HeatPainter:
         """Made when it is first needed after the grid, the zoom or the theme has changed."""
         if self._painter is None:
-            self._painter = HeatPainter(self._grid, self._zoom, lambda name: self.get_component_rich_style(f"heatmap--{name}"))
+            self._painter = HeatPainter(self._grid, self._zoom, self._find_style)
         return self._painter
 
     # State
@@ -435,8 +440,11 @@ class Heatmap(ScrollView, can_focus=True):
     @property
     def _label_width(self) -> int:
         """Cells of the label column with its blank: as wide as the labels, at most two fifths of the widget."""
-        longest = max((len(line.text) for line in self._grid.lines), default=0)
-        return max(min(max(longest, 14), self._view.width * 2 // 5), 1) + 1
+        return self._label_room(self._view.width)
+
+    def _label_room(self, width: int) -> int:
+        """The same of a width that is known: finding it costs as much as painting a short line."""
+        return max(min(max(self._paint.longest_label, 14), width * 2 // 5), 1) + 1
 
     def _resize(self) -> None:
         self._fit_zoom()

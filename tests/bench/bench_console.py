@@ -157,11 +157,18 @@ def measure_grid(scene: str, frames: int, out: Path) -> None:
     random = Random(1)
     states = [CODES[state] for state in (CellState.COMPLETE, CellState.MISSING, CellState.PARTIAL, CellState.THIN, CellState.FAILED)]
     styles = {code: Style(bgcolor=f"#{40 * number:02x}{200 - 30 * number:02x}40") for number, code in enumerate(states)}
-    grid = [bytearray(states[0] if random.random() < 0.8 else random.choice(states) for _ in range(DAYS)) for _ in range(ROWS)]
-    changes = [(random.randrange(ROWS), random.randrange(DAYS), random.choice(states)) for _ in range(DAYS * ROWS // 10)]
+    grids = [[bytearray(states[0] if random.random() < 0.8 else random.choice(states) for _ in range(DAYS)) for _ in range(ROWS)]]
+    for _ in range(5):
+        changed = [bytearray(row) for row in grids[-1]]
+        for _ in range(DAYS * ROWS // 10):
+            changed[random.randrange(ROWS)][random.randrange(DAYS)] = random.choice(states)
+        grids.append(changed)
+    pictures = [[bytes(row) for row in each] for each in grids]
 
     class Bare(ScrollView):
         """The least that shows such a grid: the visible slice, one segment for a run of equal cells."""
+
+        picture = pictures[0]
 
         def on_mount(self) -> None:
             self.virtual_size = Size(DAYS, ROWS)
@@ -170,7 +177,7 @@ def measure_grid(scene: str, frames: int, out: Path) -> None:
             x, y = int(self.scroll_offset.x), int(self.scroll_offset.y) + y
             if y >= ROWS:
                 return Strip.blank(self.size.width)
-            row, segments, place = grid[y][x : x + self.size.width], [], 0
+            row, segments, place = self.picture[y][x : x + self.size.width], [], 0
             while place < len(row):
                 end = place
                 while end < len(row) and row[end] == row[place]:
@@ -193,18 +200,20 @@ def measure_grid(scene: str, frames: int, out: Path) -> None:
             yield self.target
 
         def on_ready(self) -> None:
-            self.show()
+            self.show(0)
             self.run_worker(self.go())
 
-        def show(self) -> None:
+        def show(self, number: int) -> None:
+            picture = pictures[number % len(pictures)]
             if isinstance(self.target, Heatmap):
-                self.target.set_grid(rows, days, [bytes(row) for row in grid])
-            else:
+                self.target.set_grid(rows, days, picture)
+            elif isinstance(self.target, Bare):
+                self.target.picture = picture
                 self.target.refresh()
 
         async def go(self) -> None:
             await asyncio.sleep(0.5)
-            figures = {"scroll": await self.frames(self.scroll), "change": await self.frames(self.change)}
+            figures = {"scroll": await self.frames(self.scroll), "change": await self.frames(self.show)}
             out.write_text(json.dumps(figures))
             self.exit()
 
@@ -220,11 +229,6 @@ def measure_grid(scene: str, frames: int, out: Path) -> None:
 
         def scroll(self, number: int) -> None:
             self.target.scroll_to(x=1 + number % 300, animate=False)
-
-        def change(self, number: int) -> None:
-            for row, day, state in changes:
-                grid[row][(day + number) % DAYS] = state
-            self.show()
 
     app = Grid()
     install_themes(app)

@@ -1,6 +1,7 @@
 """The whole incident, key by key: launch, a preemption, a slow shard, a hole, its repair, the cost, an empty fleet.
 
-Escape is nowhere in it: in a slow terminal what follows it is taken for a part of it. Each step says which keys are typed, what is then on the screen, and whether a picture of it is kept. A newcomer has no other keys.
+Each step says which keys are typed, what is then on the screen, and whether a picture of it is kept. A newcomer has no other keys.
+Escape is not among them where another key follows: in a slow terminal that would be taken for a part of it.
 """
 
 from __future__ import annotations
