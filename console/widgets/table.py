@@ -50,6 +50,9 @@ class Gauge:
     """A line across the bar, as a fraction of its width."""
 
 
+_MARKING = frozenset({"mark", "mark_range", "mark_all", "invert_marks"})
+
+
 Cell = str | Toned | Gauge
 """What a column holds; plain text has the plain tone. The table cuts and pads it to the column."""
 
@@ -351,6 +354,10 @@ class LineTable(ScrollView, Generic[RowT], can_focus=True):
         self._set_marks(frozenset(self._key(row) for row in self._rows if self._key(row) in wanted and self._may_mark(row)))
 
     # Keys and mouse
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature
+        """Where no row may be marked, the keys of marking belong to the screen."""
+        return self._markable is not None or action not in _MARKING
 
     def action_move(self, step: int) -> None:
         self._put_cursor(self._cursor + step)
