@@ -36,7 +36,7 @@ VERBS = {
     "local": Verb("The local cloud: up, down, status, chaos.", "console.verbs.local:local_command"),
     "logs": Verb("Logs of VMs by name or pattern.", "console.verbs.logs:logs_command"),
     "plan": Verb("What a request would do. Starts nothing.", "console.verbs.plan:plan_command"),
-    "query": Verb("Read the lake.", ""),
+    "query": Verb("SQL over the lake.", "console.verbs.query:query_command"),
     "reconcile": Verb("Replace lost VMs of a run.", "console.verbs.reconcile:reconcile_command"),
     "repair": Verb("Plan and launch what is missing in a range.", "console.verbs.repair:repair_command"),
     "run": Verb("Another job on a VM that was kept.", "console.verbs.run:run_command"),

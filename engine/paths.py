@@ -112,6 +112,11 @@ def parse_data_object(name: str) -> File:
     return _file(found)
 
 
+def instruments_day_prefix(day: date) -> str:
+    """The folder of all definitions of one day."""
+    return f"{INSTRUMENTS}day-{day.isoformat()}/"
+
+
 def instruments_object(day: date, venue: str) -> str:
     """Definitions valid on that day, as Parquet."""
     return f"{INSTRUMENTS}day-{day.isoformat()}/venue-{require_venue(venue)}/instruments.parquet"
@@ -176,12 +181,17 @@ def _require_collection(collection: str) -> str:
 
 def candle_prefix(day: date, timeframe: str, venue: str) -> str:
     """The folder of a venue's candles of one day and timeframe."""
-    return f"{candle_day_prefix(day)}timeframe-{_require_timeframe(timeframe)}/venue-{require_venue(venue)}/"
+    return f"{candle_timeframe_prefix(day, timeframe)}venue-{require_venue(venue)}/"
 
 
 def candle_day_prefix(day: date) -> str:
     """The folder of all candles of one day."""
     return f"{CANDLES}day-{day.isoformat()}/"
+
+
+def candle_timeframe_prefix(day: date, timeframe: str) -> str:
+    """The folder of all candles of one day and timeframe."""
+    return f"{candle_day_prefix(day)}timeframe-{_require_timeframe(timeframe)}/"
 
 
 def candle_object(day: date, timeframe: str, venue: str, symbol: str) -> str:
