@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 
 from engine.clock import format_bytes, format_seconds
+from engine.inventory import CANDLES
 from engine.model import DayRange
 from engine.plan import Plan
 
@@ -43,7 +44,8 @@ def plan_sentence(plan: Plan) -> str:
     if not estimate.is_priced:
         cost = "at a price that is not known"
     done = f"; {plural(plan.already_done, 'file')} there already" if plan.already_done else ""
+    does = "Makes candles of" if request.mode == CANDLES else "Downloads"
     return (
-        f"Downloads {plural(estimate.files, 'file')} ({format_bytes(estimate.bytes)}) of {plural(estimate.cells, 'cell')} for {days} "
+        f"{does} {plural(estimate.files, 'file')} ({format_bytes(estimate.bytes)}) of {plural(estimate.cells, 'cell')} for {days} "
         f"with {plural(len(plan.shards), 'VM')} in about {format_seconds(estimate.makespan_seconds)}, {cost}{done}."
     )

@@ -25,15 +25,20 @@ from console.demo import (
 from console.sentences import not_ready_lines, plan_sentence, plural
 from console.session import Session, open_session
 from console.verbs.check import coverage_document, show_coverage
+from engine.candles.planning import read_candle_cells
 from engine.clock import format_bytes, format_seconds, monotonic
 from engine.coverage import Coverage
 from engine.errors import ConfigurationError, ExitCode, SourceError
+from engine.inventory import CANDLES
 from engine.model import DayRange
+from engine.plan import Request
+from engine.query.constraints import Constraint
+from engine.query.running import open_query
 from engine.verbs.printing import print_json
 from provision.fleet import FleetSnapshot
 from provision.local import cloud as local_cloud
 
-STEPS = 7
+STEPS = 9
 
 
 @click.command("demo")
@@ -171,6 +176,12 @@ def _run(say: _Steps, *, real: bool, as_json: bool) -> int:
     summary = _summary(launched.run, snapshot, coverage, truth, mishaps, worked)
     say.step("clean up the fleet")
     left = _clean_up(say, session)
+    if not real:
+        say.step("make candles of all timeframes with 2 VMs")
+        _make_candles(say, session, request, summary)
+        say.step("ask the lake")
+        _ask(say, session, summary)
+        left += _clean_up(say, session)
     summary["vms_left"] = left
     summary["seconds"] = round(say.elapsed, 1)
     problems = summary["problems"]
@@ -184,6 +195,38 @@ def _run(say: _Steps, *, real: bool, as_json: bool) -> int:
     if real:
         return ExitCode.DONE if not coverage.holes() else ExitCode.PARTIAL
     return ExitCode.DONE if not problems else ExitCode.PARTIAL
+
+
+def _make_candles(say: _Steps, session: Session, request: Request, summary: dict[str, Any]) -> None:
+    """Candles of every committed file of trades, made by VMs; counts go into the summary."""
+    wanted = Request(mode=CANDLES, venues=request.venues, data_types=(CANDLES,), start=request.start, end=request.end, shards=2)
+    plan = session.planning.plan(wanted)
+    say.line(plan_sentence(plan))
+    launched = session.launching.launch(plan, report=say.line)
+    if launched.failed:
+        raise ConfigurationError("; ".join(launched.messages))
+    _watch(say, session, launched.run)
+    cells = read_candle_cells(session.inventory, DayRange(request.start, request.end), request.venues)
+    made = [entry for cell in cells for entry in cell.made.values()]
+    lacking = sum(len(cell.sources.keys() - cell.made.keys()) for cell in cells)
+    summary["candles"] = {
+        "symbol_days": len(made),
+        "objects": sum(len(entry.parts) for entry in made),
+        "bars": sum(entry.rows for entry in made),
+    }
+    if lacking:
+        summary["problems"].append(f"{lacking:,} symbols and days have trades and no candles")
+
+
+def _ask(say: _Steps, session: Session, summary: dict[str, Any]) -> None:
+    """One query over candles and ticks together: both must tell of the same trades."""
+    sql = "SELECT (SELECT count(*) FROM trades) AS ticks, (SELECT sum(trade_count) FROM candles_24h) AS counted"
+    with open_query(session.buckets.data, sql, Constraint(DAYS.start, DAYS.end)) as opened:
+        [answer] = opened.run().read_all().to_pylist()
+        say.line(f"{answer['ticks']:,} trades in the lake, {answer['counted']:,} in its candles; {opened.considered}, read {opened.read}")
+    summary["query"] = {"trades": answer["ticks"], "trades_in_candles": int(answer["counted"])}
+    if answer["ticks"] != answer["counted"]:
+        summary["problems"].append(f"{answer['ticks']:,} trades in the lake, {answer['counted']:,} in its candles")
 
 
 def _watch(say: _Steps, session: Session, run: str) -> FleetSnapshot:
@@ -253,6 +296,9 @@ def _show_summary(summary: dict[str, Any], mishaps: tuple[Mishap, ...], say: _St
     )
     if mishaps:
         click.echo("Planted and survived: " + ", ".join(f"{mishap.struck} x {mishap.what}" for mishap in mishaps) + ".")
+    if "candles" in summary:
+        made = summary["candles"]
+        click.echo(f"Candles of {made['symbol_days']:,} symbols and days: {made['objects']:,} objects, {made['bars']:,} bars.")
     for problem in summary["problems"]:
         click.echo(f"× {problem}")
     if not summary["problems"]:
