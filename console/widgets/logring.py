@@ -44,6 +44,8 @@ class LogRing:
         self.query: Query = EVERYTHING
         self.counts = [0] * len(Severity)
         """Held lines per severity."""
+        self.fresh: list[LogLine] = []
+        """What the last `extend` took in: all it was given but repeated lines."""
         self.taken = 0
         """Lines that ever came in, without repeated ones."""
         self.repeated = 0
@@ -93,6 +95,7 @@ class LogRing:
         Returns:
             How many of them pass.
         """
+        self.fresh = []
         if self.let_go_until is not None and self._held >= self.capacity:
             lines = [line for line in lines if line.time >= self.let_go_until]
         ordered = sorted(lines, key=lambda line: line.time)
@@ -164,6 +167,7 @@ class LogRing:
     def _count(self, lines: Sequence[LogLine], passing: Iterable[LogLine]) -> None:
         for line in lines:
             self.counts[line.severity] += 1
+        self.fresh.extend(lines)
         self.taken += len(lines)
         self._held += len(lines)
         self.histogram.add((int(line.time.timestamp()), int(line.severity)) for line in passing)

@@ -160,7 +160,7 @@ class LogView(ScrollView, can_focus=True):
             capacity: Lines kept; older ones fall out.
             now: The clock for "ago".
             line_of: Makes a line out of what `append` is given, when its turn comes.
-            taken: Called with every batch of lines that was taken in.
+            taken: Called with the lines of every batch that were not here already.
         """
         super().__init__(id=id, classes=classes)
         self._ring = LogRing(capacity)
@@ -239,7 +239,7 @@ class LogView(ScrollView, can_focus=True):
             self._columns.measure(lines)
             added += self._ring.extend(lines)
             came += len(lines)
-            self._taken(lines)
+            self._taken(self._ring.fresh)
             if budget_seconds is not None and perf_counter() - begin > budget_seconds:
                 break
         if came:

@@ -85,7 +85,7 @@ def test_entries_of_one_time_are_told_apart_by_their_insert_ids() -> None:
     ring = LogRing(1_000)
     ring.extend([line(1, insert_id="a"), line(1, insert_id="b")])
     ring.extend([line(1, insert_id="b"), line(1, insert_id="c"), line(1)])
-    assert (len(ring), ring.repeated) == (4, 1)
+    assert (len(ring), ring.repeated, len(ring.fresh)) == (4, 1, 2)
 
 
 def test_packed_lines_are_the_same_lines_and_keep_their_keys() -> None:

@@ -169,6 +169,10 @@ async def test_a_vm_that_is_gone_is_looked_for_where_it_left_its_log_and_escape_
         await until(pilot, lambda: session.names_of("tail") == [(recorded.RUN,), (recorded.RUN,)])
         await until(pilot, lambda: source(pilot).endswith(" · live"))
         assert (len(view(pilot).ring), view(pilot).cursor_line, view(pilot).following) == (120, here, False)
+        # What the tail reads back again is counted for no cause a second time.
+        await until(pilot, lambda: view(pilot).ring.repeated > 0)
+        causes = logs(pilot).query_one("#logs-causes", LineTable)
+        await until(pilot, lambda: [cause.count for cause in causes.rows] == [7, 3])
 
 
 async def test_a_vm_that_is_gone_and_left_nothing_says_where_was_looked_and_what_to_do() -> None:
