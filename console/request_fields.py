@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from msgspec import structs
 
-from engine.clock import parse_day, parse_time
+from engine.clock import parse_day, parse_deadline
 from engine.datatypes import DATA_TYPES, require_data_type
 from engine.errors import UsageError, one_line
 from engine.model import require_symbol, require_venue
@@ -31,7 +31,6 @@ _PRODUCT: Final = (VENUES, DATA_TYPES_FIELD, START, END)
 """Fields that say which cells are asked for: who changes one means all of its product, no longer the cells marked before."""
 
 _WORDS = re.compile(r"[,\s]+")
-_CLOCK = re.compile(r"(\d{1,2}):(\d{2})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,19 +221,7 @@ def _shards(text: str) -> int:
 
 
 def _deadline(text: str, now: datetime) -> datetime | None:
-    """A time, or a clock time `06:00`: the next such moment, UTC."""
-    if not text:
-        return None
-    if match := _CLOCK.fullmatch(text):
-        hour, minute = int(match[1]), int(match[2])
-        if hour > 23 or minute > 59:
-            raise UsageError(f"{text!r} is no time of day", hint="use 06:00, or 2024-05-02T06:00Z")
-        moment = datetime.combine(now.astimezone(UTC).date(), time(hour, minute), UTC)
-        return moment if moment > now else moment + timedelta(days=1)
-    moment = parse_time(text)
-    if moment <= now:
-        raise UsageError("has passed", hint="give a later one")
-    return moment
+    return parse_deadline(text, now=now) if text else None
 
 
 def _first_unknown(words: Sequence[str], known: Collection[str]) -> str:

@@ -80,6 +80,43 @@ def parse_time(text: str) -> datetime:
     return moment.astimezone(UTC)
 
 
+_CLOCK_TIME = re.compile(r"(\d{1,2}):(\d{2})(?:\s*(?:UTC|Z))?", re.ASCII | re.IGNORECASE)
+_SPAN = re.compile(r"(?:(\d{1,4})\s*d)?\s*(?:(\d{1,4})\s*h)?\s*(?:(\d{1,5})\s*m(?:in)?)?", re.ASCII | re.IGNORECASE)
+
+
+def parse_deadline(text: str, *, now: datetime) -> datetime:
+    """A moment that work should end by: `06:00` (the next such hour, UTC), `4h`, `1h30m`, or `2024-05-02T06:00Z`; `by` may stand before it.
+
+    A length of time counts from `now`, up to the next whole minute.
+
+    Raises:
+        UsageError: naming the text, with the forms that work, or if the moment has passed.
+    """
+    now = require_aware(now).astimezone(UTC)
+    word = re.sub(r"^(by|in)\s+", "", text.strip(), flags=re.IGNORECASE)
+    forms = "use 06:00, 4h, 1h30m or 2024-05-02T06:00Z"
+    if match := _CLOCK_TIME.fullmatch(word):
+        hour, minute = int(match[1]), int(match[2])
+        if hour > 23 or minute > 59:
+            raise UsageError(f"{text!r} is no time of day", hint=forms)
+        moment = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
+        return moment if moment > now else moment + timedelta(days=1)
+    if word and (match := _SPAN.fullmatch(word)):
+        days, hours, minutes = (int(part or 0) for part in match.groups())
+        if not days + hours + minutes:
+            raise UsageError(f"{text!r} leaves no time", hint=forms)
+        moment = now + timedelta(days=days, hours=hours, minutes=minutes)
+        whole = moment.replace(second=0, microsecond=0)
+        return whole if whole == moment else whole + timedelta(minutes=1)
+    try:
+        moment = parse_time(word)
+    except UsageError as error:
+        raise UsageError(str(error), hint=error.hint if "zone" in str(error) else forms) from None
+    if moment <= now:
+        raise UsageError(f"{text!r} has passed", hint="give a later one")
+    return moment
+
+
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)B?")
 _POWERS = {"": 0, "k": 1, "M": 2, "G": 3, "T": 4}
 

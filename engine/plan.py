@@ -229,6 +229,60 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return self.shards[index]
 
 
+class PlanSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """What a plan would do, small enough to stand beside it in a listing."""
+
+    created: Moment
+    mode: str
+    venues: tuple[str, ...]
+    data_types: tuple[str, ...]
+    start: date
+    end: date
+    """Inclusive."""
+    scope: str = ""
+    """Which symbols, in a few words; empty: all that are expected."""
+    strategy: str
+    shards: int
+    files: int
+    bytes: int
+    cells: int
+    makespan_seconds: float
+    vm_hours: float
+    cost: tuple[float, float, float] | None = None
+    """Low, expected, high in US dollars; None: no price was known."""
+
+
+SUMMARY_KEY = "summary"
+"""Of a plan's metadata: its `PlanSummary` as JSON."""
+
+_METADATA_LIMIT = 4096
+"""Bytes of one value (Cloud Storage, "Quotas and limits")."""
+
+
+def summarize_plan(plan: Plan) -> PlanSummary:
+    """What a list says of a plan."""
+    request, estimate = plan.request, plan.estimate
+    named = [request.universe] if request.universe else []
+    named += request.symbols if len(request.symbols) <= 3 else [f"{len(request.symbols)} symbols"]
+    return PlanSummary(
+        created=plan.created,
+        mode=request.mode,
+        venues=request.venues,
+        data_types=request.data_types,
+        start=request.start,
+        end=request.end,
+        scope=" + ".join([*named, *request.instrument_types]),
+        strategy=request.strategy,
+        shards=len(plan.shards),
+        files=estimate.files,
+        bytes=estimate.bytes,
+        cells=estimate.cells,
+        makespan_seconds=estimate.makespan_seconds,
+        vm_hours=estimate.vm_hours,
+        cost=estimate.cost if estimate.is_priced else None,
+    )
+
+
 def seal(plan: Plan) -> Plan:
     """Name the plan by its content: 12 hex digits of the SHA-256 of its canonical JSON without `id` and `created`."""
     # As it will be read back: a whole number in a field of floats must not change the hash.
@@ -264,10 +318,16 @@ def save_plan(store: Store, plan: Plan) -> str:
         raise UsageError(f"plan {plan.id or '(unnamed)'} is not sealed")
     name = plan_object(plan.id)
     try:
-        store.put(name, encode(plan), if_generation=0, content_type=JSON)
+        store.put(name, encode(plan), if_generation=0, content_type=JSON, metadata=_metadata_of(plan))
     except AlreadyExists:
         pass
     return name
+
+
+def _metadata_of(plan: Plan) -> dict[str, str]:
+    """Its summary, if that fits; else a list reads the plan."""
+    text = encode_compact(summarize_plan(plan)).decode()
+    return {SUMMARY_KEY: text} if len(text.encode()) <= _METADATA_LIMIT else {}
 
 
 def load_plan(store: Store, plan: str) -> Plan:

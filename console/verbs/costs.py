@@ -46,7 +46,7 @@ def optional_request(function: Function) -> Function:
 @click.option("--since", type=Day(), help="Runs that began on this UTC day or later [30d].")
 @click.option("--until", type=Day(), help="Runs that began on this UTC day or earlier [today].")
 @click.option("--view", type=OneOf((*VIEWS, "prices")), help="The old budget computed again, or the price table.")
-@click.option("--what-if", "choices", multiple=True, help="Other fleets: vms=20/50,machine-type=e2-standard-8,spot=yes/no.")
+@click.option("--what-if", "choices", multiple=True, help="Other fleets: vms=20/50,machine-type=T,spot=yes/no,strategy=by-date.")
 @click.option("--plan", "plan_id", default="", help="Of a saved plan; without it, of the request that the other options make.")
 @optional_request
 @profile_option
@@ -200,9 +200,9 @@ def _show_alternatives(session: Session, plan: Plan, found: Sequence[Alternative
     estimate = plan.estimate
     click.echo(f"plan {plan.id}: {plural(estimate.files, 'file')}, {format_bytes(estimate.bytes)}, profile {session.profile.name}")
     print_table(
-        ("", "VMs", "machine", "spot", "minutes", "VM-hours", "cost", "low", "high", "UTC days of allowance", "note"),
+        ("", "VMs", "strategy", "machine", "spot", "minutes", "VM-hours", "cost", "low", "high", "UTC days of allowance", "note"),
         map(_alternative_row, found),
-        right=(1, 4, 5, 6, 7, 8, 9),
+        right=(1, 5, 6, 7, 8, 9, 10),
     )
     return ExitCode.DONE
 
@@ -212,7 +212,7 @@ def _alternative_row(one: Alternative) -> tuple[object, ...]:
     minutes, hours = (f"{one.minutes:,.1f}", format_hours(one.vm_hours)) if one.minutes else ("", "")
     spot = "yes" if one.model == "SPOT" else "no"
     days = one.allowance_days or ""
-    return "plan" if one.is_plan else "", one.vms, one.machine_type, spot, minutes, hours, expected, low, high, days, one.note
+    return "plan" if one.is_plan else "", one.vms, one.strategy, one.machine_type, spot, minutes, hours, expected, low, high, days, one.note
 
 
 # Views

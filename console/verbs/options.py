@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import functools
+import shlex
 import sys
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import IO, Any
 
 import click
 
 from console.session import Session, open_session
 from engine.cell_spans import FORMS, CellSpan, cells_of, format_spans, parse_spans, read_cells
-from engine.clock import parse_time
+from engine.clock import format_time, parse_deadline, utc_now
 from engine.errors import UsageError
 from engine.model import DayRange
 from engine.plan import STRATEGIES, Request, for_cells
@@ -115,7 +116,7 @@ def fleet_options(function: Function) -> Function:
         click.option("--on-demand", is_flag=True, help="VMs that cannot be preempted [spot]."),
         click.option("--machine-type", default="", help="Machine type [the profile's]."),
         click.option("--max-cost", type=click.FloatRange(min=0), default=0.0, help="US dollars that the run may cost [the profile's]."),
-        click.option("--deadline", help="Finish by this time (2024-05-02T06:00Z): then the VM count is the answer."),
+        click.option("--deadline", help="Finish by 06:00 (UTC), within 4h, or by 2024-05-02T06:00Z: then the VM count is the answer."),
         click.option("--shards", type=click.IntRange(min=0), default=0, help="How many shards [by the profile]."),
         click.option("--strategy", type=OneOf(STRATEGIES), default="balanced", show_default=True, help="How work is split."),
     ):
@@ -181,47 +182,60 @@ def make_request(
 
 def _read_deadline(text: str) -> datetime:
     try:
-        return parse_time(text)
+        return parse_deadline(text, now=utc_now())
     except UsageError as error:
         raise UsageError(f"--deadline: {error}", hint=error.hint) from error
 
 
-def command_line(request: Request, verb: str = "deploy download") -> str:
-    """The headless command that does the same; what the Plan screen copies."""
-    if request.cells:
-        words = ["tickdeck repair", f"--cells {format_spans(request.cells)}"]
-    else:
-        words = [f"tickdeck {verb}", f"--venues {','.join(request.venues)}", f"--data-types {','.join(request.data_types)}"]
-        words += [f"--start {request.start}", f"--end {request.end}"]
-    if request.symbols:
-        words.append(f"--symbols {','.join(request.symbols)}")
-    if request.universe:
-        words.append(f"--universe {request.universe}")
-    if request.instrument_types:
-        words.append(f"--instrument-type {','.join(request.instrument_types)}")
-    if request.strategy != "balanced":
-        words.append(f"--strategy {request.strategy}")
-    if request.shards:
-        words.append(f"--shards {request.shards}")
-    if request.deadline:
-        words.append(f"--deadline {request.deadline:%Y-%m-%dT%H:%MZ}")
-    if request.machine_type:
-        words.append(f"--machine-type {request.machine_type}")
-    if request.max_cost:
-        words.append(f"--max-cost {request.max_cost:g}")
-    if request.provisioning_model != "SPOT":
-        words.append("--on-demand")
-    if request.refetch:
-        words.append("--refetch-empty")
-    if request.refetch_adopted:
-        words.append("--refetch-adopted")
-    if request.retry_outcomes:
-        words.append(f"--retry-outcomes {','.join(request.retry_outcomes)}")
-    if request.daily_bytes:
-        words.append(f"--daily-bytes {request.daily_bytes}")
-    if request.max_failures:
-        words.append(f"--max-failures {request.max_failures}")
-    return " ".join(words)
+def command_line(request: Request, verb: str = "") -> str:
+    """The headless command that does the same; what the Plan screen copies.
+
+    Args:
+        verb: `plan`, or [what launches it].
+    """
+    launch = "repair" if request.cells else "deploy download"
+    return shlex.join(["tickdeck", *(verb or launch).split(), *request_arguments(request)])
+
+
+def request_arguments(request: Request) -> list[str]:
+    """A request as the options of `cells_options` and `request_options`, each value in one word after its option."""
+    days: list[tuple[str, str]] = [
+        ("--venues", ",".join(request.venues)),
+        ("--data-types", ",".join(request.data_types)),
+        ("--start", request.start.isoformat()),
+        ("--end", request.end.isoformat()),
+    ]
+    options: list[tuple[str, str]] = [
+        *([("--cells", format_spans(request.cells))] if request.cells else days),
+        ("--symbols", ",".join(request.symbols)),
+        ("--universe", request.universe),
+        ("--instrument-type", ",".join(request.instrument_types)),
+        ("--strategy", request.strategy if request.strategy != "balanced" else ""),
+        ("--shards", str(request.shards or "")),
+        ("--deadline", _deadline_text(request.deadline) if request.deadline else ""),
+        ("--machine-type", request.machine_type),
+        ("--max-cost", _shortest(request.max_cost) if request.max_cost else ""),
+        ("--retry-outcomes", ",".join(request.retry_outcomes)),
+        ("--daily-bytes", str(request.daily_bytes or "")),
+        ("--max-failures", request.max_failures),
+    ]
+    flags = (
+        ("--on-demand", request.provisioning_model != "SPOT"),
+        ("--refetch-empty", request.refetch),
+        ("--refetch-adopted", request.refetch_adopted),
+    )
+    return [*(word for option in options if option[1] for word in option), *(flag for flag, is_set in flags if is_set)]
+
+
+def _deadline_text(moment: datetime) -> str:
+    """To the minute where that is all there is: `2024-05-02T06:00Z`."""
+    moment = moment.astimezone(UTC)
+    return f"{moment:%Y-%m-%dT%H:%MZ}" if not moment.second and not moment.microsecond else format_time(moment)
+
+
+def _shortest(number: float) -> str:
+    """The shortest text that reads as this very number."""
+    return repr(number).removesuffix(".0")
 
 
 def headless_session(profile_name: str = "", *, armed: bool = False) -> Session:
