@@ -5,7 +5,7 @@ All of it blocks and runs in one thread; the screen hears of each step.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
@@ -14,6 +14,8 @@ from engine.errors import EngineError, one_line
 
 if TYPE_CHECKING:
     from console.session import Session
+    from console.symbol_index import SymbolIndex
+    from engine.model import DayRange
     from engine.plan import Request
 
 Report = Callable[[str, str], None]
@@ -87,6 +89,17 @@ def source_venues(session: Session) -> tuple[str, ...]:
             return await source.exchanges()
 
     return tuple(sorted(str(venue["id"]) for venue in json.loads(asyncio.run(ask()))))
+
+
+def listed_symbols(session: Session, venues: Sequence[str], data_types: Sequence[str], days: DayRange) -> SymbolIndex:
+    """What may be typed as a symbol, from the catalogues that the state bucket has.
+
+    Raises:
+        EngineError: if the bucket does not answer, or has no catalogue of a venue.
+    """
+    from console.symbol_index import index_symbols
+
+    return index_symbols(session.inventory.catalogues(venues), data_types, days)
 
 
 def words_of_run(session: Session, run: str) -> str:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from console.plan_comparison import FleetRow
 from console.sentences import money
 from console.widgets.figures import format_bytes, format_duration, format_percent, plural
 from console.widgets.sentence import Phrase
 from console.widgets.shard_bars import ShardBar
 from console.widgets.tones import Tone
+from console.widgets.what_if_table import FleetChoice, FleetFigures
+from engine.estimate import allowance_days
 from engine.model import DayRange
-from engine.plan import Plan
+from engine.plan import STRATEGIES, Plan
+from provision.what_if import slowest_shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +29,7 @@ class Notice:
 
 
 def sentence_of(plan: Plan, now: datetime) -> list[Phrase]:
-    """What the plan will do: files, bytes, VMs, when it ends, what it costs."""
+    """What the plan will do: files, bytes, VMs, when it ends against the deadline, what it costs, how much of the allowance it takes."""
     if not plan.shards:
         return [Phrase("Nothing to do", strong=True), Phrase(f" for {DayRange(plan.request.start, plan.request.end)}")]
     estimate = plan.estimate
@@ -42,6 +47,7 @@ def sentence_of(plan: Plan, now: datetime) -> list[Phrase]:
         *_against_deadline(plan, ends),
         Phrase(", "),
         *_cost(plan),
+        *_of_allowance(plan),
     ]
 
 
@@ -56,18 +62,67 @@ def clock_times(moment: datetime, now: datetime) -> str:
 
 
 def facts_of(plan: Plan) -> str:
-    """The second line: what is left out, the lower bound, the allowance."""
-    estimate, parts = plan.estimate, []
-    if estimate.allowance_bytes:
-        share = format_percent(estimate.bytes, estimate.allowance_bytes)
-        parts.append(f"{share} of a day's allowance of {format_bytes(estimate.allowance_bytes)}")
+    """The second line: how even the shards are, what is left out."""
+    parts = []
+    if len(plan.shards) > 1:
+        slowest = slowest_shard(plan.shards)
+        parts.append(
+            f"shard {slowest.index} ends last, {_above_ideal(plan)} over the ideal {format_duration(plan.estimate.lower_bound_seconds)}"
+        )
     if plan.already_done:
         parts.append(f"{plural(plan.already_done, 'file')} there already")
     if plan.not_expected_cells:
         parts.append(f"{plural(plan.not_expected_cells, 'cell')} not offered")
-    if plan.shards:
-        parts.append(f"no packing is faster than {format_duration(estimate.lower_bound_seconds)}")
     return " · ".join(parts)
+
+
+def balance_of(plan: Plan) -> str:
+    """How far the slowest shard is from what no packing can beat: `slowest 17, +8 %`."""
+    return f"slowest {slowest_shard(plan.shards).index}, +{_above_ideal(plan)}"
+
+
+def ideal_seconds(plan: Plan) -> float:
+    """Work of a shard, without boot, if all ended together; 0 where a daily cap makes shards wait, and time says nothing of balance."""
+    if any(allowance_days(shard.bytes, shard.daily_bytes) > 1 for shard in plan.shards) or not plan.shards:
+        return 0.0
+    boot = plan.estimate.makespan_seconds - slowest_shard(plan.shards).seconds
+    return max(0.0, plan.estimate.lower_bound_seconds - boot)
+
+
+def _above_ideal(plan: Plan) -> str:
+    bound = plan.estimate.lower_bound_seconds
+    return f"{max(0.0, plan.estimate.makespan_seconds / bound - 1) * 100:.0f} %" if bound > 0 else "0 %"
+
+
+def choices_of(plan: Plan, rows: Iterable[FleetRow], seconds_left: float | None) -> list[FleetChoice]:
+    """Other fleets as the table shows them.
+
+    Args:
+        seconds_left: to the deadline, from when the plan was made; None: there is none.
+    """
+    choices = []
+    for row in rows:
+        figures: list[FleetFigures | None] = []
+        for strategy in STRATEGIES:
+            one = row.of(strategy)
+            if one is None:
+                figures.append(None)
+            elif one.minutes <= 0:
+                figures.append(FleetFigures(0.0, 0.0, 0.0, "", note=one.note))
+            else:
+                in_time = None if seconds_left is None else one.minutes * 60 <= seconds_left
+                figures.append(FleetFigures(one.minutes * 60, one.bound_minutes * 60, one.vm_hours, _brief_cost(one.cost), in_time))
+        own = STRATEGIES.index(plan.request.strategy) if row.is_plan else -1
+        choices.append(FleetChoice(row.vms, tuple(figures), own))
+    return choices
+
+
+def _brief_cost(cost: tuple[float, float, float] | None) -> str:
+    if cost is None:
+        return "?"
+    if cost[2] == 0:
+        return "free"
+    return "<$0.01" if cost[1] < 0.01 else f"${cost[1]:,.2f}" if cost[1] < 100 else f"${cost[1]:,.0f}"
 
 
 def notices_of(plan: Plan, now: datetime) -> list[Notice]:
@@ -97,6 +152,14 @@ def prices_of(plan: Plan) -> list[str]:
     ]
 
 
+def allowance_line(plan: Plan) -> str:
+    """`12.4 GB, 5 % of a day's allowance of 250 GB`; empty if there is no allowance."""
+    size, allowance = plan.estimate.bytes, plan.estimate.allowance_bytes
+    if not allowance:
+        return ""
+    return f"{format_bytes(size)}, {format_percent(size, allowance)} of a day's allowance of {format_bytes(allowance)}"
+
+
 def bars_of(plan: Plan) -> list[ShardBar]:
     """One bar a shard."""
     return [ShardBar(shard.index, shard.seconds, shard.bytes, shard.files) for shard in plan.shards]
@@ -110,6 +173,17 @@ def _against_deadline(plan: Plan, ends: datetime) -> list[Phrase]:
     if spare >= 0:
         return [Phrase(", "), Phrase(f"{format_duration(spare)} before the deadline", Tone.GOOD)]
     return [Phrase(", "), Phrase(f"{format_duration(-spare)} after the deadline", Tone.BAD, strong=True)]
+
+
+def _of_allowance(plan: Plan) -> list[Phrase]:
+    """How much of the account's daily transfer allowance it takes; days, where one does not hold it."""
+    estimate = plan.estimate
+    days = allowance_days(estimate.bytes, estimate.allowance_bytes)
+    if not days:
+        return []
+    if days > 1:
+        return [Phrase(", "), Phrase(f"{days} days of allowance", Tone.WARN, strong=True)]
+    return [Phrase(f", {format_percent(estimate.bytes, estimate.allowance_bytes)} of a day's allowance")]
 
 
 def _cost(plan: Plan) -> list[Phrase]:

@@ -10,11 +10,13 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from msgspec import structs
 
-from engine.clock import parse_day, parse_deadline
+from console.symbol_index import SymbolIndex
+from engine.clock import format_moment, parse_day, parse_deadline
 from engine.datatypes import DATA_TYPES, require_data_type
 from engine.errors import UsageError, one_line
 from engine.model import require_symbol, require_venue
@@ -40,7 +42,9 @@ class Known:
     venues: tuple[str, ...] = ()
     all_venues: bool = False
     """Whether there are no others: the source was asked."""
-    symbols: tuple[str, ...] = ()
+    symbols: SymbolIndex = field(default_factory=SymbolIndex)
+    universes: Path | None = None
+    """A folder of the person's own universes."""
 
     def words(self, name: str) -> tuple[str, ...]:
         """What may stand in a field; empty if anything may."""
@@ -49,10 +53,8 @@ class Known:
                 return self.venues
             case "data_types":
                 return tuple(DATA_TYPES)
-            case "symbols":
-                return self.symbols
             case "universe":
-                return list_universes()
+                return list_universes(self.universes)
             case "strategy":
                 return STRATEGIES
             case "start" | "end":
@@ -92,7 +94,7 @@ def fields_of(request: Request) -> dict[str, str]:
         UNIVERSE: request.universe,
         STRATEGY: request.strategy,
         SHARDS: str(request.shards) if request.shards else "",
-        DEADLINE: "" if request.deadline is None else f"{request.deadline.astimezone(UTC):%Y-%m-%dT%H:%MZ}",
+        DEADLINE: format_moment(request.deadline) if request.deadline else "",
     }
 
 
@@ -118,8 +120,8 @@ def parse_fields(texts: Mapping[str, str], *, base: Request, now: datetime, know
     read(DATA_TYPES_FIELD, _data_types)
     read(START, lambda text: _day(text, today))
     read(END, lambda text: _day(text, today) if text else values.get(START))
-    read(SYMBOLS, lambda text: tuple(require_symbol(word) for word in split_words(text)))
-    read(UNIVERSE, _universe)
+    read(SYMBOLS, lambda text: _symbols(text, values.get(VENUES, ()), known))
+    read(UNIVERSE, lambda text: _universe(text, known))
     read(STRATEGY, _strategy)
     read(SHARDS, _shards)
     read(DEADLINE, lambda text: _deadline(text, now))
@@ -142,6 +144,7 @@ def field_of_error(text: str) -> str:
         ("universe", UNIVERSE),
         ("data type", DATA_TYPES_FIELD),
         ("deadline", DEADLINE),
+        ("a finish within", DEADLINE),
         ("strategy", STRATEGY),
         ("shards", SHARDS),
         ("venue", VENUES),
@@ -168,6 +171,8 @@ def matches(name: str, text: str, known: Known) -> list[str]:
     """Known names that the last word may become; those that the field has already are left out."""
     head, word = _last_word(name, text)
     taken = set(split_words(head)) if name in LISTS else set()
+    if name == SYMBOLS:
+        return [each for each in known.symbols.starting_with(word) if each not in taken]
     folded = word.lower()
     return [each for each in known.words(name) if each.lower().startswith(folded) and each not in taken]
 
@@ -202,9 +207,17 @@ def _day(text: str, today: date) -> date:
     return parse_day(text, today=today)
 
 
-def _universe(text: str) -> str:
+def _symbols(text: str, venues: Sequence[str], known: Known) -> tuple[str, ...]:
+    symbols = tuple(require_symbol(word) for word in split_words(text))
+    wrong = next((symbol for symbol in symbols if known.symbols.is_unknown(symbol, venues)), "")
+    if wrong:
+        raise UsageError(f"symbol {wrong!r} is not listed at {', '.join(venues)}", hint=known.symbols.nearest(wrong))
+    return symbols
+
+
+def _universe(text: str, known: Known) -> str:
     if text:
-        load_universe(text)
+        load_universe(text, folder=known.universes)
     return text
 
 

@@ -65,6 +65,16 @@ def format_time(moment: datetime) -> str:
     return f"{moment.year:04d}-{moment:%m-%dT%H:%M:%S.%fZ}"  # %Y does not pad years before 1000
 
 
+def format_moment(moment: datetime) -> str:
+    """As a person types it, to the minute where that is all there is: `2024-05-02T06:00Z`. `parse_time` reads it back.
+
+    Raises:
+        UsageError: if `moment` has no zone.
+    """
+    moment = require_aware(moment)
+    return format_time(moment) if moment.second or moment.microsecond else f"{format_time(moment)[:16]}Z"
+
+
 def parse_time(text: str) -> datetime:
     """The inverse of `format_time`; also reads what Google and Tardis write.
 

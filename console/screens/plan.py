@@ -6,8 +6,9 @@ is there the old one stays, dimmed. Nothing here decides what a plan is: that is
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -22,18 +23,21 @@ from textual.widgets import Input, Static
 
 from console.actions import Mode, action, bindings_for
 from console.blocking import in_thread
-from console.opening import last_request
-from console.plan_view import bars_of, facts_of, notices_of, prices_of, sentence_of
+from console.opening import last_request, listed_symbols
+from console.places import user_folder
+from console.plan_checks import Checks
+from console.plan_slice import PlanSlice, write_shards
+from console.plan_view import Notice, facts_of, notices_of, prices_of, sentence_of
 from console.request_fields import Known, Parsed, field_of_error, fields_of, parse_fields
-from console.screens.base import ModeScreen
+from console.screens.plan_launch import WHOLE, LaunchingScreen
+from console.screens.plan_panes import BALANCE, CHANGES, CHECKS, NOTES, PRICES, WHAT_IF, PlanPanes, notes_text
 from console.screens.request_form import RequestForm
-from console.sentences import money
-from console.widgets.figures import one_line as safe
-from console.widgets.figures import plural
+from console.widgets.figures import format_age, plural
 from console.widgets.sentence import Phrase, Sentence
 from console.widgets.shard_bars import ShardBars
 from console.widgets.table import LineTable
-from console.widgets.tones import GLYPHS, Tone
+from console.widgets.tones import Tone
+from engine.doctor.finding import Finding
 from engine.errors import EngineError, one_line
 from engine.model import DayRange
 from engine.plan import Plan, Request
@@ -50,7 +54,7 @@ OLD_AFTER: Final = timedelta(seconds=60)
 PRESETS: Final = {"preset_yesterday": "yesterday", "preset_holes": "all holes", "preset_tier1": "tier1", "preset_last": "repeat last"}
 
 
-class PlanScreen(ModeScreen):
+class PlanScreen(LaunchingScreen):
     """The request, its plan, and launch."""
 
     MODE = Mode.PLAN
@@ -62,6 +66,11 @@ class PlanScreen(ModeScreen):
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - Textual's declaration
         (0, "-narrow"),
         (110, "-wide"),
+        (170, "-huge"),
+    ]
+    VERTICAL_BREAKPOINTS = [  # noqa: RUF012 - Textual's declaration
+        (0, "-low"),
+        (34, "-tall"),
     ]
 
     def __init__(self) -> None:
@@ -70,13 +79,17 @@ class PlanScreen(ModeScreen):
         self._plan: Plan | None = None
         self._problem = ""
         self._planning = False
-        self._launching = ""
-        self._launched: tuple[str, Request] | None = None
-        """The last run of this screen, and what it was asked for."""
+        self._asked_at: datetime | None = None
+        """When the fields were filled in or changed: `4h` and `yesterday` count from here, however often they are read."""
+        self._kept: Plan | None = None
+        """The kept plan that was opened and not changed since: it is launched as it is."""
+        self._compares_kept = False
+        """Whether Changes compares with a kept plan; else with the one before the last edit."""
         self._timer: Timer | None = None
         self._base: Request | None = None
         self._because = ""
         self._shown_again = False
+        self._off_shown: dict[str, str] = {}
 
     def body(self) -> Iterable[Widget]:
         yield Sentence(id="plan-sentence", now=self.console.clock)
@@ -88,7 +101,7 @@ class PlanScreen(ModeScreen):
                 yield Static("", id="plan-prices", markup=False)
             with Vertical(id="plan-right"):
                 yield Static("", id="plan-notices", markup=False)
-                yield ShardBars(id="plan-shards")
+                yield PlanPanes(id="plan-panes")
         yield Static("", id="plan-command", markup=False)
 
     # Filled in from outside
@@ -96,13 +109,16 @@ class PlanScreen(ModeScreen):
     def session_opened(self) -> None:
         """The request of the start, and the names that may be typed."""
         start = self.console.start
-        self._form.known = self.console.known
+        self._know(self.console.known)
         self.fill_in(self.console.request or start.request, because=self.console.because)
 
     def names_known(self, known: Known) -> None:
         """More is known of what may be typed."""
-        self._form.known = known
+        self._know(known)
         self._check()
+
+    def _know(self, known: Known) -> None:
+        self._form.known = dataclasses.replace(known, symbols=self._form.known.symbols, universes=user_folder("universes"))
 
     def fill_in(self, request: Request, *, because: str = "") -> None:
         """Ask for this now, and plan it.
@@ -110,14 +126,14 @@ class PlanScreen(ModeScreen):
         Args:
             because: Where it comes from, a few words.
         """
-        self._base, self._because = request, because
+        self._base, self._because, self._kept, self._asked_at = request, because, None, self.console.clock()
         self._form.fill(fields_of(request))
         self._check()
         self._plan_now()
 
     def show_fleet(self, feed: Feed[FleetSnapshot]) -> None:  # noqa: ARG002 - it is only the occasion
         """A plan that was launched, or has waited while other screens were shown, is made again."""
-        if not self._shown_again or self._planning or self._launching:
+        if not self._shown_again or self._planning or self.launching or self._kept is not None:
             return
         self._shown_again = False
         if self._plan is None or self.console.clock() - self._plan.created > OLD_AFTER:
@@ -129,7 +145,7 @@ class PlanScreen(ModeScreen):
     # Editing
 
     def on_request_form_changed(self, message: RequestForm.Changed) -> None:
-        self._because = ""
+        self._because, self._kept, self._asked_at = "", None, self.console.clock()
         self._check(message.texts)
         if self._timer is not None:
             self._timer.stop()
@@ -148,12 +164,21 @@ class PlanScreen(ModeScreen):
 
     def on_line_table_row_selected(self, event: LineTable.RowSelected) -> None:
         event.stop()
-        self.action_launch()
+        if event.table.id == "plan-checks" and isinstance(finding := event.table.cursor_row, Finding):
+            self._open_finding(finding)
+        else:
+            self.action_launch()
+
+    def on_descendant_focus(self) -> None:
+        self.set_class(bool(self._form.focused_field), "-editing")
+
+    def on_descendant_blur(self) -> None:
+        self.set_class(bool(self._form.focused_field), "-editing")
 
     def leave(self) -> bool:
         """Out of a field."""
         if self._form.focused_field:
-            self.query_one(ShardBars).focus()
+            self._panes.open(self._panes.open_pane)
             return True
         return False
 
@@ -162,7 +187,8 @@ class PlanScreen(ModeScreen):
         if self._base is None:
             return
         self._problem = ""
-        self._parsed = parse_fields(texts or self._form.texts, base=self._base, now=self.console.clock(), known=self._form.known)
+        now = self._asked_at or self.console.clock()
+        self._parsed = parse_fields(texts or self._form.texts, base=self._base, now=now, known=self._form.known)
         self._form.set_errors(self._parsed.errors)
         if self._parsed.request is not None:
             self.console.set_request(self._parsed.request)
@@ -195,10 +221,31 @@ class PlanScreen(ModeScreen):
         self._planning = False
         self._problem = problem
         if plan is not None:
-            self._plan = plan
+            self._take_plan(plan)
         if problem and (name := field_of_error(problem)):
             self._form.set_errors({name: problem})
         self._show()
+
+    def _take_plan(self, plan: Plan) -> None:
+        """Another plan is on the screen."""
+        before, self._plan = self._plan, plan
+        if before is not None and before.id != plan.id and not self._compares_kept:
+            self._panes.compare_with(before, f"plan {before.id}, before the last edit")
+        self._panes.set_plan(plan, self.console.clock())
+        self._form.offer_vms(len(plan.shards) if plan.request.deadline and not plan.request.shards else 0)
+        self._learn_symbols(plan.request)
+
+    @work(exclusive=True, group="symbols", exit_on_error=False)
+    async def _learn_symbols(self, request: Request) -> None:
+        """What may be typed into the field of symbols, of these venues and types."""
+        days = DayRange(request.start, request.end)
+        index = partial(listed_symbols, self.session, request.venues, request.data_types, days)
+        try:
+            symbols = await in_thread(index, name="symbols")
+        except EngineError:
+            return  # The planner says what is wrong; here it only means that nothing is completed.
+        self._form.known = dataclasses.replace(self._form.known, symbols=symbols)
+        self._check()
 
     # Keys
 
@@ -208,88 +255,70 @@ class PlanScreen(ModeScreen):
         if why:
             self.notify(why, title="not launched", severity="warning", timeout=6)
             return
+        assert self._plan is not None
+        self.begin_launch(self._plan)
+
+    def action_launch_slice(self) -> None:
+        """Some shards only, or on fewer VMs."""
+        from console.screens.plan_slice import SliceScreen
+
+        if why := self._why_not_launch():
+            self.notify(why, title="not launched", severity="warning", timeout=6)
+            return
         plan = self._plan
         assert plan is not None
-        if twin := self._twin(plan.request):
-            text = f"Run {twin} was asked for the same and is still at it. Files are committed once: a second run is mostly waste."
-            self._ask("Launch it a second time?", text, plan)
-        elif not plan.estimate.is_priced:
-            self._ask(f"Launch {plural(len(plan.shards), 'VM')}?", "Nobody knows what it costs: it has no price.", plan)
-        elif plan.estimate.cost[2] > 0:
-            low, expected, high = plan.estimate.cost
-            text = f"It costs {money(expected)} ({money(low)} to {money(high)}) and starts at once. Drain and abort stop it."
-            self._ask(f"Launch {plural(len(plan.shards), 'VM')}?", text, plan)
-        else:
-            self._launch(plan)
+
+        def chosen(part: PlanSlice | None) -> None:
+            if part is not None and plan is self._plan:
+                self.begin_launch(plan, part)
+
+        marked = [int(key) for key in self.query_one(ShardBars).marks]
+        screen = SliceScreen(
+            plan,
+            shards=write_shards(marked),
+            describe=lambda part: self.describe_slice(plan, part).sentence,
+            command=lambda part: self._command(plan.request, part),
+        )
+        self.app.push_screen(screen, chosen)
 
     def _why_not_launch(self) -> str:
-        if self._launching:
+        if self.launching:
             return "it is being launched already"
-        if self._parsed.request is None:
-            return self._parsed.first_error or "there is no request yet"
-        if self._problem:
-            return self._problem
+        if why := self._why_no_plan():
+            return why
         if self._planning or self._plan is None:
             return "still planning: Enter launches when the sentence stands"
-        if not self._plan.shards:
-            return next(iter(self._plan.warnings), "nothing to do")
         if not self.check_action("launch", ()):
             return "read-only; arm it with :write 15m" if self.console.read_only else f"no link to {self.link_down}"
         return ""
 
-    def _twin(self, request: Request) -> str:
-        """The live run that was asked for the same by this console, or that it opened with; empty if there is none."""
-        run, asked = self._launched or (self.console.start.live_run, self.console.start.request)
-        return run if run and run == self.console.live_run and asked == request else ""
+    @property
+    def off_reasons(self) -> dict[str, str]:
+        """What cannot be done with the request as it is now."""
+        why = self._why_no_plan()
+        return dict.fromkeys(("launch", "launch_slice", "save_plan", "dry_run"), why) if why else {}
 
-    def _ask(self, title: str, text: str, plan: Plan) -> None:
-        """Enter alone must not do this."""
-        from console.widgets.confirm import ConfirmOne
+    def _why_no_plan(self) -> str:
+        if self._parsed.request is None:
+            return self._parsed.first_error or "there is no request yet"
+        if self._problem:
+            return self._problem
+        if self._plan is not None and not self._plan.shards and not self._planning:
+            return next(iter(self._plan.warnings), "nothing to do")
+        return ""
 
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self._launch(plan)
+    @property
+    def launch_checks(self) -> Checks | None:
+        return self._panes.checks
 
-        self.app.push_screen(ConfirmOne(title, text, verb="Launch"), answered)
-
-    @work(group="launch", exit_on_error=False)
-    async def _launch(self, plan: Plan) -> None:
-        self._launching = "writing the launch record"
+    def launch_went_on(self) -> None:
         self._show()
-        try:
-            launched = await in_thread(partial(self.session.launching.launch, plan, report=self._launch_step), name="launch")
-        except EngineError as error:
-            self._launching = ""
-            self._show()
-            self.notify(one_line(error), title="not launched", severity="error", timeout=20)
-            return
-        except Exception as error:  # noqa: BLE001 - a link may raise anything; the person must know whether VMs exist
-            self._launching = ""
-            self._show()
-            self.notify(
-                f"{type(error).__name__}: {one_line(error)}; look at Fleet before trying again",
-                title="the launch broke off",
-                severity="error",
-                timeout=30,
-            )
-            return
-        self._launching, self._plan, self._launched = "", None, (launched.run, plan.request)
-        self.console.run_launched(launched.run)
-        if launched.failed:
-            why = next(filter(None, launched.messages), "")
-            self.notify(
-                f"{plural(len(launched.failed), 'VM')} could not be made: {safe(why)}", title=launched.run, severity="warning", timeout=20
-            )
 
-    def _launch_step(self, line: str) -> None:
-        """Called in the launch's thread."""
-
-        def show() -> None:
-            if self._launching:
-                self._launching = line
-                self._show()
-
-        self.app.call_later(show)
+    def plan_launched(self, plan: Plan, run: str) -> None:
+        """What is left of it is planned when this screen is shown again."""
+        self._plan = self._kept = None
+        self._compares_kept = True
+        self._panes.compare_with(plan, f"plan {plan.id}, launched as {run}")
 
     def action_save_plan(self) -> None:
         if self._plan is None or not self._plan.shards or self._planning or self._problem:
@@ -305,6 +334,96 @@ class PlanScreen(ModeScreen):
             self.notify(one_line(error), title="not saved", severity="error", timeout=15)
         else:
             self.notify(f"gs://{plan.state_bucket}/{name}", title=f"plan {plan.id} is saved", timeout=6)
+            self._compares_kept = True
+            self._panes.compare_with(plan, f"plan {plan.id}, kept just now")
+
+    def action_open_plan(self) -> None:
+        """The kept plans, to open one or to compare with it."""
+        from console.screens.saved_plans import SavedChoice, SavedPlansScreen
+        from engine.saved_plans import list_saved_plans
+
+        def chosen(choice: SavedChoice | None) -> None:
+            if choice is not None:
+                self._read_kept(choice.id, opens=choice.verb == "open")
+
+        state = self.session.buckets.state
+        self.app.push_screen(SavedPlansScreen(lambda: list_saved_plans(state), self.console.clock()), chosen)
+
+    @work(group="kept plan", exclusive=True, exit_on_error=False)
+    async def _read_kept(self, word: str, *, opens: bool) -> None:
+        """Fetch a kept plan by its id, or `last`; show it, or compare with it."""
+        from engine.saved_plans import find_saved_plan
+
+        try:
+            plan = await in_thread(partial(find_saved_plan, self.session.buckets.state, word), name="kept plan")
+        except EngineError as error:
+            if word != "last":
+                self.notify(one_line(error), title="not opened", severity="error", timeout=15)
+            return
+        age = format_age((self.console.clock() - plan.created).total_seconds())
+        if opens:
+            self._open_kept(plan, age)
+        else:
+            self._compares_kept = True
+            self._panes.compare_with(plan, f"plan {plan.id} of {age} ago")
+            if word != "last":
+                self._panes.open(CHANGES)
+
+    def _open_kept(self, plan: Plan, age: str) -> None:
+        """Show a kept plan as it is: what was approved is what would run."""
+        self.workers.cancel_group(self, "plan")
+        self._base, self._asked_at, self._planning, self._problem = plan.request, plan.created, False, ""
+        self._form.fill(fields_of(plan.request))
+        self._check()
+        self._kept, self._because = plan, f"kept plan {plan.id}, {age} old; p plans it again"
+        self._take_plan(plan)
+        self._show()
+
+    def on_plan_panes_before_wanted(self, message: PlanPanes.BeforeWanted) -> None:
+        """Changes are looked at: the last kept plan is what people mean by the last one."""
+        message.stop()
+        self._read_kept("last", opens=False)
+
+    def on_plan_panes_fleet_chosen(self, message: PlanPanes.FleetChosen) -> None:
+        """Another fleet was taken from What if."""
+        message.stop()
+        request = self._basis()
+        if request is not None:
+            changed = structs.replace(request, shards=message.vms, strategy=message.strategy, deadline=None)
+            self.fill_in(changed, because=f"{message.strategy} on {plural(message.vms, 'VM')}, taken from What if")
+
+    def on_plan_panes_checks_changed(self, message: PlanPanes.ChecksChanged) -> None:
+        message.stop()
+        self._show()
+
+    def _open_finding(self, finding: Finding) -> None:
+        from console.widgets.detail import DetailScreen
+
+        record = {"verdict": str(finding.level), "found": finding.message, "next step": finding.hint or "none"}
+        self.app.push_screen(DetailScreen(f"Check: {finding.check}", record))
+
+    def action_pane_balance(self) -> None:
+        self._panes.open(BALANCE)
+
+    def action_pane_what_if(self) -> None:
+        self._panes.open(WHAT_IF)
+
+    def action_pane_checks(self) -> None:
+        self._panes.open(CHECKS)
+
+    def action_pane_notes(self) -> None:
+        self._panes.open(NOTES)
+
+    def action_pane_changes(self) -> None:
+        self._panes.open(CHANGES)
+
+    def action_pane_prices(self) -> None:
+        self._panes.open(PRICES)
+
+    def action_check_again(self) -> None:
+        """The checks of a launch, anew."""
+        self._panes.check_again()
+        self._panes.open(CHECKS)
 
     async def action_copy_command(self) -> None:
         if self._parsed.request is None:
@@ -313,6 +432,9 @@ class PlanScreen(ModeScreen):
             await self.console.copy(self._command(self._parsed.request))
 
     def action_replan(self) -> None:
+        self._kept, self._asked_at = None, self.console.clock()
+        self._because = ""
+        self._check()
         self._plan_now()
 
     @work(group="dry run", exclusive=True, exit_on_error=False)
@@ -418,11 +540,17 @@ class PlanScreen(ModeScreen):
     def _form(self) -> RequestForm:
         return self.query_one(RequestForm)
 
-    def _command(self, request: Request) -> str:
+    @property
+    def _panes(self) -> PlanPanes:
+        return self.query_one(PlanPanes)
+
+    def _command(self, request: Request, part: PlanSlice = WHOLE) -> str:
+        """The headless command that launches the same."""
         from console.verbs.options import command_line
 
         profile = self.session.profile.name
-        return command_line(request) + (f" --profile {profile}" if profile != "local" else "")
+        line = command_line(request) if self._kept is None else f"tickdeck deploy plan {self._kept.id}"
+        return " ".join([line, *part.arguments, *(("--profile", profile) if profile != "local" else ())])
 
     def _show(self) -> None:
         """Write everything from what is known now."""
@@ -430,8 +558,8 @@ class PlanScreen(ModeScreen):
         sentence = self.query_one(Sentence)
         is_old = plan is not None and (self._planning or bool(self._problem) or request is None)
         self.set_class(is_old, "-old")
-        if self._launching:
-            sentence.set_sentence([Phrase("Launching: ", strong=True), Phrase(self._launching)], tone=Tone.BUSY)
+        if self.launching:
+            sentence.set_sentence([Phrase("Launching: ", strong=True), Phrase(self.launching)], tone=Tone.BUSY)
         elif request is None:
             sentence.set_sentence([Phrase(self._parsed.first_error or "…", Tone.BAD)], tone=Tone.BAD)
         elif self._problem:
@@ -447,16 +575,21 @@ class PlanScreen(ModeScreen):
             facts.append(facts_of(plan))
         self.query_one("#plan-facts", Static).update(" · ".join(filter(None, facts)))
         notices = notices_of(plan, now) if plan is not None else []
-        lines = [Content.assemble((f"{GLYPHS[each.tone]} ", f"bold {each.tone.css}"), safe(each.text)) for each in notices]
+        if plan is not None and plan.shards and (checks := self.launch_checks) is not None and checks.wrong:
+            first = checks.wrong[0]
+            notices.insert(0, Notice(f"the launch would fail: {first.check}: {first.line}", Tone.BAD))
         box = self.query_one("#plan-notices", Static)
-        box.update(Content("\n").join(lines))
-        box.display = bool(lines)
+        box.update(notes_text(notices))
+        box.display = bool(notices)
+        self._panes.set_notes(notices)
         prices = prices_of(plan) if plan is not None else []
         self.query_one("#plan-prices", Static).update("\n".join(["Prices", *prices]) if prices else "")
-        bars = self.query_one(ShardBars)
-        bars.set_shards(bars_of(plan) if plan is not None else (), plan.estimate.lower_bound_seconds if plan is not None else 0.0)
         command = f"$ {self._command(request)}" if request is not None else ""
         self.query_one("#plan-command", Static).update(command)
+        off = self.off_reasons
+        if off != self._off_shown:
+            self._off_shown = off
+            self.refresh_bindings()
 
 
 def _presets() -> Content:

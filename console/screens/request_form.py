@@ -48,7 +48,7 @@ PLACEHOLDERS = {
     SYMBOLS: "all that are expected",
     UNIVERSE: "none",
     SHARDS: "by the profile",
-    DEADLINE: "none; 06:00",
+    DEADLINE: "06:00 or 4h",
 }
 
 HINTS = {
@@ -56,7 +56,7 @@ HINTS = {
     END: "the last day, inclusive; empty means one day",
     SYMBOLS: "dataset ids, with commas; empty means every symbol that is expected",
     SHARDS: "how many parts, one VM each; empty: the profile or the deadline decides",
-    DEADLINE: "06:00 is the next such hour UTC, or 2024-05-02T06:00Z; then the number of VMs is the answer",
+    DEADLINE: "06:00 (the next, UTC), 4h, 1h30m or 2024-05-02T06:00Z; then the number of VMs is the answer",
     STRATEGY: "← → choose: balanced by estimated time, by-date in blocks of days, by-instrument in days of one symbol",
 }
 
@@ -77,8 +77,8 @@ class FieldInput(Input):
     """One field's text. Up and down go to the field above and below."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "screen.focus_previous", "Field above", show=False),
-        Binding("down", "screen.focus_next", "Field below", show=False),
+        Binding("up", "app.focus_previous", "Field above", show=False),
+        Binding("down", "app.focus_next", "Field below", show=False),
     ]
 
     def __init__(self, name: str, form: RequestForm) -> None:
@@ -92,8 +92,8 @@ class Choice(Widget, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "step(-1)", "Another", show=False),
         Binding("right,space", "step(1)", "Another", show=False),
-        Binding("up", "screen.focus_previous", "Field above", show=False),
-        Binding("down", "screen.focus_next", "Field below", show=False),
+        Binding("up", "app.focus_previous", "Field above", show=False),
+        Binding("down", "app.focus_next", "Field below", show=False),
     ]
 
     class Changed(Message):
@@ -116,6 +116,8 @@ class Choice(Widget, can_focus=True):
             self.refresh()
 
     def render(self) -> Content:
+        if self.size.width < len(self.value) + 4:
+            return Content(self.value)
         return Content.assemble(("‹ ", "$quiet"), self.value, (" ›", "$quiet"))
 
     def action_step(self, step: int) -> None:
@@ -179,6 +181,10 @@ class RequestForm(Vertical):
                 widget.value = text
                 widget.cursor_position = len(text)
 
+    def offer_vms(self, vms: int) -> None:
+        """Say in the empty field of shards how many the deadline needs; 0: there is no deadline."""
+        self.query_one(f"#field-{SHARDS}", FieldInput).placeholder = f"{vms:,} needed" if vms else PLACEHOLDERS[SHARDS]
+
     def set_errors(self, errors: Mapping[str, str]) -> None:
         """Say beside each field what is wrong with it."""
         self._errors = dict(errors)
@@ -202,8 +208,15 @@ class RequestForm(Vertical):
         event.stop()
         assert isinstance(event.input, FieldInput)
         if self._filling.pop(event.input.field, None) != event.value:
+            self._clear_other(event.input.field)
             self.post_message(self.Changed(self.texts))
         self._explain()
+
+    def _clear_other(self, name: str) -> None:
+        """A deadline and a number of shards exclude each other: the one that is typed holds."""
+        other = {SHARDS: DEADLINE, DEADLINE: SHARDS}.get(name, "")
+        if other and self._field(name).value.strip() and (widget := self._field(other)).value:
+            self._filling[other] = widget.value = ""
 
     def on_choice_changed(self, event: Choice.Changed) -> None:
         event.stop()
@@ -231,8 +244,7 @@ class RequestForm(Vertical):
             found = matches(name, self._field(name).value, self.known) if name != STRATEGY else []
             offered = f"→ completes: {'  '.join(found[:12])}" if found else ""
             line.update(HINTS.get(name, offered) if not offered or name in (START, END) else offered)
-        else:
-            line.update("")
+        line.set_class(not (error or name), "-empty")
 
 
 def _short(error: str) -> str:

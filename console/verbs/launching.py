@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from console.confirming import ask_yes
+from console.plan_slice import PlanSlice, estimate_slice, parse_shards
 from console.sentences import money, plan_sentence, plural
 from console.session import Session
 from console.verbs.doctor import require_passed, show_preflight, to_json
@@ -98,9 +99,14 @@ def launch_options(function: Callable[..., int]) -> Callable[..., int]:
 def launch_plan(session: Session, plan: Plan, launching: Launching, *, as_json: bool, show: Callable[[Plan], None] = show_plan) -> int:
     """Show a plan, ask, launch it, and wait for its canaries."""
     wanted = parse_shards(launching.shards_only) if launching.shards_only else None
+    part = PlanSlice(wanted, launching.vms or launching.max_vms)
+    sentence = plan_sentence(plan) if not plan.job else ""
+    if not part.is_whole:
+        means = session.planning.means(plan.request)
+        sentence = f"{estimate_slice(plan, part, most_vms=session.profile.most_vms, speed=means.speed, rates=means.rates).sentence}."
     if not as_json:
         show(plan)
-        click.echo()
+        click.echo(f"\n{sentence}\n" if not part.is_whole else "")
     size = session.launching.fleet_size(plan, shards_only=wanted, vms=launching.vms, max_vms=launching.max_vms)
     found = show_preflight(session.launching.preflight(plan, vms=size, external_ip=launching.external_ip), quiet=as_json)
     if launching.dry_run:
@@ -123,7 +129,7 @@ def launch_plan(session: Session, plan: Plan, launching: Launching, *, as_json: 
         return ExitCode.DONE
     if not as_json:
         click.echo()
-    if not launching.yes and not ask_yes(plan_sentence(plan) if not plan.job else "", "Launch?"):
+    if not launching.yes and not ask_yes(sentence, "Launch?"):
         return ExitCode.TEMPORARY
     report = (lambda _line: None) if as_json else click.echo
     if found.wrong:
@@ -189,21 +195,6 @@ def wait_for_canaries(session: Session, run: str, report: Callable[[str], None])
             said = canary.message
             report(said)
         time.sleep(LOOK_SECONDS)
-
-
-def parse_shards(text: str) -> frozenset[int]:
-    """`40-59,70` as a set.
-
-    Raises:
-        UsageError: naming the part that is no number or range.
-    """
-    found: set[int] = set()
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()) or (dash and int(last) < int(first)):
-            raise UsageError(f"{part!r} is no shard and no range of shards", hint="write 40-59,70")
-        found |= set(range(int(first), int(last or first) + 1))
-    return frozenset(found)
 
 
 def _preview(session: Session, plan: Plan, launching: Launching, wanted: frozenset[int] | None) -> LaunchIntent:

@@ -6,14 +6,14 @@ import functools
 import shlex
 import sys
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import IO, Any
 
 import click
 
 from console.session import Session, open_session
 from engine.cell_spans import FORMS, CellSpan, cells_of, format_spans, parse_spans, read_cells
-from engine.clock import format_time, parse_deadline, utc_now
+from engine.clock import format_moment, parse_deadline, utc_now
 from engine.errors import UsageError
 from engine.model import DayRange
 from engine.plan import STRATEGIES, Request, for_cells
@@ -212,7 +212,7 @@ def request_arguments(request: Request) -> list[str]:
         ("--instrument-type", ",".join(request.instrument_types)),
         ("--strategy", request.strategy if request.strategy != "balanced" else ""),
         ("--shards", str(request.shards or "")),
-        ("--deadline", _deadline_text(request.deadline) if request.deadline else ""),
+        ("--deadline", format_moment(request.deadline) if request.deadline else ""),
         ("--machine-type", request.machine_type),
         ("--max-cost", _shortest(request.max_cost) if request.max_cost else ""),
         ("--retry-outcomes", ",".join(request.retry_outcomes)),
@@ -225,12 +225,6 @@ def request_arguments(request: Request) -> list[str]:
         ("--refetch-adopted", request.refetch_adopted),
     )
     return [*(word for option in options if option[1] for word in option), *(flag for flag, is_set in flags if is_set)]
-
-
-def _deadline_text(moment: datetime) -> str:
-    """To the minute where that is all there is: `2024-05-02T06:00Z`."""
-    moment = moment.astimezone(UTC)
-    return f"{moment:%Y-%m-%dT%H:%MZ}" if not moment.second and not moment.microsecond else format_time(moment)
 
 
 def _shortest(number: float) -> str:

@@ -66,12 +66,14 @@ _VM: Final[Column[_Scaled]] = Column("VM", lambda row: Toned(row.shard.vm, Tone.
 
 
 class ShardBars(LineTable[_Scaled]):
-    """Bars by estimated seconds; `o` changes the order. Message keys are shard numbers as text."""
+    """Bars by estimated seconds; `o` changes the order, space marks. Message keys are shard numbers as text."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("o", "change_order", "Order", show=False)]
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
-        super().__init__(_FIGURES, lambda row: str(row.shard.index), empty="no shards yet", id=id, classes=classes)
+        super().__init__(
+            _FIGURES, lambda row: str(row.shard.index), markable=lambda _row: True, empty="no shards yet", id=id, classes=classes
+        )
         self._shards: tuple[ShardBar, ...] = ()
         self._lower_bound = 0.0
         self._order = Order.LONGEST

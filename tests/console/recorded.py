@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, cached_property
 from types import SimpleNamespace
@@ -23,19 +23,23 @@ from console.session import Launched
 from engine.arrivals import Arrival, arrivals_of
 from engine.catalogue import Catalogue, Incident, Listing, due
 from engine.coverage import Coverage, LiveShard, assess
-from engine.errors import UsageError
+from engine.doctor.finding import Finding, good
+from engine.errors import AlreadyExists, UsageError
 from engine.estimate import LOCAL_SPEED, Rate, Rates, Sizes
 from engine.instrument_coverage import Definitions
+from engine.inventory import Means
 from engine.manifest import Entry, Manifest, Origin, Record, Summary, merge, metadata_of, summarize
 from engine.model import Cell, DayRange, Outcome, day_start
 from engine.paths import ManifestName, OldDataName, manifest_object, old_data_object
-from engine.plan import Plan, Request
+from engine.plan import Plan, Request, save_plan
 from engine.planner import make_plan
-from engine.store import ObjectInfo
+from engine.store import ObjectData, ObjectInfo
 from engine.universe import resolve_scope
+from provision.preflight import Preflight
 from provision.waivers import WaiverProposal, WaiverReceipt, propose_waivers
+from provision.what_if import Alternative, Choices, try_fleets
 from tests.console import recorded_fleet
-from tests.console.fleet_session import FleetSession
+from tests.console.fleet_session import EmptyStore, FleetSession
 
 NOW = recorded_fleet.NOW
 """05:36 UTC on 2024-05-23: yesterday is published at 06:00."""
@@ -227,6 +231,28 @@ def _is_old(cell: Cell) -> bool:
     return (cell.venue, cell.data_type) in (("okex-swap", "trades"), ("okex-swap", "derivative_ticker")) and cell.day < ADOPTED_BEFORE
 
 
+class KeptObjects(EmptyStore):
+    """A state bucket in memory: what is put there can be listed and read."""
+
+    bucket = "market-data-tick-state"
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._kept: dict[str, tuple[bytes, ObjectInfo]] = {}
+
+    def put(self, name: str, data: bytes, *, metadata: Mapping[str, str] | None = None, **_how: Any) -> None:
+        if name in self._kept:
+            raise AlreadyExists(name)
+        self._kept[name] = data, ObjectInfo(name, len(data), len(self._kept) + 1, "", self._clock(), dict(metadata or {}))
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        return (info for name, (_, info) in sorted(self._kept.items()) if name.startswith(prefix))
+
+    def get(self, name: str) -> ObjectData | None:  # type: ignore[override]
+        found = self._kept.get(name)
+        return None if found is None else ObjectData(found[0], found[1].generation, found[1].metadata)
+
+
 class RecordedSession(FleetSession):
     """The session of the recorded world. Slow on demand: `gate` holds plans back until it is set."""
 
@@ -235,8 +261,13 @@ class RecordedSession(FleetSession):
         self.profile = dataclasses.replace(recorded_fleet.LOCAL, zones=recorded_fleet.ZONES, image=IMAGE)
         self.lake = recorded_lake()
         self.costs = costs
+        self.launches: list[dict[str, Any]] = []
+        """How plans were launched."""
+        self.buckets = SimpleNamespace(state=KeptObjects(self.clock), data=EmptyStore())
         self.gate = threading.Event()
         self.gate.set()
+        self.findings = [good("credentials", "the local cloud asks for none"), good("quota", "4 VMs fit")]
+        """What the checks of a launch find."""
         self.down = ""
         """Why nothing answers."""
         self.inventory = SimpleNamespace(
@@ -275,9 +306,26 @@ class RecordedSession(FleetSession):
             allowance_bytes=250_000_000_000 if self.costs else 0,
         )
 
+    def means(self, _request: Request) -> Means:
+        return Means(self.profile.data_bucket, self.profile.state, LOCAL_SPEED, RATES if self.costs else Rates())
+
+    def what_if(self, plan: Plan, choices: Choices) -> tuple[Alternative, ...]:
+        self.calls.append(("what_if", plan.id, *choices.strategies))
+        means = self.means(plan.request)
+        return try_fleets(
+            plan, self.profile, choices, speed_of=lambda _type: means.speed, rates_of=lambda _type, _model: means.rates, now=self.clock()
+        )
+
+    def preflight(self, plan: Plan | None = None, *, vms: int = 0, **_options: Any) -> Iterator[Finding]:
+        self.calls.append(("preflight", "" if plan is None else plan.id, str(vms)))
+        yield from self.findings
+
+    def record_skip(self, plan: Plan, _found: Preflight, reason: str) -> None:
+        self.calls.append(("record_skip", plan.id, reason))
+
     def save(self, plan: Plan) -> str:
         self.calls.append(("save", plan.id))
-        return f"plans/{plan.id}.json"
+        return save_plan(self.buckets.state, plan)
 
     def check(
         self, days: DayRange, venues: Sequence[str], data_types: Sequence[str], *, symbols: tuple[str, ...] = (), universe: str = ""
@@ -315,8 +363,9 @@ class RecordedSession(FleetSession):
         self.calls.append(("definitions", *map(str, sorted(cells))))
         return len(cells)
 
-    def launch(self, plan: Plan, *, report: Callable[[str], None] = lambda _line: None, **_options: Any) -> Launched:
+    def launch(self, plan: Plan, *, report: Callable[[str], None] = lambda _line: None, **options: Any) -> Launched:
         """Its cells are worked on from now on."""
+        self.launches.append(options)
         self.calls.append(("launch", plan.id))
         report(f"run {recorded_fleet.RUN}: asking for {len(plan.shards)} VMs")
         for shard in plan.shards:

@@ -27,7 +27,7 @@ from tests.console.recorded import NOW, REQUEST, VENUES, RecordedSession, consol
 from tests.console.recorded_fleet import RUN
 
 SnapCompare = Callable[..., bool]
-SIZES = [(80, 24), (160, 50)]
+SIZES = [(80, 24), (120, 40), (200, 60)]
 FIRST_FILES = "51 files"
 
 
@@ -69,7 +69,7 @@ async def type_into(pilot: Pilot[Any], screen: PlanScreen, field: str, text: str
     await pilot.pause()
 
 
-@pytest.mark.parametrize("size", SIZES, ids=["80x24", "160x50"])
+@pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40", "200x60"])
 async def test_one_sentence_says_files_bytes_machines_end_and_cost(size: tuple[int, int]) -> None:
     async with plan_screen(RecordedSession(), size) as (_, screen):
         line = sentence(screen)
@@ -90,7 +90,8 @@ async def test_what_costs_money_is_said_with_its_range_and_the_source_of_the_pri
         await until(pilot, lambda: "$" in sentence(screen))
         assert " to $" in sentence(screen)
         assert "price table, 2024-05-01" in text_of(screen, "#plan-prices")
-        assert "of a day's allowance of 250 GB" in text_of(screen, "#plan-facts")
+        assert "2 days of allowance" in sentence(screen)
+        assert "of a day's allowance of 250 GB" in text_of(screen, "#plan-price-list")
 
 
 @pytest.mark.parametrize("place", ["#plan-shards", "#field-venues", "#field-deadline", "#field-strategy"])
@@ -344,7 +345,7 @@ async def settle(pilot: Pilot[Any]) -> None:
     await until(pilot, lambda: pilot.app.fleet.at is not None)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("size", SIZES, ids=["80x24", "160x50"])
+@pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40", "200x60"])
 def test_the_plan_looks_as_it_did(snap_compare: SnapCompare, size: tuple[int, int], in_zone: Callable[[str], None]) -> None:
     in_zone("UTC")
     assert snap_compare(console_on(RecordedSession(costs=size[0] > 100)), run_before=settle, terminal_size=size)

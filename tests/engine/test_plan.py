@@ -15,7 +15,8 @@ from engine.documents import JSON, decode, encode
 from engine.errors import ConfigurationError, UsageError
 from engine.model import Cell, File
 from engine.paths import plan_object
-from engine.plan import Estimate, NotReady, Plan, Price, Request, Shard, Work, load_plan, save_plan, seal
+from engine.plan import Estimate, NotReady, Plan, Price, Request, Shard, Work, load_plan, save_plan, seal, summarize_plan
+from engine.saved_plans import find_saved_plan, list_saved_plans
 from engine.store import Store, open_client
 from tests.engine.made_up_lake import NOW, day
 from tests.local_servers import LocalServer
@@ -91,6 +92,34 @@ def test_a_saved_plan_is_loaded_by_its_name_and_saving_it_again_is_fine(state: S
     sealed = seal(PLAN)
     assert save_plan(state, sealed) == save_plan(state, sealed) == plan_object(sealed.id)
     assert load_plan(state, sealed.id) == sealed
+
+
+def test_kept_plans_are_listed_newest_first_with_what_they_would_do_and_found_by_their_beginning(state: Store) -> None:
+    assert list_saved_plans(state) == []
+    with pytest.raises(UsageError, match="no plan is kept"):
+        find_saved_plan(state, "last")
+    first, second = seal(PLAN), seal(msgspec.structs.replace(PLAN, warnings=("careful",)))
+    save_plan(state, first)
+    save_plan(state, second)
+    listed = list_saved_plans(state)
+    assert [plan.id for plan in listed] == [second.id, first.id]
+    assert [plan.summary for plan in listed] == [summarize_plan(second), summarize_plan(first)]
+    assert find_saved_plan(state, "last") == second
+    assert find_saved_plan(state, first.id[:8]) == first
+    for word in ("zz", ""):
+        with pytest.raises(UsageError, match="there is no plan"):
+            find_saved_plan(state, word)
+
+
+def test_a_plan_that_an_earlier_version_kept_is_read_for_the_list_and_a_broken_one_says_so(state: Store) -> None:
+    sealed = seal(PLAN)
+    state.put(plan_object(sealed.id), encode(sealed), if_generation=0, content_type=JSON)
+    state.put(plan_object("0123456789ab"), b"{", if_generation=0, content_type=JSON)
+    state.put("plans/notes.txt", b"", if_generation=0)
+    listed = {plan.id: plan for plan in list_saved_plans(state)}
+    assert listed.keys() == {sealed.id, "0123456789ab"}
+    assert listed[sealed.id].summary == summarize_plan(sealed)
+    assert "is not a valid Plan" in listed["0123456789ab"].problem
 
 
 def test_a_plan_that_is_not_sealed_or_was_changed_after_is_not_saved(state: Store) -> None:

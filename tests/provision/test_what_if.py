@@ -9,9 +9,9 @@ import pytest
 
 from engine.errors import UsageError
 from engine.estimate import Rates, Speed
-from engine.plan import Plan
+from engine.plan import STRATEGIES, Plan
 from provision.prices import machine_speed, plan_rates
-from provision.what_if import Alternative, Choices, parse_choices, try_fleets
+from provision.what_if import Alternative, Choices, fleet_sizes, parse_choices, try_fleets
 from tests.engine.test_planner import plan, request
 from tests.provision.made_up_fleet import gcp_profile
 
@@ -62,6 +62,24 @@ def test_the_plan_stands_first_and_the_grid_is_every_combination() -> None:
     assert dear.cost[1] > cheap.cost[1]
 
 
+def test_every_strategy_is_tried_as_planning_with_it_would_say() -> None:
+    found = alternatives(made(2), "vms=4,strategy=balanced/by-date/by-instrument")[1:]
+    assert [one.strategy for one in found] == list(STRATEGIES)
+    for one in found:
+        planned = made(4, strategy=one.strategy)
+        assert one.minutes == pytest.approx(planned.estimate.makespan_seconds / 60)
+        assert one.bound_minutes == pytest.approx(planned.estimate.lower_bound_seconds / 60)
+        assert one.cost == pytest.approx(planned.estimate.cost)
+        assert planned.shards[one.slowest_shard].seconds == max(shard.seconds for shard in planned.shards)
+
+
+def test_fleets_worth_trying_hold_the_plan_s_own_and_none_that_is_not_allowed_or_has_no_work() -> None:
+    of = made(3)
+    assert fleet_sizes(of, 5) == (1, 2, 3, 4, 5)
+    assert fleet_sizes(of, 2) == (1, 2, 3)
+    assert max(fleet_sizes(made(40), 1000)) <= made(40).estimate.files
+
+
 def test_keys_that_are_not_given_are_the_plan_s() -> None:
     of = made(3, "e2-standard-8", "STANDARD")
     found = alternatives(of, "vms=1")[1]
@@ -94,7 +112,9 @@ def test_a_cap_that_a_fleet_cannot_hold_is_told_and_not_raised() -> None:
     assert found.cost is None
 
 
-@pytest.mark.parametrize("text", ["", "vms", "vms=", "vms=0", "vms=-3", "vms=5001", "vms=²", "spot=maybe", "cores=8", "vms=3,,spot=no"])
+@pytest.mark.parametrize(
+    "text", ["", "vms", "vms=", "vms=0", "vms=-3", "vms=5001", "vms=²", "spot=maybe", "cores=8", "vms=3,,spot=no", "strategy=by-day"]
+)
 def test_what_cannot_be_meant_is_refused_by_name(text: str) -> None:
     with pytest.raises(UsageError, match="--what-if"):
         parse_choices([text])

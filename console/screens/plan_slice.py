@@ -1,0 +1,101 @@
+"""Launching a part of a plan: which shards, on how many VMs, and at once what that comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from console.plan_slice import PlanSlice, read_slice
+from console.widgets.tones import GLYPHS, Tone
+from engine.errors import EngineError, one_line
+from engine.plan import Plan
+
+
+class SliceScreen(ModalScreen[PlanSlice | None]):
+    """A modal; its result is the part, or None. Enter goes on to the question, which says what it costs."""
+
+    # CSS, not DEFAULT_CSS: it must win over the defaults of the boxes inside.
+    CSS = """
+    SliceScreen { align: center middle; background: $background 60%; }
+    SliceScreen > Vertical { width: 76; max-width: 96%; height: auto; padding: 0 2; background: $surface; border: round $primary; }
+    SliceScreen .slice--title { text-style: bold; }
+    SliceScreen Horizontal { height: 1; margin-top: 1; }
+    SliceScreen .slice--label { width: 12; color: $quiet; }
+    SliceScreen Input, SliceScreen Input:focus { width: 1fr; height: 1; border: none; padding: 0 1; background: $panel; }
+    SliceScreen Input:focus { background: $row-cursor; }
+    SliceScreen #slice-verdict { height: auto; min-height: 2; margin-top: 1; }
+    SliceScreen #slice-verdict.-wrong { color: $state-bad; }
+    SliceScreen #slice-command, SliceScreen .slice--hint { height: auto; color: $quiet; }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "close", "Cancel"),
+        Binding("up", "app.focus_previous", "Field above", show=False),
+        Binding("down", "app.focus_next", "Field below", show=False),
+    ]
+
+    def __init__(self, plan: Plan, *, shards: str, describe: Callable[[PlanSlice], str], command: Callable[[PlanSlice], str]) -> None:
+        """
+        Args:
+            plan: of which a part is wanted.
+            shards: what the field begins with, e.g. the marked ones.
+            describe: one sentence of what a part comes to. May raise an `EngineError`.
+            command: the headless command that launches the part.
+        """
+        super().__init__()
+        self._plan = plan
+        self._shards = shards
+        self._describe = describe
+        self._command = command
+        self._part: PlanSlice | None = None
+
+    def compose(self) -> ComposeResult:
+        last = len(self._plan.shards) - 1
+        with Vertical():
+            yield Static(f"Launch a part of plan {self._plan.id}", classes="slice--title", markup=False)
+            with Horizontal():
+                yield Static("Shards", classes="slice--label")
+                yield Input(self._shards, placeholder=f"all: 0-{last}; or 0-9,12", id="slice-shards", compact=True)
+            with Horizontal():
+                yield Static("VMs at most", classes="slice--label")
+                yield Input(placeholder="one a shard", id="slice-vms", compact=True)
+            yield Static("", id="slice-verdict", markup=False)
+            yield Static("", id="slice-command", markup=False)
+            yield Static("enter goes on · ↑ ↓ other field · esc cancels", classes="slice--hint", markup=False)
+
+    def on_mount(self) -> None:
+        self.query_one("#slice-shards", Input).focus()
+        self._read()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        self._read()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        if self._part is not None:
+            self.dismiss(self._part)
+
+    def action_close(self) -> None:
+        self.dismiss(None)
+
+    def _read(self) -> None:
+        verdict = self.query_one("#slice-verdict", Static)
+        try:
+            part = read_slice(self._plan, self.query_one("#slice-shards", Input).value, self.query_one("#slice-vms", Input).value)
+            text = self._describe(part)
+        except EngineError as error:
+            self._part = None
+            verdict.update(f"{GLYPHS[Tone.BAD]} {one_line(error)}")
+            self.query_one("#slice-command", Static).update("")
+        else:
+            self._part = part
+            verdict.update(text)
+            self.query_one("#slice-command", Static).update(f"$ {self._command(part)}")
+        verdict.set_class(self._part is None, "-wrong")
