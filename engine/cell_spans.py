@@ -24,7 +24,7 @@ FORMS = "binance/trades/2024-05-01..2024-05-03"
 """How a stretch is written."""
 
 _DAYS = re.compile(r"(\d{4}-\d{2}-\d{2})(?:\.\.(\d{4}-\d{2}-\d{2}))?", re.ASCII)
-_NAME = re.compile(r"[a-z0-9_]+")
+_NAME = re.compile(r"[a-zA-Z0-9_]+")
 
 
 class CellSpan(msgspec.Struct, frozen=True, array_like=True, order=True):

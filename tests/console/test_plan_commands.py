@@ -17,11 +17,13 @@ from console.request_fields import Known, fields_of, parse_fields
 from console.verbs import deploy
 from console.verbs.options import command_line, make_request
 from console.verbs.plan import make_command, plan_command
+from console.verbs.repair import repair_command
+from engine.cell_spans import parse_spans
 from engine.clock import parse_deadline
 from engine.datatypes import DATA_TYPES
 from engine.errors import UsageError
-from engine.model import Outcome
-from engine.plan import STRATEGIES, Request
+from engine.model import Cell, DayRange, Outcome
+from engine.plan import STRATEGIES, Request, for_cells
 from engine.universe import list_universes
 from tests.console.recorded import RecordedSession
 
@@ -52,7 +54,7 @@ requests = st.builds(
     provisioning_model=st.sampled_from(["SPOT", "STANDARD"]),
     again=st.one_of(
         st.builds(lambda refetch: {"refetch": refetch}, st.booleans()),
-        st.builds(lambda names: {"retry_outcomes": names}, some(st.sampled_from(list(Outcome)))),  # type: ignore[arg-type]
+        st.builds(lambda names: {"retry_outcomes": names}, some(st.sampled_from(list(Outcome)))),
     ),
     refetch_adopted=st.booleans(),
     daily_bytes=st.integers(0, 10**15),
@@ -63,17 +65,31 @@ requests = st.builds(
 
 def read_back(line: str) -> Request:
     """The request that a shell would make of a command line."""
-    words = shlex.split(line)
-    assert words[:3] == ["tickdeck", "deploy", "download"]
-    options = make_command.make_context("plan", words[3:]).params
-    for own in ("save", "compare_strategies", "compare_vms", "against", "preflight", "profile_name", "as_json"):
+    program, *words = shlex.split(line)
+    assert program == "tickdeck"
+    verb = 1 if words[0] == "repair" else 2
+    assert words[:verb] in (["repair"], ["deploy", "download"])
+    options = make_command.make_context("plan", words[verb:]).params
+    for own in ("save", "compare_strategies", "compare_vms", "against", "preflight", "profile_name", "as_json", "cells_from"):
         options.pop(own)
-    return make_request(**options)
+    cells = options.pop("cells")
+    return make_request(**options, spans=parse_spans(cells) if cells else ())
 
 
 @given(requests)
 def test_the_command_that_is_copied_makes_exactly_the_same_request(request: Request) -> None:
     assert read_back(command_line(request)) == request
+
+
+@given(requests, st.data())
+def test_the_command_of_marked_cells_makes_the_same_request_whatever_the_order_of_names(request: Request, data: st.DataObject) -> None:
+    week = DayRange(request.start, min(request.end, request.start + timedelta(days=6)))
+    product = [Cell(day, name, venue) for day in week for name in request.data_types for venue in request.venues]
+    cells = for_cells(request, data.draw(st.sets(st.sampled_from(product), min_size=1)))
+    made = read_back(command_line(cells))
+    in_order = structs.replace(cells, venues=made.venues, data_types=made.data_types)
+    assert made == in_order
+    assert (set(made.venues), set(made.data_types)) == (set(cells.venues), set(cells.data_types))
 
 
 @given(requests)
@@ -84,9 +100,12 @@ def test_the_fields_hold_exactly_the_request_that_filled_them(request: Request) 
 
 
 def test_deploying_takes_every_option_that_planning_takes() -> None:
-    plans = {option for each in make_command.params for option in each.opts}
-    deploys = {option for each in deploy.download.params for option in each.opts}
-    assert plans - deploys == {"--save", "--compare-strategies", "--compare-vms", "--against", "--preflight"}
+    own = {"--save", "--compare-strategies", "--compare-vms", "--against", "--preflight"}
+    plans, deploys, repairs = (
+        {option for each in command.params for option in each.opts} for command in (make_command, deploy.download, repair_command)
+    )
+    assert plans - deploys == {*own, "--cells", "--cells-from"}
+    assert plans - repairs == own
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from textual.app import App
 from textual.pilot import Pilot
 from textual.widgets import Input, Static, Tree
 
-from console.app import ConsoleApp
 from console.plan_view import clock_times
 from console.screens.plan import PlanScreen
 from console.screens.request_form import Choice, RequestForm
@@ -56,7 +56,7 @@ def text_of(screen: PlanScreen, selector: str) -> str:
     return str(screen.query_one(selector, Static).visual)
 
 
-def said(app: ConsoleApp) -> str:
+def said(app: App[Any]) -> str:
     """Everything that pops up now."""
     return "\n".join(f"{each.title}: {each.message}" for each in app._notifications)
 
