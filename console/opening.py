@@ -115,11 +115,12 @@ def words_of_run(session: Session, run: str) -> str:
 
 
 def request_of_run(session: Session, run: str) -> Request | None:
-    """What a run was asked for; None if its plan cannot be found."""
+    """What a run was asked to download; None if there is no such run, or it does something else."""
     from engine.launch import read_launches
 
     launches = read_launches(session.buckets.state, run)
-    return session.inventory.plan(launches[0].plan).request if launches else None
+    plan = session.inventory.plan(launches[0].plan) if launches else None
+    return plan.request if plan is not None and not plan.job else None
 
 
 def last_request(session: Session) -> Request | None:

@@ -55,6 +55,8 @@ def change_words(change: CellChange) -> str:
 
 def scope_words(summary: PlanSummary) -> str:
     """What a kept plan was asked for, in a few words: `binance, deribit · trades · tier1`."""
+    if summary.mode != "download":
+        return f"engine {summary.scope}"
     return " · ".join(filter(None, (_few(summary.venues), _few(summary.data_types), summary.scope)))
 
 

@@ -240,7 +240,7 @@ class PlanSummary(msgspec.Struct, frozen=True, kw_only=True):
     end: date
     """Inclusive."""
     scope: str = ""
-    """Which symbols, in a few words; empty: all that are expected."""
+    """Which symbols, in a few words, or the words of a job; empty: all that are expected."""
     strategy: str
     shards: int
     files: int
@@ -271,7 +271,7 @@ def summarize_plan(plan: Plan) -> PlanSummary:
         data_types=request.data_types,
         start=request.start,
         end=request.end,
-        scope=" + ".join([*named, *request.instrument_types]),
+        scope=" ".join(plan.job)[:200] if plan.job else " + ".join([*named, *request.instrument_types]),
         strategy=request.strategy,
         shards=len(plan.shards),
         files=estimate.files,

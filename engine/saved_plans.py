@@ -18,6 +18,9 @@ from engine.store import ObjectInfo, Store
 
 OPENED_AT_ONCE = 8
 
+DOWNLOAD = "download"
+"""The mode of plans that download; others are one verb of the engine on one VM."""
+
 
 class SavedPlan(msgspec.Struct, frozen=True, kw_only=True):
     """One kept plan, as a list shows it."""
@@ -42,17 +45,20 @@ def list_saved_plans(store: Store) -> list[SavedPlan]:
 
 
 def find_saved_plan(store: Store, word: str) -> Plan:
-    """A plan by its id, by the beginning of it that only one has, or `last` for the newest.
+    """A plan by its id, by the beginning of it that only one has, or `last` for the newest download.
 
     Raises:
         UsageError: if no plan, or more than one, is meant.
         ConfigurationError: if the plan's content does not match its name.
     """
-    names = [(info.updated, _id_of(info)) for info in store.list(PLANS) if _id_of(info)]
+    listed = [info for info in store.list(PLANS) if _id_of(info)]
+    names = [(info.updated, _id_of(info)) for info in listed]
     if not names:
         raise UsageError(f"no plan is kept in bucket {store.bucket}", hint="keep one: tickdeck plan ... --save")
     if word == "last":
-        return load_plan(store, max(names)[1])
+        summaries = {_id_of(info): _from_metadata(info.metadata) for info in listed}
+        downloads = [each for each in names if (told := summaries[each[1]]) is None or told.mode == DOWNLOAD]
+        return load_plan(store, max(downloads or names)[1])
     meant = sorted(name for _, name in names if word and name.startswith(word))
     if word in meant:
         meant = [word]

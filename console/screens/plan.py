@@ -360,6 +360,10 @@ class PlanScreen(LaunchingScreen):
             if word != "last":
                 self.notify(one_line(error), title="not opened", severity="error", timeout=15)
             return
+        if plan.job:
+            said = f"it runs engine {' '.join(plan.job)}; launch it: tickdeck deploy plan {plan.id}"
+            self.notify(said, title="no download", severity="warning", timeout=10)
+            return
         age = format_age((self.console.clock() - plan.created).total_seconds())
         if opens:
             self._open_kept(plan, age)

@@ -165,9 +165,13 @@ def show_command(*, plan_id: str, profile_name: str, as_json: bool) -> int:
     if as_json:
         print_json(plan)
         return ExitCode.DONE
-    show_plan(plan)
+    if plan.job:
+        click.echo(f"Runs `engine {' '.join(plan.job)}` on 1 VM.")
+    else:
+        show_plan(plan)
     click.echo(f"\nplan {plan.id}, made {plan.created:%Y-%m-%d %H:%M} UTC; to do it:\n  tickdeck deploy plan {plan.id}")
-    click.echo(f"to plan the same again:\n  {command_line(plan.request, 'plan')}")
+    if not plan.job:
+        click.echo(f"to plan the same again:\n  {command_line(plan.request, 'plan')}")
     return ExitCode.DONE
 
 
@@ -197,7 +201,7 @@ def repeat_command(*, run: str, save: bool, profile_name: str, as_json: bool) ->
     session = headless_session(profile_name)
     request = request_of_run(session, run) if run else last_request(session)
     if request is None:
-        raise UsageError(f"there is no run {run}" if run else "there was no run yet", hint="see: tickdeck fleet status")
+        raise UsageError(f"there is no run {run} that downloads" if run else "there was no run yet", hint="see: tickdeck fleet status")
     plan = session.planning.plan(request)
     if save and plan.shards:
         session.planning.save(plan)
