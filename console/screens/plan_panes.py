@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING, Final, cast
 
 from textual import work
@@ -65,8 +66,8 @@ _CHECK_COLUMNS: Final[tuple[Column[Finding], ...]] = (
     Column("What was found, and the next step", lambda finding: finding.line, 20, 60, 400, rank=2),
 )
 _CHANGE_COLUMNS: Final[tuple[Column[ChangeRow], ...]] = (
-    Column("", lambda row: row.what, 12, 44, 56, rank=1),
-    Column("Change", lambda row: Toned(row.change, row.tone), 20, 40, 200, rank=0),
+    Column("", lambda row: row.what, 12, 34, 56, rank=1),
+    Column("Change", lambda row: Toned(row.change, row.tone), 20, 42, 200, rank=0),
 )
 
 
@@ -143,8 +144,10 @@ class PlanPanes(Vertical):
 
     def set_plan(self, plan: Plan | None, made: datetime) -> None:
         """There is another plan, or none."""
-        self._plan, self._made = plan, made
         bars = self.query_one(ShardBars)
+        if plan is None or self._plan is None or plan.id != self._plan.id:
+            bars.set_marks(())  # Shard 3 of another plan is other work.
+        self._plan, self._made = plan, made
         bars.set_shards(bars_of(plan) if plan is not None else (), ideal_seconds(plan) if plan is not None else 0.0)
         lines = [*prices_of(plan), *filter(None, [allowance_line(plan)])] if plan is not None else []
         self.query_one("#plan-price-list", Static).update("\n".join(lines) or "nothing to pay for")
@@ -217,9 +220,11 @@ class PlanPanes(Vertical):
         session = self._parent_screen.session
         sizes = fleet_sizes(plan, session.profile.most_vms)
         found: list[Alternative] = []
-        for strategy in STRATEGIES:
+        # One fleet a call: packing years takes seconds, and no more than one of an older plan goes on unheard.
+        for strategy, size in product(STRATEGIES, sizes):
+            choices = Choices(vms=(size,), strategies=(strategy,))
             try:
-                tried = await in_thread(partial(session.planning.what_if, plan, Choices(vms=sizes, strategies=(strategy,))), name="what if")
+                tried = await in_thread(partial(session.planning.what_if, plan, choices), name="what if")
             except EngineError as error:
                 self.query_one(WhatIfTable).set_empty_text(one_line(error))
                 return

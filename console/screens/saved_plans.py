@@ -92,7 +92,7 @@ class SavedPlansScreen(ModalScreen[SavedChoice | None]):
         with Vertical():
             yield Static("Kept plans", classes="saved--title", markup=False)
             yield LineTable(_COLUMNS, lambda row: row.id, muted=lambda row: not row.is_readable, empty="asking …", id="saved-plans")
-            yield Static("enter opens it as it was · x compares the present plan with it · esc closes", classes="saved--hint", markup=False)
+            yield Static("enter opens it as it was · x compares with it · esc closes", classes="saved--hint", markup=False)
 
     def on_mount(self) -> None:
         self.query_one(LineTable).focus()
