@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from console.plan_slice import WHOLE, PlanSlice
 from console.plan_view import prices_of
 from engine.paths import launch_object, plan_object
 from engine.run import new_run
@@ -15,17 +16,18 @@ if TYPE_CHECKING:
     from engine.plan import Plan
 
 
-def preview_launch(session: Session, plan: Plan) -> dict[str, object]:
-    """The launch record of a plan, for people. The run's name is an example: each launch has its own. Blocks.
+def preview_launch(session: Session, plan: Plan, part: PlanSlice = WHOLE) -> dict[str, object]:
+    """The launch record of a plan, or of a part of it, for people. The run's name is an example: each launch has its own. Blocks.
 
     Raises:
         EngineError: if the plan and the profile do not go together.
     """
     now = session.clock()
-    vms = min(len(plan.shards), session.profile.most_vms)
+    most, shards = session.profile.most_vms, sorted(part.shards) if part.shards is not None else None
+    vms = min(len(plan.shards if shards is None else shards), part.max_vms or most, most)
     # Only a profile that names no zones needs the service to say which there are.
     zones = () if session.profile.zones else region_zones(session.compute)
-    intent = preview(session.profile, plan, vms, run=new_run(now), now=now, region_zones=zones)
+    intent = preview(session.profile, plan, vms, run=new_run(now), now=now, shards=shards, region_zones=zones)
     order = intent.order
     record: dict[str, object] = {
         "plan": plan.id,
@@ -38,7 +40,7 @@ def preview_launch(session: Session, plan: Plan) -> dict[str, object]:
     }
     if order.follows:
         record["canaries"] = f"{', '.join(order.vms)} first; the rest once each of them has committed a file"
-    if prices := prices_of(plan):
+    if part.is_whole and (prices := prices_of(plan)):
         record["costs"] = prices
     if intent.warnings:
         record["warnings"] = list(intent.warnings)

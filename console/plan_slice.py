@@ -37,6 +37,9 @@ class PlanSlice:
         return [*only, *(["--max-vms", str(self.max_vms)] if self.max_vms else [])]
 
 
+WHOLE = PlanSlice()
+
+
 @dataclass(frozen=True, slots=True)
 class SliceEstimate:
     """What a part of a plan takes."""

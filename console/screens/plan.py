@@ -26,10 +26,10 @@ from console.blocking import in_thread
 from console.opening import last_request, listed_symbols
 from console.places import user_folder
 from console.plan_checks import Checks
-from console.plan_slice import PlanSlice, write_shards
+from console.plan_slice import WHOLE, PlanSlice, write_shards
 from console.plan_view import Notice, facts_of, notices_of, prices_of, sentence_of
 from console.request_fields import Known, Parsed, field_of_error, fields_of, parse_fields
-from console.screens.plan_launch import WHOLE, LaunchingScreen
+from console.screens.plan_launch import LaunchingScreen
 from console.screens.plan_panes import BALANCE, CHANGES, CHECKS, NOTES, PRICES, WHAT_IF, PlanPanes, notes_text
 from console.screens.request_form import RequestForm
 from console.widgets.figures import format_age, plural
@@ -260,7 +260,7 @@ class PlanScreen(LaunchingScreen):
 
     def action_launch_slice(self) -> None:
         """Some shards only, or on fewer VMs."""
-        from console.screens.plan_slice import SliceScreen
+        from console.screens.plan_slice import SliceChoice, SliceScreen
 
         if why := self._why_not_launch():
             self.notify(why, title="not launched", severity="warning", timeout=6)
@@ -268,9 +268,13 @@ class PlanScreen(LaunchingScreen):
         plan = self._plan
         assert plan is not None
 
-        def chosen(part: PlanSlice | None) -> None:
-            if part is not None and plan is self._plan:
-                self.begin_launch(plan, part)
+        def chosen(choice: SliceChoice | None) -> None:
+            if choice is None or plan is not self._plan:
+                return
+            if choice.dry_run:
+                self._preview(plan, choice.part)
+            else:
+                self.begin_launch(plan, choice.part)
 
         marked = [int(key) for key in self.query_one(ShardBars).marks]
         screen = SliceScreen(
@@ -441,27 +445,30 @@ class PlanScreen(LaunchingScreen):
         self._check()
         self._plan_now()
 
-    @work(group="dry run", exclusive=True, exit_on_error=False)
-    async def action_dry_run(self) -> None:
+    def action_dry_run(self) -> None:
         """What a launch would create, as a tree."""
-        from console.widgets.detail import DetailScreen
-
-        plan, session = self._plan, self.session
-        if plan is None or not plan.shards or self._planning:
+        if self._plan is None or not self._plan.shards or self._planning:
             self.notify("there is no plan to try", severity="warning", timeout=3)
-            return
+        else:
+            self._preview(self._plan, WHOLE)
+
+    @work(group="dry run", exclusive=True, exit_on_error=False)
+    async def _preview(self, plan: Plan, part: PlanSlice) -> None:
+        from console.widgets.detail import DetailScreen
 
         def preview() -> dict[str, object]:
             from console.dry_run import preview_launch
 
-            return preview_launch(session, plan)
+            return preview_launch(self.session, plan, part)
 
         try:
             record = await in_thread(preview, name="dry run")
         except EngineError as error:
             self.notify(one_line(error), title="this would not launch", severity="error", timeout=15)
         else:
-            self.app.push_screen(DetailScreen(f"Dry run: a launch would create {plural(len(plan.shards), 'VM')}", record))
+            vms = record["vms"]
+            count = len(vms) if isinstance(vms, dict) else 0
+            self.app.push_screen(DetailScreen(f"Dry run: a launch would create {plural(count, 'VM')}", record))
 
     def action_edit_request(self) -> None:
         self._form.focus_first()

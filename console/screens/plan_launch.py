@@ -10,7 +10,7 @@ from textual import work
 
 from console.blocking import in_thread
 from console.plan_checks import Checks, fleet_asked
-from console.plan_slice import PlanSlice, SliceEstimate, estimate_slice
+from console.plan_slice import WHOLE, PlanSlice, SliceEstimate, estimate_slice
 from console.screens.base import ModeScreen
 from console.sentences import money
 from console.widgets.figures import one_line as safe
@@ -20,8 +20,6 @@ from engine.plan import Plan, Request
 
 if TYPE_CHECKING:
     from provision.preflight import Preflight
-
-WHOLE = PlanSlice()
 
 
 class LaunchingScreen(ModeScreen):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -17,7 +18,16 @@ from engine.errors import EngineError, one_line
 from engine.plan import Plan
 
 
-class SliceScreen(ModalScreen[PlanSlice | None]):
+@dataclass(frozen=True, slots=True)
+class SliceChoice:
+    """A part of a plan, and what is wanted of it."""
+
+    part: PlanSlice
+    dry_run: bool = False
+    """Only list what a launch would create."""
+
+
+class SliceScreen(ModalScreen[SliceChoice | None]):
     """A modal; its result is the part, or None. Enter goes on to the question, which says what it costs."""
 
     # CSS, not DEFAULT_CSS: it must win over the defaults of the boxes inside.
@@ -36,6 +46,7 @@ class SliceScreen(ModalScreen[PlanSlice | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "close", "Cancel"),
+        Binding("f2", "dry_run", "Dry run", show=False),
         Binding("up", "app.focus_previous", "Field above", show=False),
         Binding("down", "app.focus_next", "Field below", show=False),
     ]
@@ -67,7 +78,7 @@ class SliceScreen(ModalScreen[PlanSlice | None]):
                 yield Input(placeholder="one a shard", id="slice-vms", compact=True)
             yield Static("", id="slice-verdict", markup=False)
             yield Static("", id="slice-command", markup=False)
-            yield Static("enter goes on · ↑ ↓ other field · esc cancels", classes="slice--hint", markup=False)
+            yield Static("enter goes on · F2 dry run · ↑ ↓ other field · esc cancels", classes="slice--hint", markup=False)
 
     def on_mount(self) -> None:
         self.query_one("#slice-shards", Input).focus()
@@ -80,7 +91,11 @@ class SliceScreen(ModalScreen[PlanSlice | None]):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
         if self._part is not None:
-            self.dismiss(self._part)
+            self.dismiss(SliceChoice(self._part))
+
+    def action_dry_run(self) -> None:
+        if self._part is not None:
+            self.dismiss(SliceChoice(self._part, dry_run=True))
 
     def action_close(self) -> None:
         self.dismiss(None)

@@ -15,6 +15,7 @@ from console.screens.plan_slice import SliceScreen
 from console.screens.saved_plans import SavedPlansScreen
 from console.screens.skip_checks import SkipChecksScreen
 from console.widgets.confirm import ConfirmOne
+from console.widgets.detail import DetailScreen
 from console.widgets.pane_strip import PaneStrip
 from console.widgets.shard_bars import ShardBars
 from console.widgets.table import LineTable
@@ -209,6 +210,14 @@ async def test_marked_shards_are_launched_alone_and_the_question_says_what_the_p
         await pilot.pause()
         assert "on 1 VM" in str(verdict.visual)
         assert "--max-vms 1" in str(dialog.query_one("#slice-command", Static).visual)
+        await pilot.press("f2")
+        await until(pilot, lambda: isinstance(pilot.app.screen, DetailScreen))
+        assert "would create 1 VM" in str(pilot.app.screen.query_one(".detail--title", Static).visual)
+        assert session.names_of("launch") == []
+        await pilot.press("escape", "z")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SliceScreen))
+        pilot.app.screen.query_one("#slice-vms", Input).value = "1"
+        await pilot.pause()
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmOne))
         await pilot.press("left", "enter")
