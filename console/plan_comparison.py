@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from console.sentences import money
 from console.widgets.figures import format_bytes, format_duration, plural
 from engine.plan import STRATEGIES, PlanSummary, Strategy
-from engine.plan_diff import CellChange, PlanDiff
-from provision.what_if import Alternative
+
+if TYPE_CHECKING:
+    from engine.plan_diff import CellChange, PlanDiff
+    from provision.what_if import Alternative
 
 
 def diff_sentence(diff: PlanDiff) -> str:

@@ -11,7 +11,6 @@ from engine.clock import format_bytes, format_seconds
 from engine.errors import UsageError
 from engine.estimate import Rates, Speed, class_a_operations, cost_lines
 from engine.plan import Plan
-from provision.launch import share_shards
 
 _RANGE = re.compile(r"(\d{1,6})(?:\s*-\s*(\d{1,6}))?", re.ASCII)
 
@@ -117,6 +116,8 @@ def estimate_slice(plan: Plan, part: PlanSlice, *, most_vms: int, speed: Speed, 
         speed: of one VM.
         rates: prices.
     """
+    from provision.launch import share_shards
+
     wanted = sorted(range(len(plan.shards)) if part.shards is None else part.shards)
     vms = max(1, min(len(wanted), part.max_vms or most_vms, most_vms))
     loads = [sum(plan.shard(index).seconds for index in own) for own in share_shards(plan, vms, shards=wanted)]

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from console.plan_comparison import FleetRow
 from console.sentences import money
 from console.widgets.figures import format_bytes, format_duration, format_percent, plural
 from console.widgets.sentence import Phrase
@@ -16,8 +16,10 @@ from console.widgets.tones import Tone
 from console.widgets.what_if_table import FleetChoice, FleetFigures
 from engine.estimate import allowance_days
 from engine.model import DayRange
-from engine.plan import STRATEGIES, Plan
-from provision.what_if import slowest_shard
+from engine.plan import STRATEGIES, Plan, slowest_shard
+
+if TYPE_CHECKING:
+    from console.plan_comparison import FleetRow
 
 
 @dataclass(frozen=True, slots=True)

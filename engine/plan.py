@@ -6,7 +6,7 @@ It is named by the hash of its content. What was approved is what runs: a worker
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date
 from typing import Any, Literal
 
@@ -127,6 +127,11 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     """Estimated time on its VM, boot not included."""
     daily_bytes: int = 0
     """Its share of each UTC day's cap on source bytes; 0: no cap. Whoever works on the shard has the share."""
+
+
+def slowest_shard(shards: Sequence[Shard]) -> Shard:
+    """The one that ends last; the first of equals."""
+    return max(shards, key=lambda shard: (shard.seconds, -shard.index))
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):

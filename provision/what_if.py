@@ -12,7 +12,7 @@ import msgspec
 from engine.errors import UsageError
 from engine.estimate import Rates, Speed, allowance_days
 from engine.packing import pack, share_cap
-from engine.plan import STRATEGIES, Plan, Shard, Strategy, Work
+from engine.plan import STRATEGIES, Plan, Strategy, Work, slowest_shard
 from engine.planner import estimate_fleet
 from engine.universe import nearest
 from provision.profile import Profile
@@ -120,11 +120,6 @@ def try_fleets(
         choices.strategies or (plan.request.strategy,),
     )
     return own, *(_try(plan, profile, works, *fleet, speed_of, rates_of, now) for fleet in grid)
-
-
-def slowest_shard(shards: Sequence[Shard]) -> Shard:
-    """The one that ends last; the first of equals."""
-    return max(shards, key=lambda shard: (shard.seconds, -shard.index))
 
 
 def fleet_sizes(plan: Plan, most: int) -> tuple[int, ...]:

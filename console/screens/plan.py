@@ -24,7 +24,6 @@ from textual.widgets import Input, Static
 from console.actions import Mode, action, bindings_for
 from console.blocking import in_thread
 from console.opening import last_request, listed_symbols
-from console.places import user_folder
 from console.plan_checks import Checks
 from console.plan_slice import WHOLE, PlanSlice, write_shards
 from console.plan_view import Notice, facts_of, notices_of, prices_of, sentence_of
@@ -89,6 +88,8 @@ class PlanScreen(LaunchingScreen):
         self._base: Request | None = None
         self._because = ""
         self._shown_again = False
+        self._symbols_of: tuple[object, ...] = ()
+        """The venues, types and days whose symbols can be completed."""
         self._off_shown: dict[str, str] = {}
 
     def body(self) -> Iterable[Widget]:
@@ -118,6 +119,8 @@ class PlanScreen(LaunchingScreen):
         self._check()
 
     def _know(self, known: Known) -> None:
+        from console.places import user_folder
+
         self._form.known = dataclasses.replace(known, symbols=self._form.known.symbols, universes=user_folder("universes"))
 
     def fill_in(self, request: Request, *, because: str = "") -> None:
@@ -233,17 +236,18 @@ class PlanScreen(LaunchingScreen):
             self._panes.compare_with(before, f"plan {before.id}, before the last edit")
         self._panes.set_plan(plan, self.console.clock())
         self._form.offer_vms(len(plan.shards) if plan.request.deadline and not plan.request.shards else 0)
-        self._learn_symbols(plan.request)
+        of = (plan.request.venues, plan.request.data_types, DayRange(plan.request.start, plan.request.end))
+        if of != self._symbols_of:
+            self._learn_symbols(*of)
 
     @work(exclusive=True, group="symbols", exit_on_error=False)
-    async def _learn_symbols(self, request: Request) -> None:
+    async def _learn_symbols(self, venues: tuple[str, ...], data_types: tuple[str, ...], days: DayRange) -> None:
         """What may be typed into the field of symbols, of these venues and types."""
-        days = DayRange(request.start, request.end)
-        index = partial(listed_symbols, self.session, request.venues, request.data_types, days)
         try:
-            symbols = await in_thread(index, name="symbols")
+            symbols = await in_thread(partial(listed_symbols, self.session, venues, data_types, days), name="symbols")
         except EngineError:
             return  # The planner says what is wrong; here it only means that nothing is completed.
+        self._symbols_of = (venues, data_types, days)
         self._form.known = dataclasses.replace(self._form.known, symbols=symbols)
         self._check()
 

@@ -282,3 +282,21 @@ def test_failing_checks_look_as_they_did(snap_compare: SnapCompare) -> None:
         warn("addresses", "4 VMs; nobody says how many a key allows", "ask the vendor"),
     ]
     assert snap_compare(console_on(session), run_before=look, terminal_size=(80, 24))
+
+
+async def test_from_a_hole_to_its_repair_launched_takes_at_most_five_keys_also_where_it_costs_money() -> None:
+    session = RecordedSession(costs=True)
+    async with plan_screen(session) as (pilot, _):
+        await pilot.press("4")
+        await until(pilot, lambda: pilot.app.current_mode == "coverage" and pilot.app.coverage.value is not None)  # type: ignore[attr-defined]
+        await pilot.pause()
+        keys = iter(("n", "r", "enter", "left", "enter"))
+        await pilot.press(next(keys), next(keys))
+        await until(pilot, lambda: pilot.app.current_mode == "plan")
+        screen = await planned(pilot)
+        assert "repair of" in text_of(screen, "#plan-facts")
+        await pilot.press(next(keys))
+        await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmOne))
+        await pilot.press(*keys)
+        await until(pilot, lambda: pilot.app.current_mode == "fleet")
+        assert len(session.names_of("launch")) == 1
