@@ -93,6 +93,10 @@ class ShardBars(LineTable[_Scaled]):
         self.set_columns((*_FIGURES, _VM) if any(shard.vm for shard in self._shards) else _FIGURES)
         self._fill()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Shards are marked one by one or as a range; the other keys of marking mean something else where plans are made."""
+        return action not in ("mark_all", "invert_marks") and super().check_action(action, parameters)
+
     def action_change_order(self) -> None:
         self._order = Order.INDEX if self._order is Order.LONGEST else Order.LONGEST
         self._fill()
