@@ -159,6 +159,10 @@ class LogsScreen(ModeScreen):
             self._scope = replace(self._scope, run=self.console.run_shown)
         self._open_scope()
 
+    def time_moved(self, *, back: bool) -> None:
+        if back and self._ready:
+            self._open_scope()
+
     # What the app tells
 
     def show_fleet(self, feed: Feed[FleetSnapshot]) -> None:

@@ -14,6 +14,8 @@ from console.widgets.figures import fit, format_age, one_line
 
 _FEWEST: Final = 14
 """Cells of the reason that are kept beside what to do."""
+_ROOMY: Final = 90
+"""Cells from which the key that asks at once is named, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,10 @@ class TroubleLine(Widget):
         if trouble.next_try is None:
             return ""
         seconds = (trouble.next_try - self._now()).total_seconds()
-        return f"  again in {format_age(seconds)}, ctrl+r now" if seconds >= 1 else "  asking …"
+        if seconds < 1:
+            return "  asking …"
+        key = ", ctrl+r now" if self.content_size.width >= _ROOMY else ""
+        return f"  again in {format_age(seconds)}{key}"
 
     def _tick(self) -> None:
         if self._troubles:

@@ -262,13 +262,12 @@ def busy_session(lines_per_second: int) -> Any:
         async def pour(self) -> AsyncIterator[Batch]:
             from dataclasses import replace
 
-            begun = time.monotonic()
+            begun, apart = time.monotonic(), timedelta(seconds=1 / max(1, lines_per_second))
             while True:
                 due = int((time.monotonic() - begun) * lines_per_second)
                 while self.lines < due:
-                    shift = timedelta(seconds=self.lines / lines_per_second)
                     entries = (
-                        replace(entry, timestamp=entry.timestamp + shift, insert_id=f"{self.lines + number}")
+                        replace(entry, timestamp=recorded_fleet.NOW + (self.lines + number) * apart, insert_id=f"{self.lines + number}")
                         for number, entry in enumerate(self.pieces)
                     )
                     yield Batch(tuple(entries))
