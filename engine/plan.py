@@ -5,6 +5,7 @@ It is named by the hash of its content. What was approved is what runs: a worker
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from datetime import date
@@ -291,7 +292,7 @@ def summarize_plan(plan: Plan) -> PlanSummary:
 def seal(plan: Plan) -> Plan:
     """Name the plan by its content: 12 hex digits of the SHA-256 of its canonical JSON without `id` and `created`."""
     # As it will be read back: a whole number in a field of floats must not change the hash.
-    plan = msgspec.convert(msgspec.to_builtins(plan), Plan)
+    plan = msgspec.json.decode(msgspec.json.encode(plan), type=Plan)
     content = _without_defaults(plan)
     for field in ("id", "created"):
         content.pop(field, None)
@@ -301,16 +302,22 @@ def seal(plan: Plan) -> Plan:
 def _without_defaults(document: msgspec.Struct) -> dict[str, Any]:
     """What a struct says beyond its defaults: a field that a later version adds does not rename the plans of earlier ones."""
     content: dict[str, Any] = {}
-    for field in msgspec.structs.fields(document):
-        value = getattr(document, field.name)
-        if field.default is not msgspec.NODEFAULT and value == field.default:
+    for name, default in _defaults(type(document)):
+        value = getattr(document, name)
+        if default is not msgspec.NODEFAULT and value == default:
             continue
         if isinstance(value, msgspec.Struct):
             value = _without_defaults(value)
         elif isinstance(value, tuple):
             value = [_without_defaults(item) if isinstance(item, msgspec.Struct) else item for item in value]
-        content[field.name] = value
+        content[name] = value
     return content
+
+
+@functools.cache
+def _defaults(kind: type[msgspec.Struct]) -> tuple[tuple[str, Any], ...]:
+    """The fields of a document with their defaults; asked for once, a plan has hundreds of thousands of fragments."""
+    return tuple((field.name, field.default) for field in msgspec.structs.fields(kind))
 
 
 def save_plan(store: Store, plan: Plan) -> str:
