@@ -31,14 +31,14 @@ class Step:
 
 STEPS = (
     Step("plan", (), "Downloads"),
-    Step("launched", ("Enter",), r"[1-9]\d* of 213 files", picture=False),
+    Step("launched", ("Enter",), r"[1-9]\d* (% )?of 213 files", picture=False),
     Step("preempted", (), "preempt"),
     Step("slowest", ("g",), "limited by|shard \\d+:"),
     Step("vm", ("Enter",), "attempt"),
-    Step("logs", ("L",), r"\d\d:\d\d:\d\d"),
+    Step("logs", ("L",), r"Logs ›.*\d\d:\d\d:\d\d"),
     Step("coverage-running", ("4",), "expected"),
     Step("fleet-done", ("2",), "done in"),
-    Step("hole", ("4", "n"), "hole"),
+    Step("hole", ("4", "n", "N"), "partial  "),
     Step("cell", ("Enter",), "symbol"),
     Step("repair", ("q", "m", "r"), "Downloads|Repair"),
     Step("repair-launched", ("Enter",), "of [1-9]\\d* files|done in", picture=False),
