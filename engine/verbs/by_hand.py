@@ -6,9 +6,10 @@ Shared by the verbs that do by hand what VMs do: `engine download`, `engine cand
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 import click
 
@@ -21,9 +22,37 @@ from engine.plan import Plan, save_plan
 from engine.settings import Settings
 from engine.shard_run import BAD_OUTCOMES
 from engine.source import Source
+from engine.verbs.options import Day, Words
 from engine.verbs.printing import print_json, print_table, say_not_ready
 from engine.verbs.status_line import StatusLine
 from engine.worker import Identity, Places, Report, Worker, describe
+
+
+def range_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The days, and which of their symbols."""
+    for option in (
+        click.option("--universe", envvar="UNIVERSE", default="", help="A named symbol list, e.g. tier1."),
+        click.option("--symbols", envvar="SYMBOLS", type=Words(), help="Only these dataset symbols [all there are]."),
+        click.option("--day", type=Day(), help="Just this day; `latest` is the newest that is over, exit code 75 until it is published."),
+        click.option("--end-date", "--end", "end", envvar="END_DATE", type=Day(), help="Last day, inclusive [the first]."),
+        click.option("--start-date", "--start", "start", envvar="START_DATE", type=Day(), help="First day, UTC."),
+    ):
+        function = option(function)
+    return function
+
+
+def work_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """How much of the work this process does, under which name, and how it reports."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print the report as JSON."),
+        click.option("--dry-run", is_flag=True, help="Say exactly what would be done, with bytes; do nothing."),
+        click.option("--converters", "--max-workers", type=int, help="Files worked on by the processor at once."),
+        click.option("--run", envvar="TICKDECK_RUN", help="Go on with this run [a new one]."),
+        click.option("--total-shards", envvar="TOTAL_SHARDS", type=click.IntRange(min=1), help="How many shards there are."),
+        click.option("--shard-index", envvar="SHARD_INDEX", type=click.IntRange(min=0), help="Do one shard of several."),
+    ):
+        function = option(function)
+    return function
 
 
 def choose_shards(plan: Plan, shard_index: int | None) -> tuple[int, ...]:

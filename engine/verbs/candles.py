@@ -13,16 +13,17 @@ import click
 from engine.bucket import require_bucket
 from engine.candles.timeframes import TIMEFRAMES, bars_of, require_timeframes
 from engine.clock import format_bytes, format_time, utc_now
-from engine.errors import ConfigurationError, ExitCode, UsageError
+from engine.errors import ConfigurationError, EngineError, ExitCode, UsageError
 from engine.inventory import CANDLES, Inventory, Means, plan_request
 from engine.logbook import Logbook
 from engine.model import require_symbol, require_venue
 from engine.paths import candle_object, candle_prefix, parse_candle_object
 from engine.plan import Plan, Request
+from engine.planner import NOTHING_TO_DO
 from engine.run import new_run, run_started
 from engine.settings import resolve
 from engine.universe import nearest
-from engine.verbs.by_hand import choose_shards, read_days, require_shard, say_nothing_to_do, work_by_hand
+from engine.verbs.by_hand import choose_shards, range_options, read_days, require_shard, say_nothing_to_do, work_by_hand, work_options
 from engine.verbs.opening import open_places
 from engine.verbs.options import Day, OneOf, Words, bucket_options, candle_options
 from engine.verbs.printing import print_json, print_table
@@ -31,6 +32,12 @@ LISTED_FILES = 200
 """A dry run for people names so many symbols one by one; beyond that it counts them by day."""
 
 SHOWN_COLUMNS = ("timestamp", "open", "high", "low", "close", "volume", "trade_count", "price_vwap", "buy_volume_sum", "sell_volume_sum")
+
+
+class NothingCommitted(EngineError):
+    """There is nothing yet that candles could be made of."""
+
+    exit_code = ExitCode.TEMPORARY
 
 
 class _Group(click.Group):
@@ -44,18 +51,9 @@ class _Group(click.Group):
 
 @click.group("candles", cls=_Group, invoke_without_command=True)
 @click.option("--venues", envvar="VENUES", type=Words(), help="Tardis exchange ids.")
-@click.option("--start-date", "--start", "start", envvar="START_DATE", type=Day(), help="First day, UTC.")
-@click.option("--end-date", "--end", "end", envvar="END_DATE", type=Day(), help="Last day, inclusive [the first].")
-@click.option("--day", type=Day(), help="Just this day.")
-@click.option("--symbols", envvar="SYMBOLS", type=Words(), help="Only these dataset symbols [all with trades].")
-@click.option("--universe", envvar="UNIVERSE", default="", help="A named symbol list, e.g. tier1.")
+@range_options
 @candle_options
-@click.option("--shard-index", envvar="SHARD_INDEX", type=click.IntRange(min=0), help="Do one shard of several.")
-@click.option("--total-shards", envvar="TOTAL_SHARDS", type=click.IntRange(min=1), help="How many shards there are.")
-@click.option("--run", envvar="TICKDECK_RUN", help="Go on with this run [a new one].")
-@click.option("--converters", "--max-workers", type=int, help="Symbols computed at once.")
-@click.option("--dry-run", is_flag=True, help="Say what would be made; make nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@work_options
 @bucket_options
 def candles_group(**options: Any) -> int | None:
     """Make candles of all timeframes, with features, from committed ticks.
@@ -120,6 +118,9 @@ async def make(
     terminal = sys.stderr.isatty()
     means = Means(places.data.bucket, places.state.bucket, default_shards=1)
     plan = await asyncio.to_thread(plan_request, Inventory(places.state), request, means, now=utc_now())
+    if not plan.shards and not plan.already_done:
+        where = f"--venues {','.join(venues)} --data-types trades --start {days.start} --end {days.end}"
+        raise NothingCommitted(plan.warnings[0].removeprefix(f"{NOTHING_TO_DO}: "), hint=f"fetch them first: engine download {where}")
     if not plan.shards:
         return say_nothing_to_do(plan, as_json=as_json)
     shards = choose_shards(plan, shard_index)

@@ -23,9 +23,18 @@ from engine.plan import Plan, Request, Work
 from engine.run import new_run, run_started
 from engine.settings import resolve
 from engine.store import Store
-from engine.verbs.by_hand import choose_shards, not_ready, read_days, require_shard, say_nothing_to_do, work_by_hand
+from engine.verbs.by_hand import (
+    choose_shards,
+    not_ready,
+    range_options,
+    read_days,
+    require_shard,
+    say_nothing_to_do,
+    work_by_hand,
+    work_options,
+)
 from engine.verbs.opening import open_places, open_source
-from engine.verbs.options import Day, Words, bucket_options, read_retries, retry_options
+from engine.verbs.options import Words, bucket_options, read_retries, retry_options
 from engine.verbs.printing import print_json, print_table
 
 LISTED_FILES = 200
@@ -35,21 +44,12 @@ LISTED_FILES = 200
 @click.command("download")
 @click.option("--venues", envvar="VENUES", type=Words(), required=True, help="Tardis exchange ids.")
 @click.option("--data-types", envvar="DATA_TYPES", type=Words(), required=True, help="trades,book_snapshot_5,...")
-@click.option("--start-date", "--start", "start", envvar="START_DATE", type=Day(), help="First day, UTC.")
-@click.option("--end-date", "--end", "end", envvar="END_DATE", type=Day(), help="Last day, inclusive [the first].")
-@click.option("--day", type=Day(), help="Just this day; `latest` is the newest that is over, exit code 75 until it is published.")
-@click.option("--symbols", envvar="SYMBOLS", type=Words(), help="Only these dataset symbols [all that are expected].")
-@click.option("--universe", envvar="UNIVERSE", default="", help="A named symbol list, e.g. tier1.")
+@range_options
 @click.option("--instrument-type", "instrument_types", envvar="INSTRUMENT_TYPE", type=Words(), help="Only these: spot,perpetual,...")
-@click.option("--shard-index", envvar="SHARD_INDEX", type=click.IntRange(min=0), help="Do one shard of several.")
-@click.option("--total-shards", envvar="TOTAL_SHARDS", type=click.IntRange(min=1), help="How many shards there are.")
-@click.option("--run", envvar="TICKDECK_RUN", help="Go on with this run [a new one].")
 @click.option("--max-concurrent", type=int, help="Downloads at once.")
-@click.option("--converters", "--max-workers", type=int, help="Conversions at once.")
 @click.option("--batch-size", type=int, help="Instruments in one batch.")
 @retry_options
-@click.option("--dry-run", is_flag=True, help="Say exactly what would be fetched, with bytes; fetch nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@work_options
 @bucket_options
 def download_command(**options: Any) -> int:
     """Download a range of days by hand: plan, fetch, convert and commit in this process."""

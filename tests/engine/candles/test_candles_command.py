@@ -162,6 +162,7 @@ def test_show_prints_the_first_bars_as_csv(filled):
         (("--venues", VENUE, "--start", "2024-05-02", "--end", "2024-05-01"), 64, "reversed"),
         (("show", "--day", "2024-05-01", "--venue", VENUE, "--symbol", "NONE"), 78, "engine candles --venues"),
         (("sho",), 64, "did you mean show"),
+        (("--venues", VENUE, "--day", "latest"), 75, "engine download --venues deribit"),
     ],
 )
 def test_a_mistake_is_one_line_with_the_next_step(lake, arguments, code, words):
