@@ -30,6 +30,7 @@ CALLS: Final[Mapping[str, Call]] = {
     "watching.live_runs": Call("names"),
     "coverage.check": Call("engine.coverage:Coverage", any_key=True),
     "planning.plan": Call("engine.plan:Plan"),
+    "audit.deeds": Call("deeds", any_key=True),
     "money.spending": Call("provision.costs:Spending", any_key=True),
     "logs.follow_logs": Call("provision.logs:Batch", streams=True, any_key=True),
     "logs.find_logs": Call("provision.logs:Evidence"),
@@ -47,6 +48,10 @@ def _built_in(name: str) -> Any:
             return str
         case "names":
             return list[str]
+        case "deeds":
+            from provision.audit import Deed
+
+            return tuple[Deed, ...]
         case "records":
             from engine.manifest import Record
 

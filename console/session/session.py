@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from console.session.audit import Audit
 from console.session.catalogues import Catalogues
 from console.session.changes import Changes
 from console.session.coverage import LakeChecks
@@ -56,6 +57,7 @@ class Session:
         self.jobs = Jobs(self)
         self.logs = Logs(self)
         self.money = Money(self)
+        self.audit = Audit(self)
         self.health = Health(self)
 
     @cached_property

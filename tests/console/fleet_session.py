@@ -17,6 +17,7 @@ from typing import Any, Literal
 from textual.pilot import Pilot
 
 from console.app import ConsoleApp
+from console.session.audit import Audit
 from engine.errors import UsageError
 from engine.plan import Request
 from provision.actions import (
@@ -65,6 +66,7 @@ class FleetSession:
     def __init__(self, snapshot: FleetSnapshot, *, live: bool = True) -> None:
         self.planning = self.coverage = self.launching = self.watching = self.healing = self
         self.changes = self.jobs = self.logs = self.money = self
+        self.audit = Audit(self)  # type: ignore[arg-type]  # reads a state bucket, as of a real session
         self.profile = recorded.LOCAL
         self.holder = Holder("0" * 16, "me@here")
         self.clock = recorded.clock

@@ -6,6 +6,7 @@ Escape is not among them where another key follows: in a slow terminal that woul
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ class Step:
     name: str
     """Of the picture."""
     keys: tuple[str, ...]
-    """As tmux names them."""
+    """As tmux names them; `{count}` is the number that a question asks for."""
     shown: str
     """A regular expression that is then found on the screen."""
     picture: bool = True
@@ -43,12 +44,12 @@ STEPS = (
     Step("repair", ("q", "m", "r"), "Downloads|Repair"),
     Step("repair-launched", ("Enter",), "of [1-9]\\d* files|done in", picture=False),
     Step("repair-done", (), "done in"),
-    Step("costs", ("5",), "estimate"),
-    Step("audit", ("6",), "launch"),
-    Step("doctor", ("7",), "profile|credentials"),
-    Step("cleanup", ("2", "X"), "[Tt]ype"),
-    Step("clean", ("Escape",), "Fleet"),
-    Step("help", ("?",), "Keys of Fleet"),
+    Step("costs", ("5",), "Estimate"),
+    Step("audit", ("6",), "launch .*done"),
+    Step("doctor", ("7",), "credentials"),
+    Step("cleanup", ("2", "X"), r"Type \d+ and Enter"),
+    Step("clean", ("={count}", "Enter"), "no VM|deleted|0 VMs"),
+    Step("help", ("?",), "Everywhere|launch"),
 )
 
 
@@ -64,7 +65,8 @@ def walk(size: tuple[int, int], folder: Path, recording: Path) -> None:
     pages = []
     with Terminal(command, size, {}) as terminal:
         for step in STEPS:
-            terminal.type(*step.keys)
+            asked = re.search(r"Type (\d+) and Enter", terminal.text)
+            terminal.type(*(key.replace("{count}", asked[1] if asked else "") for key in step.keys))
             terminal.wait(step.shown)
             pages.append(f"--- {step.name}: {' '.join(step.keys) or 'wait'} ---\n{terminal.text}")
             (folder / f"walk-{width}x{height}.txt").write_text("\n".join(pages))
