@@ -22,7 +22,7 @@ class Call:
     streams: bool = False
     """An asynchronous iterator; each of its items is a frame."""
     any_key: bool = False
-    """In a replay, the newest answer to other arguments will do if there is none to these."""
+    """In a replay the newest answer counts, whatever the arguments were: the console looks at one thing at a time."""
 
 
 CALLS: Final[Mapping[str, Call]] = {

@@ -137,14 +137,12 @@ class Replay:
     def _find(self, call: str, key: str) -> Frame | None:
         frames = self._frames.get(call, [])
         seen = frames[: bisect.bisect_right(frames, self.at, key=lambda frame: frame.at)]
+        if CALLS[call].any_key:
+            # What the console looked at may have changed since: the newest is what it saw.
+            return seen[-1] if seen else frames[0] if frames else None
         exact = next((frame for frame in reversed(seen) if frame.key == key), None)
-        if exact is not None:
-            return exact
         # What was asked later is the same question: better an answer from the future than none.
-        later = next((frame for frame in frames if frame.key == key), None)
-        if later is not None or not CALLS[call].any_key:
-            return later
-        return seen[-1] if seen else frames[0] if frames else None
+        return exact or next((frame for frame in frames if frame.key == key), None)
 
     def _wake(self) -> None:
         # The tail reads in a loop of its own; one that was stopped is closed.

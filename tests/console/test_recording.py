@@ -40,9 +40,10 @@ class Clock:
         return self.now
 
 
-def record(place: Place, session: FleetSession, see: Callable[[Any, Clock], None]) -> None:
-    """Let a recorder take down what `see` asks of a session."""
+def record(place: Place, session: FleetSession, see: Callable[[Any, Clock], None], *, hours: int = 0) -> None:
+    """Let a recorder take down what `see` asks of a session, so many hours after the recorded moment."""
     clock = Clock()
+    clock.now += timedelta(hours=hours)
     recorder = Recorder(place, clock=clock)
     opened: Opened = look_around(session, REQUEST, lambda _step, _state: None)  # type: ignore[arg-type]
     recorder.begin(opened)
@@ -150,8 +151,8 @@ def test_the_ring_stays_within_its_size_and_its_newest_session_is_played(tmp_pat
             session.watching.fleet(recorded_fleet.RUN)
             clock.now += timedelta(seconds=5)
 
-    for _ in range(2):
-        record(Place(tmp_path, is_ring=True), RecordedSession(live=True), look_often)
+    for hours in range(2):
+        record(Place(tmp_path, is_ring=True), RecordedSession(live=True), look_often, hours=hours)
     assert 20_000 < sum(piece.stat().st_size for piece in ring_pieces(tmp_path)) <= 40_000
     replay = Replay(open_recording(tmp_path))
     assert replay.position[1] <= 30
