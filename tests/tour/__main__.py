@@ -22,7 +22,7 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     for number, size in enumerate(SIZES, 1):
         print(f"{number}/{len(SIZES)} a demo run at {size[0]}x{size[1]}", flush=True)
-        with tempfile.TemporaryDirectory(prefix="tickdeck-tour-") as place:
+        with tempfile.TemporaryDirectory(prefix="tickdeck-tour-", ignore_cleanup_errors=True) as place:
             os.environ["TICKDECK_LOCAL_DIR"] = str(Path(place, "local"))
             try:
                 walk(size, folder, Path(place, "recording"))
