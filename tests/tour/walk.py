@@ -48,7 +48,7 @@ STEPS = (
     Step("audit", ("6",), "launch .*done"),
     Step("doctor", ("7",), "credentials"),
     Step("cleanup", ("2", "X"), r"Type \d+ and Enter"),
-    Step("clean", ("={count}", "Enter"), r"^(?!.*Type \d+ and Enter).*Fleet"),
+    Step("clean", ("={count}", "Enter"), r"^(?!.*Type \d+ and Enter).*Fleet", picture=False),
     Step("help", ("?",), "Everywhere|launch"),
 )
 
