@@ -306,8 +306,8 @@ VM_COLUMNS: tuple[Column[VmUse], ...] = (
     Column("VM", lambda use: use.vm, 16, 34, 44, rank=0, keep_end=True),
     Column("Cost", lambda use: _money_cell(use.dollars) if use.dollars is not None else Toned("unknown", Tone.WARN), 9, rank=1, right=True),
     Column("Hours", lambda use: format_hours(use.hours), 8, rank=2, right=True),
-    Column("Until (UTC)", lambda use: Toned("still runs", Tone.BUSY) if use.running else f"{use.ended:%m-%d %H:%M:%S}", 14, rank=3),
     Column("From (UTC)", lambda use: f"{use.began:%m-%d %H:%M:%S}", 14, rank=4),
+    Column("Until (UTC)", lambda use: Toned("still runs", Tone.BUSY) if use.running else f"{use.ended:%m-%d %H:%M:%S}", 14, rank=3),
     Column("Machine", lambda use: Toned(f"{use.machine_type} {use.model.lower()}", Tone.QUIET), 16, 22, rank=5),
     Column("Known by", lambda use: Toned(use.known_by, Tone.WARN if use.known_by == "limit" else Tone.QUIET), 9, rank=6),
 )

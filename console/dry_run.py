@@ -35,7 +35,7 @@ def preview_launch(session: Session, plan: Plan, part: PlanSlice = WHOLE) -> dic
         "vms": {name: f"shards {', '.join(map(str, vm.shards))}" for name, vm in intent.vms.items()},
         "machine types": ", ".join(session.profile.machine_types),
         "provisioning": plan.request.provisioning_model.lower(),
-        "expires": order.expires,
+        "expires": f"{order.expires:%Y-%m-%d %H:%M} UTC",
         "writes": [f"gs://{plan.state_bucket}/{name}" for name in (plan_object(plan.id), launch_object(order.run, order.number))],
     }
     if order.follows:

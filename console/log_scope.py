@@ -40,6 +40,8 @@ class Scope:
     """A person asked for it; otherwise it follows the run that Fleet shows."""
     around: datetime | None = None
     """Only what was said about this time, by all VMs."""
+    at: datetime | None = None
+    """Where one looks first; what came before and after is there too."""
 
     @property
     def vms(self) -> tuple[str, ...]:
@@ -55,13 +57,15 @@ class Scope:
         """Short, for the status line."""
         if self.around is not None:
             return f"around {self.around:%H:%M:%S}"
-        return self.vm or self.run
+        at = f" at {self.at:%H:%M:%S}" if self.at is not None else ""
+        return f"{self.vm or self.run}{at}"
 
     def words(self) -> str:
         """Whose, in full."""
         whose = self.vm or ("every VM" if self.run else "every run")
         of_run = f" of run {self.run}" if self.run and not self.vm else ""
         when = f", {self.around:%Y-%m-%d %H:%M:%S} UTC ± {AROUND.seconds} s" if self.around is not None else ""
+        when = f", at {self.at:%Y-%m-%d %H:%M:%S} UTC" if self.at is not None else when
         return f"{whose}{of_run}{when}"
 
     def begin(self, now: datetime) -> datetime:

@@ -7,7 +7,7 @@ is large, or the VM began late because the one before it was taken away.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from statistics import median
 
 from console.widgets.figures import format_bytes, format_count, format_duration, format_rate
@@ -24,11 +24,24 @@ LATE = 60.0
 
 
 def slowest(snapshot: FleetSnapshot) -> FleetVm | None:
-    """The VM that ends last of those that work; without an end in sight the one that hangs."""
-    rows = [row for row in snapshot.vms if row.managed and row.state is VmState.RUNNING and row.ends is not None]
-    if rows:
+    """The VM that ends last of those that work; without an end in sight the one that hangs, else the one with most left."""
+    working = [row for row in snapshot.vms if row.managed and row.state is VmState.RUNNING]
+    if rows := [row for row in working if row.ends is not None]:
         return max(rows, key=lambda row: row.ends or snapshot.taken)
-    return next((row for row in snapshot.vms if row.managed and row.state in (VmState.STUCK, VmState.LOST) and not row.replaced_by), None)
+    hangs = (row for row in snapshot.vms if row.managed and row.state in (VmState.STUCK, VmState.LOST) and not row.replaced_by)
+    return next(hangs, None) or max(working, key=_left, default=None)
+
+
+def moment_of_trouble(row: FleetVm) -> datetime | None:
+    """When what a person wants to read about happened, UTC: the last progress of a stuck VM, the last word of one that ended badly.
+
+    None where the newest lines are what is wanted.
+    """
+    if row.state is VmState.STUCK:
+        return row.progressed
+    if row.state in (VmState.PREEMPTED, VmState.LOST, VmState.FAILED, VmState.STOPPED) and row.heartbeat is not None:
+        return row.heartbeat.written
+    return None
 
 
 def reasons(row: FleetVm, snapshot: FleetSnapshot) -> list[str]:

@@ -16,6 +16,8 @@ ACTIONS: Final = (
     Action("around", "a", "Around", "What all VMs said 30 s before and after this line", modes=_HERE),
     Action("go_to_time", "g", "Go to time", "Jump to 03:15, -10m or 2024-05-01T03:15Z; reads it if it is not here", modes=_HERE),
     Action("older", "o", "Older", "Read older lines from log objects, Cloud Logging, serial port", modes=_HERE),
+    Action("line_vm", "v", "VM", "To the VM of this line in Fleet", modes=_HERE, footer=False),
+    Action("line_cell", "d", "Day", "To the day, venue and type of this line in Coverage", modes=_HERE, footer=False),
     Action("more_severities", "plus", "More", "Ask for less severe lines too", modes=_HERE),
     Action("fewer_severities", "minus", "Fewer", "Ask only for more severe lines: info, warning, error, critical", modes=_HERE),
     Action("all_severities", "0", "All", "Ask for lines of every severity", modes=_HERE, footer=False),

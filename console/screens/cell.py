@@ -161,7 +161,7 @@ class CellScreen(ModalScreen[None]):
             return
         console = self._lake.console
         self.dismiss()
-        console.call_later(partial(show_logs_of, console, found.run, found.vm, gone=True))
+        console.call_later(partial(show_logs_of, console, found.run, found.vm, gone=True, at=found.manifest.written))
 
     @work(group="plan", exclusive=True, exit_on_error=False)
     async def action_plan(self) -> None:

@@ -70,6 +70,8 @@ class CoverageScreen(ModeScreen):
         self._estimated: frozenset[Cell] | None = None
         """The holes that the estimate is of."""
         self._arrivals: tuple[Arrival, ...] = ()
+        self._wanted: Cell | None = None
+        """Where the cursor is to go once the lake was read."""
 
     def body(self) -> Iterable[Widget]:
         yield Sentence(id="coverage-sentence", now=self.console.clock, stale_after_seconds=60)
@@ -142,6 +144,8 @@ class CoverageScreen(ModeScreen):
         if first and lake.holes and heatmap.cursor and heatmap.cursor[2] not in HOLES:
             # A person comes here for the holes: the cursor begins on one.
             heatmap.action_next_hole()
+        if self._wanted is not None:
+            self.go_to_cell(self._wanted)
         self._estimate()
         self._look_for_arrivals()
 
@@ -389,16 +393,26 @@ class CoverageScreen(ModeScreen):
         if heatmap.cursor is None or not heatmap.move_to(heatmap.cursor[0], target):
             self.notify(f"{target} is not in the range that is shown", severity="warning", timeout=4)
 
-    def _go_to(self, key: str) -> None:
-        """The cursor to the cell of a row of the hole list; its group opens."""
-        cell = self._holes.cell_of(key)
-        if cell is None:
+    def go_to_cell(self, cell: Cell) -> None:
+        """Put the cursor on a cell, once the lake was read; its group opens; say so if it is not shown."""
+        if self._map is None:
+            self._wanted = cell
             return
+        self._wanted = None
         label = f"{cell.venue} {cell.data_type}"
-        if not self._heatmap.move_to(label, cell.day) and self._grouping is not Grouping.NONE:
+        if self._heatmap.move_to(label, cell.day):
+            return
+        if self._grouping is not Grouping.NONE:
             self._open_groups.add(cell.venue if self._grouping is Grouping.VENUE else cell.data_type)
             self._fill()
-            self._heatmap.move_to(label, cell.day)
+            if self._heatmap.move_to(label, cell.day):
+                return
+        self.notify(f"{label} {cell.day} is not among what is shown", severity="warning", timeout=5)
+
+    def _go_to(self, key: str) -> None:
+        """The cursor to the cell of a row of the hole list."""
+        if (cell := self._holes.cell_of(key)) is not None:
+            self.go_to_cell(cell)
 
     # Repair
 

@@ -26,7 +26,7 @@ from console.screens.base import ModeScreen
 from console.screens.deeds import Deeds
 from console.screens.serial_pane import SerialPane
 from console.screens.vm import VmScreen, VmWish
-from console.slowness import explain, slowest
+from console.slowness import explain, moment_of_trouble, slowest
 from console.state import Feed
 from console.widgets.figures import format_count, one_line
 from console.widgets.fleet_table import FleetRow, FleetTable
@@ -74,6 +74,8 @@ class FleetScreen(ModeScreen):
         self._rates: deque[float] = deque(maxlen=RATES_KEPT)
         self._put_away: set[str] = set()
         """Silent VMs whose serial output was closed by hand."""
+        self._wanted_vm = ""
+        """Where the cursor is to go once there is a fleet to see."""
         self._deeds = Deeds(self, self._show_chips)
 
     def body(self) -> Iterable[Widget]:
@@ -112,6 +114,8 @@ class FleetScreen(ModeScreen):
         self._totals.set_parts(totals_parts(snapshot, tuple(self._rates)))
         self._rows = table_rows(snapshot)
         self._fill()
+        if self._wanted_vm:
+            self.go_to_vm(self._wanted_vm)
         self._show_reason()
         self._show_silent()
         self._show_over(snapshot)
@@ -148,6 +152,17 @@ class FleetScreen(ModeScreen):
         else:
             return False
         return True
+
+    def go_to_vm(self, name: str) -> None:
+        """Put the cursor on a VM, once there is a fleet to see; say so if it is not in it."""
+        if not self._rows:
+            self._wanted_vm = name
+            return
+        self._wanted_vm = ""
+        if self._table.move_to(name):
+            return
+        hidden = self._find(name) is not None
+        self.notify(f"{name} is hidden by the filter" if hidden else f"{name} is in no run that is shown", timeout=5)
 
     def open_filter(self) -> None:
         self.query_one(Prompt).open()
@@ -207,8 +222,8 @@ class FleetScreen(ModeScreen):
         vm = slowest(self._shown) if self._shown is not None else None
         if vm is None:
             self.notify("no VM is at work", timeout=3)
-        elif not self._table.move_to(vm.name):
-            self.notify(f"{vm.name} is hidden by the filter", timeout=4)
+        else:
+            self.go_to_vm(vm.name)
 
     def action_drain(self) -> None:
         if self._table.marks:
@@ -455,7 +470,7 @@ class FleetScreen(ModeScreen):
     def _open_logs(self, vm: FleetVm) -> None:
         from console.screens.logs import show_logs_of
 
-        show_logs_of(self.console, vm.run if vm.managed else "", vm.name, gone=vm.dead)
+        show_logs_of(self.console, vm.run if vm.managed else "", vm.name, gone=vm.dead, at=moment_of_trouble(vm))
 
     def _open_vm(self, vm: FleetVm) -> None:
         logs = self.session.logs

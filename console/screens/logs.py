@@ -77,15 +77,16 @@ class _Shown:
     floor: datetime
 
 
-def show_logs_of(console: ConsoleApp, run: str, vm: str, *, gone: bool) -> None:
+def show_logs_of(console: ConsoleApp, run: str, vm: str, *, gone: bool, at: datetime | None = None) -> None:
     """Switch to Logs, narrowed to one VM.
 
     Args:
         run: Empty for a VM that is not ours.
         gone: Nothing runs on it any more.
+        at: The moment it is about, UTC; None: the end.
     """
     console.show_mode(Mode.LOGS)
-    cast("LogsScreen", console.screen_stack[0]).set_scope(Scope(run, vm, gone, chosen=True))
+    cast("LogsScreen", console.screen_stack[0]).set_scope(Scope(run, vm, gone, chosen=True, at=at))
 
 
 class LogsScreen(ModeScreen):
@@ -296,6 +297,32 @@ class LogsScreen(ModeScreen):
         if (line := self._view.cursor_line) is not None:
             run = str(line.fields.get("run", "")) or self._scope.run
             self.set_scope(Scope(run, chosen=True, around=line.time))
+
+    def action_line_vm(self) -> None:
+        """The VM of this line, in Fleet."""
+        from console.screens.fleet import FleetScreen
+
+        line = self._view.cursor_line
+        if line is None or not line.vm:
+            self.notify("no VM said this line", timeout=4)
+            return
+        self.console.show_mode(Mode.FLEET)
+        cast("FleetScreen", self.console.screen_stack[0]).go_to_vm(str(line.fields.get("instance") or line.vm))
+
+    def action_line_cell(self) -> None:
+        """What this line is about, in Coverage."""
+        from console.screens.coverage import CoverageScreen
+        from engine.clock import parse_day
+        from engine.model import Cell
+
+        fields = {} if (line := self._view.cursor_line) is None else line.fields
+        venue, data_type, day = (str(fields.get(name, "")) for name in ("venue", "data_type", "day"))
+        if not (venue and data_type and day):
+            self.notify("this line names no day, venue and type", timeout=4)
+            return
+        cell = Cell(parse_day(day, today=self.console.clock().date()), data_type, venue)
+        self.console.show_mode(Mode.COVERAGE)
+        cast("CoverageScreen", self.console.screen_stack[0]).go_to_cell(cell)
 
     def action_older(self) -> None:
         if self._view.ring.let_go:
@@ -541,6 +568,8 @@ class LogsScreen(ModeScreen):
             self._resume()
         else:
             self._say_state(evidence)
+        if scope.at is not None:
+            self._jump(scope.at)
 
     def _jump(self, moment: datetime) -> None:
         """Go to a time, and read what was said then if it is not here."""

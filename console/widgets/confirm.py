@@ -201,6 +201,8 @@ class ConfirmMany(ModalScreen[bool]):
         if event.value.strip() == self._expected:
             self.dismiss(True)
         elif event.value.strip():
+            # What is typed next takes its place, instead of standing behind it.
+            event.input.select_all()
             self._say(f"not {self._expected}: nothing was done", wrong=True)
 
     def _size_list(self) -> None:

@@ -63,8 +63,8 @@ async def test_anything_but_the_number_does_nothing_and_asks_again(keys: list[st
     assert await answer_many(*keys) == []
 
 
-async def test_a_wrong_number_can_be_corrected() -> None:
-    assert await answer_many("2", "5", "enter", "backspace", "4", "enter") == [True]
+async def test_a_wrong_number_gives_way_to_the_one_that_is_typed_next() -> None:
+    assert await answer_many("2", "5", "enter", "2", "4", "enter") == [True]
 
 
 async def test_escape_spares_them() -> None:

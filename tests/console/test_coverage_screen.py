@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import date
@@ -240,6 +241,9 @@ async def test_a_symbol_leads_to_the_logs_of_the_vm_that_recorded_it() -> None:
         await pilot.press("L")
         await until(pilot, lambda: pilot.app.current_mode == "logs")
         await until(pilot, lambda: any("market-data-shard-r1tn0first-0" in call for call in session.calls))
+        # At the time the file was written, not at the end.
+        crumbs = pilot.app.screen.crumbs()  # type: ignore[attr-defined]
+        assert re.fullmatch(r"market-data-shard-r1tn0first-0 at \d\d:\d\d:\d\d", crumbs[-1])
 
 
 async def test_a_file_is_waived_with_a_reason_and_a_typed_number() -> None:

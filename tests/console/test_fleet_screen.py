@@ -24,6 +24,7 @@ from console.screens.vm import VmScreen
 from console.sources.fleet import SECONDS as FLEET_SECONDS
 from console.widgets.confirm import ConfirmMany, ConfirmOne
 from console.widgets.fleet_table import FleetTable
+from console.widgets.logview import LogView
 from console.widgets.prompt import Prompt
 from console.widgets.sentence import Sentence
 from console.widgets.totals_line import ReasonLine, TotalsLine
@@ -362,6 +363,28 @@ async def test_its_logs_are_one_key_away_and_escape_comes_back() -> None:
         await until(pilot, lambda: ("tail", recorded.RUN, recorded.vm_name(0)) in session.calls)
         await pilot.press("escape", "escape")
         await until(pilot, lambda: pilot.app.screen is fleet(pilot))
+
+
+async def test_the_logs_of_a_stuck_vm_open_at_its_last_progress_and_a_line_leads_back_to_its_vm_and_to_its_day() -> None:
+    session = FleetSession(recorded.troubled())
+    row = session.fleet().find(recorded.vm_name(0))
+    assert row is not None
+    assert row.progressed is not None
+    first = replace(recorded.log_entry(0, shard=0, day="2024-05-03"), timestamp=row.progressed - timedelta(seconds=2))
+    session.left_behind = [replace(first, timestamp=first.timestamp + timedelta(seconds=n), insert_id=f"old-{n}") for n in range(60)]
+    async with console_on(session).run_test(size=(80, 24)) as pilot:
+        await in_mode(pilot, "fleet")
+        await pilot.press("L")
+        await until(pilot, lambda: isinstance(pilot.app.screen, LogsScreen))
+        view = pilot.app.screen.query_one(LogView)
+        await until(pilot, lambda: view.cursor_line is not None and view.cursor_line.time == row.progressed)
+        assert not view.following
+        assert f"at {row.progressed:%Y-%m-%d %H:%M:%S} UTC" in pilot.app.screen.query_one("#logs-source", Sentence).text
+        await pilot.press("2", "end", "3", "v")
+        await until(pilot, lambda: pilot.app.screen is fleet(pilot))
+        assert fleet(pilot).query_one(FleetTable).cursor_key == recorded.vm_name(0)
+        await pilot.press("3", "d")
+        await in_mode(pilot, "coverage")
 
 
 async def test_rows_are_exported_with_a_header_and_copied_as_one_line() -> None:
