@@ -13,6 +13,7 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from textual import events
 from textual.binding import BindingType
 from textual.driver import Driver
 from textual.screen import Screen
@@ -135,6 +136,14 @@ class ConsoleApp(ThemedApp):
         self._tail = LogTail(lambda batch: self.post_message(LogsArrived(batch)), self._tail_failed)
         self._told = ExitStack()
         """Those who are told of what happens, while the console runs."""
+        self.pressed_at = 0.0
+        """When the key or click that is answered now was made, on Textual's clock: perhaps long before its turn came."""
+
+    async def on_event(self, event: events.Event) -> None:
+        """Remember when a person did something: what they could not have seen by then, they did not mean."""
+        if isinstance(event, (events.Key, events.MouseDown)) and not event.is_forwarded:
+            self.pressed_at = event.time
+        await super().on_event(event)
 
     # Opening
 

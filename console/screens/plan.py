@@ -7,6 +7,7 @@ is there the old one stays, dimmed. Nothing here decides what a plan is: that is
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from msgspec import structs
 from textual import work
+from textual._time import get_time
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
@@ -78,6 +80,8 @@ class PlanScreen(LaunchingScreen):
         self._plan: Plan | None = None
         self._problem = ""
         self._planning = False
+        self._seen_since = math.inf
+        """Since when the plan has been on the screen, on Textual's clock."""
         self._asked_at: datetime | None = None
         """When the fields were filled in or changed: `4h` and `yesterday` count from here, however often they are read."""
         self._kept: Plan | None = None
@@ -144,6 +148,7 @@ class PlanScreen(LaunchingScreen):
 
     def on_screen_resume(self) -> None:
         self._shown_again = True
+        self._await_sight()
 
     # Editing
 
@@ -232,6 +237,7 @@ class PlanScreen(LaunchingScreen):
     def _take_plan(self, plan: Plan) -> None:
         """Another plan is on the screen."""
         before, self._plan = self._plan, plan
+        self._await_sight()
         if before is not None and before.id != plan.id and not self._compares_kept:
             self._panes.compare_with(before, f"plan {before.id}, before the last edit")
         self._panes.set_plan(plan, self.console.clock())
@@ -250,6 +256,21 @@ class PlanScreen(LaunchingScreen):
         self._symbols_of = (venues, data_types, days)
         self._form.known = dataclasses.replace(self._form.known, symbols=symbols)
         self._check()
+
+    def _await_sight(self) -> None:
+        """From the next picture on the plan has been seen, and only what is pressed after that can mean it."""
+        self._seen_since = math.inf
+        self.call_after_refresh(self._plan_is_seen, self._plan)
+
+    def _plan_is_seen(self, plan: Plan | None) -> None:
+        """Its sentence was painted."""
+        if plan is self._plan and self.is_current:
+            self._seen_since = get_time()
+
+    @property
+    def is_plan_seen(self) -> bool:
+        """Whether the plan that Enter would launch is on the screen."""
+        return self._plan is not None and not self._planning and self._seen_since < math.inf
 
     # Keys
 
@@ -294,8 +315,10 @@ class PlanScreen(LaunchingScreen):
             return "it is being launched already"
         if why := self._why_no_plan():
             return why
-        if self._planning or self._plan is None:
+        if not self.is_plan_seen:
             return "still planning: Enter launches when the sentence stands"
+        if self.console.pressed_at < self._seen_since:
+            return "that key came before this plan was shown: read it, then press again"
         if not self.check_action("launch", ()):
             return "read-only; arm it with :write 15m" if self.console.read_only else f"no link to {self.link_down}"
         return ""

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from textual import events
 from textual.app import App
 from textual.pilot import Pilot
 from textual.widgets import Input, Static, Tree
@@ -36,7 +37,7 @@ async def planned(pilot: Pilot[Any]) -> PlanScreen:
     await until(pilot, lambda: isinstance(pilot.app.screen, PlanScreen) and pilot.app.screen.is_mounted)
     screen = pilot.app.screen
     assert isinstance(screen, PlanScreen)
-    await until(pilot, lambda: "…" not in screen.query_one(Sentence).text)
+    await until(pilot, lambda: "…" not in screen.query_one(Sentence).text and screen.is_plan_seen)
     return screen
 
 
@@ -203,6 +204,23 @@ async def test_a_launch_that_fails_says_why_and_can_be_tried_again(monkeypatch: 
         assert FIRST_FILES in sentence(screen)
         await pilot.press("enter")
         await until(pilot, lambda: pilot.app.current_mode == "fleet")
+
+
+async def test_a_key_that_was_pressed_before_the_plan_was_shown_launches_nothing() -> None:
+    session = RecordedSession()
+    async with plan_screen(session) as (pilot, screen):
+        for early in (events.Key("enter", "\r"), events.Key("l", "l")):
+            # As after a freeze: it waited in the queue while the plan came, and has its turn now.
+            await until(pilot, lambda: screen.is_plan_seen)
+            screen.action_replan()
+            await planned(pilot)
+            pilot.app.post_message(early)
+            await until(pilot, lambda: "that key came before this plan was shown" in said(pilot.app))
+            pilot.app.clear_notifications()
+        assert session.names_of("launch") == []
+        await pilot.press("enter")
+        await until(pilot, lambda: pilot.app.current_mode == "fleet")
+        assert len(session.names_of("launch")) == 1
 
 
 async def test_two_enters_launch_once() -> None:
