@@ -15,7 +15,6 @@ import argparse
 import gzip
 import io
 import json
-import multiprocessing
 import os
 import sys
 import tempfile
@@ -24,6 +23,7 @@ import urllib.parse
 import urllib.request
 import zlib
 from datetime import UTC, date, datetime, timedelta
+from multiprocessing.pool import ThreadPool
 
 import duckdb
 import pyarrow as pa
@@ -218,7 +218,7 @@ def main() -> int:
     ]
     counts: dict[str, int] = {}
     rows = 0
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
+    with ThreadPool(8) as pool:
         for outcome, found, wrong in pool.imap_unordered(judge, jobs, chunksize=1):
             counts[outcome] = counts.get(outcome, 0) + 1
             rows += found

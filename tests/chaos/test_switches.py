@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -102,7 +102,7 @@ class World:
         assert writer.close(LIMIT) == 0
 
     def messages(self, run: str) -> list[str]:
-        query = self.session.logs.log_query(run=run)
+        query = LogQuery(self.session.profile.project, self.session.clock() - timedelta(hours=1), run=run)
         return [entry.message for entry in read(make_logging(self.session.profile, tailing=False), query)]
 
     def launch(self, vms: int = 1) -> Launched:

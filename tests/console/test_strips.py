@@ -159,4 +159,4 @@ async def test_the_legend_names_every_state(width: int) -> None:
         await pilot.pause()
         text = legend.render().plain.rstrip()
         assert len(text) <= width
-        assert " ".join(text.split()) == "▇ complete ▄ thin ▚ partial × failed □ missing ► running … not ready · n/a"
+        assert " ".join(text.split()) == "▇ complete ≈ thin ▄ partial × failed □ missing ► running … not ready · n/a"
