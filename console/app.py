@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from console.recording.replay import Replay
     from console.request_fields import Known
     from console.session import Session
-    from engine.coverage import Coverage
+    from engine.coverage import Coverage, Layer
     from engine.plan import Request
     from provision.fleet import FleetSnapshot
     from provision.logs import Question
@@ -123,6 +123,7 @@ class ConsoleApp(ThemedApp):
         self._opened: Opened | None = None
         self._request: Request | None = request
         self._covered: Request | None = request
+        self._layer = "raw"
         self._run = ""
         self._history: list[Mode] = []
         self._trail = Trail()
@@ -252,6 +253,19 @@ class ConsoleApp(ThemedApp):
         return self._covered
 
     @property
+    def layer(self) -> Layer:
+        """Which layer of the lake Coverage shows."""
+        from engine.coverage import Layer
+
+        return Layer(self._layer)
+
+    def show_layer(self, layer: Layer) -> None:
+        """Coverage shows another layer from now on."""
+        if layer is not self.layer:
+            self._layer = layer.value
+            self.feeds.forget("coverage")
+
+    @property
     def known(self) -> Known:
         """Names that may be typed into the fields of a request."""
         from console.request_fields import Known
@@ -303,9 +317,11 @@ class ConsoleApp(ThemedApp):
         """
         if request == self._request:
             return
+        from engine.plan import CANDLES  # not on the way to the first picture
+
         self._request = request
         before = self._covered
-        if (cover and not request.cells) or before is None:
+        if (cover and not request.cells and request.mode != CANDLES) or before is None:
             self._covered = request
             if before is None or _range_of(before) != _range_of(request):
                 self.feeds.forget("coverage")

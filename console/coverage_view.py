@@ -12,11 +12,13 @@ from console.widgets.figures import format_age, format_bytes, format_count, form
 from console.widgets.heat_looks import LOOKS, WORDS, code_of
 from console.widgets.sentence import Phrase
 from console.widgets.tones import Tone
+from engine.candles.timeframes import bars_of
 from engine.catalogue import due
-from engine.coverage import HOLES, CellReport, Coverage, Sureness
+from engine.coverage import HOLES, CellReport, Coverage, Layer, Sureness
 from engine.instrument_coverage import INSTRUMENTS
 from engine.model import Cell, CellState, File
-from engine.paths import data_object
+from engine.paths import candle_object, data_object
+from engine.plan import CANDLES
 from engine.symbol_coverage import SymbolReport
 
 STATE_TONES = {
@@ -29,6 +31,12 @@ STATE_TONES = {
     CellState.PARTIAL: Tone.BAD,
     CellState.FAILED: Tone.BAD,
 }
+
+
+_WORD_TONES = {"hole": Tone.BAD, "thin": Tone.WARN, "stale": Tone.WARN, "running": Tone.BUSY}
+
+LAYERS = {Layer.RAW: "raw files", Layer.CANDLES: "candles"}
+"""How the head of the map names what it shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +63,7 @@ def sentence_of(coverage: Coverage, repair: RepairEstimate | None = None) -> tup
     share, _, rest = first.partition(" % ")
     phrases = [Phrase(f"{share} %", strong=True), Phrase(f" {rest}")] if rest else [Phrase(first, strong=True)]
     for part in others:
-        word_tone = Tone.BAD if "hole" in part else Tone.WARN if "thin" in part else Tone.BUSY if "running" in part else Tone.PLAIN
+        word_tone = next((tone for word, tone in _WORD_TONES.items() if word in part), Tone.PLAIN)
         phrases += [Phrase(", "), Phrase(part, word_tone, strong=word_tone is not Tone.PLAIN)]
     if holes and repair is not None and repair.files:
         phrases.append(Phrase(f"; {repair_words(repair)}"))
@@ -70,11 +78,11 @@ def repair_words(repair: RepairEstimate) -> str:
 
 
 def facts_of(coverage: Coverage, now: datetime, *, adopted: int = 0) -> str:
-    """The range, what is not expected, how old the catalogues are, what is from before Tickdeck, and whether definitions lack."""
-    parts = [str(coverage.days)]
+    """The layer and range, what is not expected, how old the catalogues are, what is from before Tickdeck, and whether definitions lack."""
+    parts = [f"{LAYERS[coverage.layer]} (L: {LAYERS[coverage.layer.following]})", str(coverage.days)]
     if not_expected := coverage.counts.get(CellState.NOT_EXPECTED, 0):
         parts.append(f"{plural(not_expected, 'cell')} not expected")
-    if coverage.catalogue_dates:
+    if coverage.catalogue_dates and coverage.layer is Layer.RAW:
         oldest = min(coverage.catalogue_dates.values())
         parts.append(f"expectations of {format_age((now - oldest).total_seconds())} ago")
     if adopted:
@@ -92,7 +100,10 @@ def explain(report: CellReport, now: datetime) -> tuple[list[Phrase], str]:
         Phrase(look.word, STATE_TONES[state], strong=True),
     ]
     if state is CellState.NOT_EXPECTED:
-        return [*head, Phrase("  never a gap")], "the venue does not offer this type, or lists no symbol of it that day"
+        nothing = "no trades are committed that day: the raw layer says why"
+        if cell.data_type != CANDLES:
+            nothing = "the venue does not offer this type, or lists no symbol of it that day"
+        return [*head, Phrase("  never a gap")], "; ".join([*report.reasons, nothing])
     if report.beneath is not None:
         head.append(Phrase(f" ({WORDS[report.beneath]} until it is done)"))
     if cell.data_type == INSTRUMENTS:
@@ -102,7 +113,8 @@ def explain(report: CellReport, now: datetime) -> tuple[list[Phrase], str]:
     if report.rows and cell.data_type != INSTRUMENTS:
         scope = " in the whole cell" if report.of_whole_cell else ""
         size = f", {format_bytes(report.source_bytes)}" if report.source_bytes else ""
-        head.append(Phrase(f"  {format_count(report.rows)} rows{size}{scope}"))
+        what = "bars" if cell.data_type == CANDLES else "rows"
+        head.append(Phrase(f"  {format_count(report.rows)} {what}{size}{scope}"))
         if report.covered_minutes:
             head.append(Phrase(f", {format_count(report.covered_minutes)} of 1,440 min"))
     why = list(report.reasons)
@@ -110,7 +122,7 @@ def explain(report: CellReport, now: datetime) -> tuple[list[Phrase], str]:
         word = "due" if due(cell.day) > now else "was due"
         why.insert(0, f"the source has not published this day: {word} {due(cell.day):%Y-%m-%d %H:%M} UTC")
     elif state is CellState.MISSING and not why:
-        why.append("never attempted")
+        why.append("never made" if cell.data_type == CANDLES else "never attempted")
     elif state is CellState.COMPLETE and report.empty:
         why.append(f"{plural(report.empty, 'symbol')} without rows that day, as the source says")
     step = next_step(report)
@@ -146,6 +158,8 @@ def proof_words(report: CellReport, now: datetime) -> str:
 def next_step(report: CellReport) -> str:
     """What a person does next about a cell; empty if nothing."""
     data = report.cell.data_type != INSTRUMENTS
+    if report.cell.data_type == CANDLES:
+        return _next_step_of_candles(report)
     match report.state:
         case CellState.MISSING if not data:
             return "r writes them from what the source says now"
@@ -163,6 +177,21 @@ def next_step(report: CellReport) -> str:
             return "2 shows the VMs"
         case CellState.COMPLETE if data and report.sureness is not Sureness.VERIFIED:
             return "enter: symbols; v there compares objects"
+    return ""
+
+
+def _next_step_of_candles(report: CellReport) -> str:
+    match report.state:
+        case CellState.MISSING:
+            return "space marks, r plans to make them"
+        case CellState.PARTIAL | CellState.FAILED:
+            return "enter: symbols, logs; r plans what lacks"
+        case CellState.THIN:
+            return "enter: symbols; space marks, r plans to make them anew"
+        case CellState.RUNNING:
+            return "2 shows the VMs"
+        case CellState.COMPLETE:
+            return "enter: symbols, and what they are made of"
     return ""
 
 
@@ -195,15 +224,21 @@ def proof_of(cell: Cell, report: SymbolReport, data_bucket: str) -> dict[str, ob
     if report.manifest is not None:
         record |= {"shard": report.manifest.shard, "attempt": report.manifest.attempt}
         record |= {"vm": report.vm, "recorded": f"{report.manifest.written:%Y-%m-%d %H:%M:%S} UTC"}
-    if entry.generation:
+    if entry.parts:
+        found = {}
+        for part in entry.parts:
+            name = candle_object(cell.day, part.timeframe, cell.venue, report.symbol)
+            found[part.timeframe] = f"{plural(bars_of(part.timeframe), 'bar')}, {format_bytes(part.bytes)}, gs://{data_bucket}/{name}"
+        record |= {"made of": list(entry.inputs), "timeframes": found, "identity": entry.fingerprint}
+    elif entry.generation:
         name = entry.object or data_object(File(cell, report.symbol))
         record |= {"object": f"gs://{data_bucket}/{name}", "generation": str(entry.generation)}
         record |= {"crc32c": entry.crc32c, "source fingerprint": entry.fingerprint}
     if entry.first_us is not None and entry.last_us is not None:
         record |= {"first": _moment(entry.first_us), "last": _moment(entry.last_us)}
     record |= {
-        "rows": format_count(entry.rows),
-        "source": format_bytes(entry.source_bytes),
+        ("bars" if entry.parts else "rows"): format_count(entry.rows),
+        ("inputs" if entry.parts else "source"): format_bytes(entry.source_bytes),
         "parquet": format_bytes(entry.object_bytes),
         "covered minutes": entry.covered_minutes,
         "http status": entry.status or None,

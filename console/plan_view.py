@@ -16,7 +16,7 @@ from console.widgets.tones import Tone
 from console.widgets.what_if_table import FleetChoice, FleetFigures
 from engine.estimate import allowance_days
 from engine.model import DayRange
-from engine.plan import STRATEGIES, Plan, slowest_shard
+from engine.plan import CANDLES, STRATEGIES, Plan, slowest_shard
 
 if TYPE_CHECKING:
     from console.plan_comparison import FleetRow
@@ -37,7 +37,7 @@ def sentence_of(plan: Plan, now: datetime) -> list[Phrase]:
     estimate = plan.estimate
     ends = now + timedelta(seconds=estimate.makespan_seconds)
     return [
-        Phrase("Downloads "),
+        Phrase("Makes candles of " if plan.request.mode == CANDLES else "Downloads "),
         Phrase(plural(estimate.files, "file"), strong=True),
         Phrase(", "),
         Phrase(format_bytes(estimate.bytes), strong=True),

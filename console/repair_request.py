@@ -10,7 +10,7 @@ from msgspec import structs
 
 from engine.coverage import Coverage
 from engine.model import Cell
-from engine.plan import Plan, Request, for_cells
+from engine.plan import Plan, Request, for_cells, with_mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,8 @@ class Repair:
     @property
     def because(self) -> str:
         """A few words for the Plan screen."""
-        return f"repair of {self.cells:,} cell{'' if self.cells == 1 else 's'}"
+        words = f"repair of {self.cells:,} cell{'' if self.cells == 1 else 's'}"
+        return f"{words}, stale candles made anew" if self.request.rebuild else words
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +54,18 @@ class RepairEstimate:
     cells: Mapping[Cell, CellCost]
 
 
-def repair_of(cells: Collection[Cell], base: Request) -> Repair | None:
+def repair_of(cells: Collection[Cell], base: Request, *, rebuild: bool = False) -> Repair | None:
     """The request for exactly these cells; None if there are none.
 
     Args:
         cells: Marked ones, or all holes.
         base: The request that the coverage is of; its symbols, strategy and machine type are kept.
+        rebuild: Of candles: overwrite those that were made of other inputs than the lake holds now.
     """
     if not cells:
         return None
-    return Repair(structs.replace(for_cells(base, cells), shards=0, deadline=None), len(set(cells)))
+    request = with_mode(for_cells(structs.replace(base, mode="download"), cells))
+    return Repair(structs.replace(request, shards=0, deadline=None, rebuild=rebuild), len(set(cells)))
 
 
 def all_holes(coverage: Coverage) -> list[Cell]:

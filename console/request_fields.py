@@ -20,7 +20,7 @@ from engine.clock import format_moment, parse_day, parse_deadline
 from engine.datatypes import DATA_TYPES, require_data_type
 from engine.errors import UsageError, one_line
 from engine.model import require_symbol, require_venue
-from engine.plan import STRATEGIES, Request
+from engine.plan import CANDLES, STRATEGIES, Request, with_mode
 from engine.universe import list_universes, load_universe, nearest
 
 VENUES, DATA_TYPES_FIELD, START, END = "venues", "data_types", "start", "end"
@@ -134,7 +134,7 @@ def parse_fields(texts: Mapping[str, str], *, base: Request, now: datetime, know
         return Parsed(None, {name: errors[name] for name in FIELDS if name in errors})
     if any(values[name] != getattr(base, name) for name in _PRODUCT):
         values["cells"] = ()
-    return Parsed(structs.replace(base, **values))
+    return Parsed(with_mode(structs.replace(base, **values, mode="download")))
 
 
 def field_of_error(text: str) -> str:
@@ -195,9 +195,12 @@ def _venues(text: str, known: Known) -> tuple[str, ...]:
 
 
 def _data_types(text: str) -> tuple[str, ...]:
-    names = tuple(require_data_type(word).name for word in split_words(text))
+    words = split_words(text)
+    if words == (CANDLES,):
+        return words
+    names = tuple(require_data_type(word).name for word in words)
     if not names:
-        raise UsageError("is empty", hint=f"known are {', '.join(DATA_TYPES)}")
+        raise UsageError("is empty", hint=f"known are {', '.join(DATA_TYPES)}, or candles alone")
     return names
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import date, datetime
 
 from engine.clock import format_bytes, format_seconds
-from engine.inventory import CANDLES
 from engine.model import DayRange
-from engine.plan import Plan
+from engine.plan import CANDLES, Plan
 
 
 def plural(count: int, word: str) -> str:

@@ -40,6 +40,21 @@ CONTEXT_BEFORE = timedelta(days=35)
 CONTEXT_AFTER = timedelta(days=7)
 
 
+class Layer(StrEnum):
+    """What of the lake is looked at: each is made of the one before."""
+
+    RAW = "raw"
+    """Files of the source, by venue and data type."""
+    CANDLES = "candles"
+    """Candles of all timeframes, by venue: expected of every symbol with committed trades."""
+
+    @property
+    def following(self) -> Layer:
+        """The next one, around the end."""
+        order = list(Layer)
+        return order[(order.index(self) + 1) % len(order)]
+
+
 class Sureness(StrEnum):
     """How we know what we say about a cell."""
 
@@ -149,6 +164,7 @@ class Coverage:
     instrument_rows: tuple[tuple[str, str], ...] = ()
     """(venue, `instruments`): the definitions, where the data bucket was looked at. Counted apart unless they are among `rows`."""
     instrument_counts: Mapping[CellState, int] = field(default_factory=dict)
+    layer: Layer = Layer.RAW
 
     @property
     def all_rows(self) -> tuple[tuple[str, str], ...]:
@@ -212,15 +228,23 @@ class Coverage:
         if expected:
             share = 1000 * self.complete_cells // expected
             percent = "100 %" if share == 1000 else f"{share / 10:.1f} %"
-            parts.append(f"{percent} of {expected:,} expected cell{'s' if expected != 1 else ''} complete")
+            parts.append(f"{percent} of {expected:,} expected {_NOUNS[self.layer]}{'s' if expected != 1 else ''} complete")
         else:
-            parts.append(f"no cell is expected in {self.days}")
+            parts.append(_NOTHING[self.layer].format(days=self.days))
         holes = sum(self.counts.get(state, 0) for state in HOLES)
         if holes:
             parts.append(f"{holes:,} hole{'s' if holes != 1 else ''}")
-        others = [(self.counts.get(state, 0), state) for state in (CellState.THIN, CellState.RUNNING, CellState.NOT_READY)]
-        parts += [f"{count:,} {state.replace('_', ' ')}" for count, state in others if count]
+        others = {
+            "thin" if self.layer is Layer.RAW else "stale": CellState.THIN,
+            "running": CellState.RUNNING,
+            "not ready": CellState.NOT_READY,
+        }
+        parts += [f"{count:,} {word}" for word, state in others.items() if (count := self.counts.get(state, 0))]
         return ", ".join(parts)
+
+
+_NOUNS = {Layer.RAW: "cell", Layer.CANDLES: "candle cell"}
+_NOTHING = {Layer.RAW: "no cell is expected in {days}", Layer.CANDLES: "no trades are committed in {days}, so no candles are expected"}
 
 
 def context_of(days: DayRange) -> DayRange:
@@ -243,7 +267,7 @@ def overlay(coverage: Coverage, live: Mapping[Cell, Collection[LiveShard]]) -> C
     for cell, holders in live.items():
         report = coverage.reports.get(cell)
         if report is not None and (report.state in HOLES or report.state is CellState.NOT_READY):
-            changed[cell] = _with_live(report, tuple(holders))
+            changed[cell] = with_live(report, tuple(holders))
     if not changed:
         return coverage
     counts = Counter(coverage.counts)
@@ -252,7 +276,8 @@ def overlay(coverage: Coverage, live: Mapping[Cell, Collection[LiveShard]]) -> C
     return replace(coverage, reports={**coverage.reports, **changed}, counts=+counts)
 
 
-def _with_live(report: CellReport, live: tuple[LiveShard, ...]) -> CellReport:
+def with_live(report: CellReport, live: tuple[LiveShard, ...]) -> CellReport:
+    """A cell that somebody has before them, or that waits for a worker."""
     words = dict.fromkeys(holder.words for holder in sorted(live, key=lambda holder: (holder.queued, holder.run, holder.shard)))
     return replace(report, state=CellState.RUNNING, beneath=report.state, live=live, reasons=(*words, *report.reasons))
 
@@ -517,7 +542,7 @@ def _report(
         runs=(summaries[0].name.run,) if len(summaries) == 1 else tuple(sorted({summary.name.run for summary in summaries})),
         of_whole_cell=tally.of_whole_cell,
     )
-    return _with_live(report, working) if working else report
+    return with_live(report, working) if working else report
 
 
 def _sureness(summaries: Sequence[Summary], proofs: Mapping[Depth, datetime]) -> Sureness:

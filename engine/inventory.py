@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from engine.catalogue import Catalogue, list_catalogues, list_venues, load_catalogue_table
-from engine.coverage import Coverage, LiveShard, assess, context_of, live_cells
+from engine.coverage import CellReport, Coverage, LiveShard, assess, context_of, live_cells
 from engine.datatypes import require_data_type
 from engine.errors import UsageError
 from engine.estimate import LOCAL_SPEED, Rates, Sizes, Speed, file_sizes
@@ -23,15 +23,12 @@ from engine.live_work import live_shards
 from engine.manifest import Record, Summary, list_summaries, read_cell
 from engine.model import Cell, DayRange, File
 from engine.paths import manifest_range, verification_range
-from engine.plan import Plan, Request, load_plan
+from engine.plan import CANDLES, Plan, Request, load_plan
 from engine.planner import make_plan
 from engine.run import run_started
 from engine.store import Store
 from engine.universe import nearest, resolve_scope
 from engine.validation.verification import Finding, Verification, list_verifications, read_verification
-
-CANDLES = "candles"
-"""The mode of a plan that makes candles, and what stands for a data type in its cells and manifests."""
 
 LIVE_WITHIN = timedelta(days=7)
 """A run that started earlier cannot hold a shard: VMs do not live so long."""
@@ -52,6 +49,8 @@ class Inventory:
         """The newest of each venue that was read: a table may hold 300,000 options."""
         self._over: dict[str, datetime] = {}
         """Runs of which every shard was done, and when that was seen: they are not asked about at every look."""
+        self.judged_candles: dict[Cell, tuple[object, CellReport]] = {}
+        """Cells of candles that were opened, and what stands for all that was read: see `engine.candles.coverage`."""
 
     def catalogues(self, venues: Iterable[str]) -> dict[str, Catalogue]:
         """The newest catalogue of each venue.

@@ -20,6 +20,9 @@ from engine.model import Cell, File, Outcome
 from engine.paths import plan_object
 from engine.store import Store
 
+CANDLES = "candles"
+"""The mode of a plan that makes candles, and what stands for a data type in its cells and manifests."""
+
 Strategy = Literal["balanced", "by-date", "by-instrument"]
 STRATEGIES: tuple[Strategy, ...] = ("balanced", "by-date", "by-instrument")
 
@@ -87,6 +90,19 @@ def for_cells(request: Request, cells: Collection[Cell]) -> Request:
         end=max(days),
         cells=spans_of(cells) if len(set(cells)) < size else (),
     )
+
+
+def with_mode(request: Request) -> Request:
+    """A request for candles by what it is of: they are made, what else there is is downloaded.
+
+    Raises:
+        UsageError: if it is of candles and of files of the source.
+    """
+    if CANDLES not in request.data_types:
+        return request
+    if set(request.data_types) != {CANDLES}:
+        raise UsageError("candles and files of the source are two plans", hint=f"name {CANDLES} alone, or leave it out")
+    return msgspec.structs.replace(request, mode=CANDLES)
 
 
 def _in_order(order: tuple[str, ...], names: set[str]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ ACTIONS: Final = (
     Action("repair", "r", "Repair plan", "Plan the repair of the marked cells, or of all holes", modes=_HERE),
     Action("open_cell", "enter", "Details", "Symbols of this cell, with the proof", modes=_HERE, palette=False),
     Action("hole_list", "h", "Hole list", "All holes with age, size, cost and reason; s sorts, enter goes to one", modes=_HERE),
+    Action("next_layer", "L", "Layer", "Another layer of the lake: raw files, candles; r repairs in the one that is shown", modes=_HERE),
     Action("zoom_in", "plus", "Zoom in", "Years, months, weeks, days, wide days, days with words", modes=_HERE, footer=False),
     Action("zoom_out", "minus", "Zoom out", "The other way round", modes=_HERE, footer=False),
     Action("group_rows", "g", "Group", "Gather rows by venue, by type, or not", modes=_HERE, footer=False),

@@ -29,6 +29,7 @@ from engine.coverage import CellReport
 from engine.errors import EngineError
 from engine.errors import one_line as error_line
 from engine.model import Cell, CellState, DayRange
+from engine.plan import CANDLES
 from engine.symbol_coverage import SymbolReport, symbol_reports
 from engine.thinness import few
 from engine.universe import resolve_scope
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from engine.manifest import Manifest
     from engine.plan import Request
 
+CANDLE_HINT = "enter inputs, timeframes · L its VM's logs · p its plan · r repair · esc"
 HINT = "enter object · L its VM's logs · p its plan · v compare · space mark · w waive · r repair · esc"
 NEIGHBOURS = 4
 """Days on each side that a thin cell is judged against; eight are enough for a symbol to be thin."""
@@ -52,13 +54,17 @@ def read_cell_symbols(session: Session, report: CellReport, request: Request | N
     """
     cell = report.cell
     catalogues = session.inventory.catalogues([cell.venue])
+    scope = resolve_scope(request.symbols, request.universe, catalogues) if request is not None else None
+    symbols = None if scope is None else scope.get(cell.venue)
+    if cell.data_type == CANDLES:
+        from engine.candles.cells import read_candle_symbols
+
+        return read_candle_symbols(session.inventory, cell, symbols=symbols)
     history = {}
     if report.state is CellState.THIN:
         for step in (*range(-NEIGHBOURS, 0), *range(1, NEIGHBOURS + 1)):
             day = cell.day + timedelta(days=step)
             history[day] = session.inventory.open_cell(Cell(day, cell.data_type, cell.venue))
-    scope = resolve_scope(request.symbols, request.universe, catalogues) if request is not None else None
-    symbols = None if scope is None else scope.get(cell.venue)
     records = session.inventory.open_cell(cell)
     findings = session.inventory.findings(cell)
     return symbol_reports(cell, catalogues[cell.venue], records, history=history, symbols=symbols, findings=findings)
@@ -113,7 +119,7 @@ class CellScreen(ModalScreen[None]):
             yield Static("", classes="cell--title", markup=False)
             yield Static("", classes="cell--reasons", markup=False)
             yield table
-            yield Static(HINT, classes="cell--hint", markup=False)
+            yield Static(CANDLE_HINT if self._is_of_candles else HINT, classes="cell--hint", markup=False)
 
     def on_mount(self) -> None:
         self._show()
@@ -133,6 +139,10 @@ class CellScreen(ModalScreen[None]):
         if event.key is not None and (report := self._symbols.get(event.key)) is not None:
             cell, bucket = self._report.cell, self._lake.session.profile.data_bucket
             self.app.push_screen(DetailScreen(f"{cell} {report.symbol}", proof_of(cell, report, bucket)))
+
+    @property
+    def _is_of_candles(self) -> bool:
+        return self._report.cell.data_type == CANDLES
 
     @property
     def _here(self) -> SymbolReport | None:
@@ -187,6 +197,9 @@ class CellScreen(ModalScreen[None]):
     async def action_verify(self) -> None:
         """Compare the objects of this cell with its manifests; what is found is kept."""
         cell, lake = self._report.cell, self._lake
+        if self._is_of_candles:
+            self.notify("v compares files of the source; whether candles are current is in this list", severity="warning", timeout=6)
+            return
         self.notify(f"comparing the objects of {cell} …", timeout=3)
         try:
             found = await in_thread(
@@ -202,6 +215,9 @@ class CellScreen(ModalScreen[None]):
     def action_waive(self) -> None:
         """Say of the marked symbols, or of this one, that the source will never have them: a reason, then their number."""
         console = self._lake.console
+        if self._is_of_candles:
+            self.notify("candles are made of what is here: there is nothing to waive", severity="warning", timeout=6)
+            return
         if console.read_only:
             self.notify("read-only; arm it with :write 15m", severity="warning", timeout=6)
             return

@@ -16,7 +16,7 @@ from console.actions import Mode, bindings_for
 from console.arrival_view import arrival_record, arrival_words
 from console.blocking import in_thread
 from console.coverage_map import MANY_ROWS, VOCABULARY, Grouping, LakeMap, group_name
-from console.coverage_view import explain, facts_of, sentence_of
+from console.coverage_view import LAYERS, explain, facts_of, sentence_of
 from console.export import Record
 from console.hole_list import hole_record
 from console.query import EVERYTHING, Query
@@ -34,10 +34,11 @@ from console.widgets.sentence import Phrase, Sentence
 from console.widgets.table import LineTable
 from console.widgets.tones import Tone
 from engine.clock import parse_day
-from engine.coverage import CellReport, Coverage, overlay
+from engine.coverage import CellReport, Coverage, Layer, overlay
 from engine.errors import EngineError, UsageError, one_line
 from engine.instrument_coverage import INSTRUMENTS
 from engine.model import Cell, CellState, DayRange
+from engine.plan import CANDLES
 
 if TYPE_CHECKING:
     from engine.arrivals import Arrival
@@ -106,6 +107,8 @@ class CoverageScreen(ModeScreen):
                 self._say_reading()
             self._explain()
             return
+        if coverage.layer is not self.console.layer:
+            return  # of a recording that holds another layer, or from before L was pressed
         if coverage is not self._coverage:
             self._coverage = coverage
             self._read(coverage)
@@ -232,7 +235,8 @@ class CoverageScreen(ModeScreen):
     def _say_reading(self) -> None:
         request = self._covered
         days = f" for {DayRange(request.start, request.end)}" if request is not None else ""
-        self.query_one(Sentence).set_sentence(f"Reading what the manifests say{days} …", tone=Tone.BUSY)
+        of = "" if self.console.layer is Layer.RAW else f" of {LAYERS[self.console.layer]}"
+        self.query_one(Sentence).set_sentence(f"Reading what the manifests say{of}{days} …", tone=Tone.BUSY)
         for name in ("#coverage-facts", "#coverage-arrivals"):
             self.query_one(name, Static).update("")
 
@@ -267,7 +271,7 @@ class CoverageScreen(ModeScreen):
     async def _look_for_arrivals(self) -> None:
         """Whether yesterday is in, venue by venue."""
         coverage, request, session = self._coverage, self._covered, self.session
-        if coverage is None or request is None:
+        if coverage is None or request is None or coverage.layer is not Layer.RAW:
             return
         types = tuple(name for name in request.data_types if name != INSTRUMENTS)
         ask = partial(
@@ -276,6 +280,8 @@ class CoverageScreen(ModeScreen):
         try:
             self._arrivals = await in_thread(ask, name="arrivals")
         except Exception:  # noqa: BLE001 - it is one line beside the map, which says itself when the link is down
+            return
+        if coverage is not self._coverage:
             return
         now = self.console.clock()
         parts = [
@@ -315,6 +321,12 @@ class CoverageScreen(ModeScreen):
             heatmap.action_previous_hole()
         if before is None or (heatmap.cursor == before and before[2] not in HOLES):
             self.notify("there is no hole in this range", timeout=3)
+
+    def action_next_layer(self) -> None:
+        """The next layer of the lake; what is marked belongs to the one before."""
+        self._heatmap.clear_marks()
+        self.console.show_layer(self.console.layer.following)
+        self.show_coverage(Feed())
 
     def action_mark_cell(self) -> None:
         self._heatmap.action_mark_cell()
@@ -432,16 +444,26 @@ class CoverageScreen(ModeScreen):
             if not marked:
                 self._heatmap.clear_marks()
                 return
-        self.plan_repair(marked or all_holes(coverage))
+        cells = marked or frozenset(all_holes(coverage))
+        if not cells and coverage.counts.get(CellState.THIN) and coverage.layer is Layer.CANDLES:
+            self.notify("no candles lack; space marks stale ones, r then plans to make them anew", timeout=6)
+            return
+        self.plan_repair(cells)
 
     def plan_repair(self, cells: Collection[Cell]) -> None:
         """Show the plan of exactly these cells' repair."""
-        repair = repair_of(cells, self._covered) if self._covered is not None else None
+        stale = any(self._is_stale(cell) for cell in cells)
+        repair = repair_of(cells, self._covered, rebuild=stale) if self._covered is not None else None
         if repair is None:
             self.notify("there is no hole in this range", timeout=4)
             return
         self._heatmap.clear_marks()
         self.console.plan_request(repair.request, because=repair.because)
+
+    def _is_stale(self, cell: Cell) -> bool:
+        """Whether its candles were made of other inputs than the lake holds now: only overwriting them helps."""
+        report = self._coverage.reports.get(cell) if self._coverage is not None else None
+        return report is not None and cell.data_type == CANDLES and CellState.THIN in (report.state, report.beneath)
 
     @work(group="definitions", exclusive=True, exit_on_error=False)
     async def _write_definitions(self, cells: frozenset[Cell]) -> None:

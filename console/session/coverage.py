@@ -7,7 +7,8 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from console.places import user_folder
-from engine.coverage import Coverage
+from engine.candles.timeframes import TIMEFRAMES
+from engine.coverage import Coverage, Layer
 from engine.inventory import check_range
 from engine.model import Cell, DayRange
 
@@ -35,10 +36,35 @@ class LakeChecks:
         *,
         symbols: tuple[str, ...] = (),
         universe: str = "",
+        layer: Layer = Layer.RAW,
+        timeframes: Sequence[str] = (),
     ) -> Coverage:
-        """The state of every cell of the range."""
+        """The state of every cell of the range.
+
+        Args:
+            days: UTC.
+            venues: exchange ids.
+            data_types: of the raw layer; the others have none.
+            symbols: only these.
+            universe: only those of a named list.
+            layer: what of the lake.
+            timeframes: of candles, those that must be there; empty: all.
+        """
         session = self._session
         session.catalogues.refresh_catalogues(venues)
+        if layer is Layer.CANDLES:
+            from engine.candles.coverage import check_candles
+
+            return check_candles(
+                session.inventory,
+                days,
+                venues,
+                now=session.clock(),
+                symbols=symbols,
+                universe=universe,
+                universe_folder=user_folder("universes"),
+                timeframes=timeframes or TIMEFRAMES,
+            )
         return check_range(
             session.inventory,
             days,

@@ -9,8 +9,8 @@ from msgspec import structs
 
 from console.places import user_folder
 from engine.estimate import LOCAL_SPEED, Speed
-from engine.inventory import CANDLES, Means, plan_request
-from engine.plan import Plan, Request, save_plan, seal
+from engine.inventory import Means, plan_request
+from engine.plan import CANDLES, Plan, Request, save_plan, seal
 
 if TYPE_CHECKING:
     from console.session.session import Session

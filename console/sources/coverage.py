@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from console.feeds import FeedSource
@@ -37,15 +38,19 @@ class CoverageSource(FeedSource["Coverage"]):
             self._took = monotonic() - began
 
     def _check(self, request: Request) -> Coverage:
+        from engine.coverage import Layer
         from engine.model import DayRange
 
-        return self.console.session.coverage.check(
+        ask = partial(
+            self.console.session.coverage.check,
             DayRange(request.start, request.end),
             request.venues,
             request.data_types,
             symbols=request.symbols,
             universe=request.universe,
         )
+        layer = self.console.layer
+        return ask() if layer is Layer.RAW else ask(layer=layer)
 
     def seconds(self) -> float:
         """A look at years of cells takes a while: it must not be all that the console does."""

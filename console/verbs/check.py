@@ -6,21 +6,33 @@ import sys
 from collections import Counter
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from console.repair_request import RepairEstimate, all_holes, estimate_of, repair_of
-from console.verbs.options import headless_session, json_option, make_request, profile_option, range_options
+from console.verbs.options import (
+    headless_session,
+    json_option,
+    layer_option,
+    make_request,
+    profile_option,
+    require_data_types,
+    scope_options,
+)
 from console.widgets.heat_looks import LOOKS, code_of
+from engine.candles.timeframes import TIMEFRAMES, require_timeframes
 from engine.clock import format_bytes
-from engine.coverage import HOLES, CellReport, Coverage, Sureness
+from engine.coverage import HOLES, CellReport, Coverage, Layer, Sureness
 from engine.errors import ConfigurationError, ExitCode, UsageError, one_line
 from engine.instrument_coverage import INSTRUMENTS
 from engine.inventory import Inventory
 from engine.model import Cell, CellState, DayRange
+from engine.plan import CANDLES
 from engine.validation.verification import Depth, standing
+from engine.verbs.options import Words
 from engine.verbs.printing import print_json, print_table
 from engine.verbs.validation_report import ProgressLine, advise, depth_options, document_of, last_line, sentence_of
 
@@ -30,7 +42,10 @@ if TYPE_CHECKING:
 
 
 @click.command("check")
-@range_options
+@scope_options
+@click.option("--data-types", "--data-type", "data_types", type=Words(), help="trades,book_snapshot_5,...; of the raw layer.")
+@layer_option(*Layer, "all")
+@click.option("--timeframes", type=Words(), help="Of candles: those that must be there [all].")
 @click.option("--detailed", is_flag=True, help="Also each cell that is not complete, with its symbols, and how sure each day is.")
 @click.option("--holes", is_flag=True, help="Only the holes, one a line, oldest first: tickdeck repair --cells-from reads them.")
 @click.option("--estimate", is_flag=True, help="With --holes: also the bytes and dollars of each hole's repair, and of all together.")
@@ -49,6 +64,8 @@ def check_command(
     verify: bool,
     depth: str,
     sample: int,
+    layer: str,
+    timeframes: tuple[str, ...] | None,
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -57,7 +74,19 @@ def check_command(
     Exit code 0 if every expected cell is complete or thin, 65 if there are holes or --verify found something wrong, 75 if a day is
     not ready. Without --verify no data object is looked at; the age of earlier proofs is shown. Definitions of instruments are a row
     of each venue and count apart; --data-types trades,instruments counts them like data.
+
+    --layer candles: of every symbol with committed trades its candles are expected, in every timeframe; those that were made of other
+    inputs than the lake holds now are stale, which is no hole (tickdeck repair --layer candles --rebuild). --layer all: raw, then
+    candles; --data-types are those of the raw layer.
     """
+    layers = tuple(Layer) if layer == "all" else (Layer(layer),)
+    options["data_types"] = require_data_types(options["data_types"], layer)
+    wanted = require_timeframes(timeframes) if timeframes else ()
+    if wanted and Layer.CANDLES not in layers:
+        raise UsageError("--timeframes are those of candles", hint="add --layer candles")
+    if Layer.RAW not in layers and (verify or arrivals):
+        name = "verify" if verify else "arrivals"
+        raise UsageError(f"--{name} is about files of the source", hint=f"leave --layer {layer} out")
     days = DayRange(options["start"], options["end"] or options["start"])
     context = click.get_current_context()
     for name in ("depth", "sample"):
@@ -76,30 +105,43 @@ def check_command(
     validation = None
     if verify:
         validation = _verify(session, days, options, depth=Depth(depth), sample=sample, quiet=as_json, **asked)
-    coverage = session.coverage.check(days, options["venues"], options["data_types"], **asked)
-    repair = _estimate(session, coverage, options) if estimate else None
+    ask = partial(session.coverage.check, days, options["venues"], options["data_types"], **asked)
+    found = [ask() if each is Layer.RAW else ask(layer=each, timeframes=wanted) for each in layers]
+    repairs = [_estimate(session, coverage, options, wanted) if estimate else None for coverage in found]
     if as_json:
-        document = holes_document(coverage, repair) if holes else coverage_document(coverage)
+        documents = [
+            holes_document(coverage, repair) if holes else coverage_document(coverage)
+            for coverage, repair in zip(found, repairs, strict=True)
+        ]
+        document = documents[0] if len(documents) == 1 else {"layers": dict(zip(layers, documents, strict=True))}
         print_json(document if validation is None else document | {"validation": document_of(validation)})
     else:
         if validation is not None:
             show_validation(validation, session.profile.data_bucket)
-        if holes:
-            show_holes(coverage, repair)
-        else:
+        for place, (coverage, repair) in enumerate(zip(found, repairs, strict=True)):
+            if holes:
+                show_holes(coverage, repair)
+                continue
+            click.echo("\n" if place else "", nl=False)
             show_coverage(coverage)
-        if detailed:
-            show_details(coverage, session.inventory)
-            show_proofs(coverage)
+            if detailed:
+                show_details(coverage, session.inventory, wanted)
+                show_proofs(coverage)
+    # Raw comes first: what lacks there, lacks in the layers that are made of it.
+    coverage = max(found, key=lambda each: _SEVERITY.index(exit_code_of(each)))
     code = exit_code_of(coverage)
     if validation is not None and validation.exit_code is not ExitCode.DONE and code is not ExitCode.PARTIAL:
         click.echo(f"tickdeck: {last_line(validation, session.profile.data_bucket)}", err=True)
         return validation.exit_code
     if code is not ExitCode.DONE:
         wait = code is ExitCode.TEMPORARY
-        step = "run the same command again later" if wait else "tickdeck repair with the same range; why: --detailed"
+        same = "the same range" if coverage.layer is Layer.RAW else f"the same range and --layer {coverage.layer}"
+        step = "run the same command again later" if wait else f"tickdeck repair with {same}; why: --detailed"
         click.echo(f"tickdeck: {coverage.sentence()} -> {step}", err=True)
     return code
+
+
+_SEVERITY = (ExitCode.DONE, ExitCode.TEMPORARY, ExitCode.PARTIAL)
 
 
 def _verify(session: Session, days: DayRange, options: dict[str, Any], *, quiet: bool, **how: Any) -> Validation:
@@ -147,6 +189,7 @@ def holes_document(coverage: Coverage, repair: RepairEstimate | None = None) -> 
 
 def _range_document(coverage: Coverage) -> dict[str, object]:
     return {
+        "layer": coverage.layer.value,
         "sentence": coverage.sentence(),
         "start": coverage.days.start.isoformat(),
         "end": coverage.days.end.isoformat(),
@@ -199,9 +242,11 @@ def show_holes(coverage: Coverage, repair: RepairEstimate | None = None) -> None
         click.echo(f"# {repair_words(repair)}")
 
 
-def _estimate(session: Session, coverage: Coverage, options: dict[str, Any]) -> RepairEstimate | None:
+def _estimate(session: Session, coverage: Coverage, options: dict[str, Any], timeframes: tuple[str, ...]) -> RepairEstimate | None:
     """What a repair of all holes takes; None if there is none."""
-    request = make_request(**{name: options[name] for name in ("venues", "data_types", "start", "end", "symbols", "universe")})
+    asked = {name: options[name] for name in ("venues", "start", "end", "symbols", "universe")}
+    types = options["data_types"] if coverage.layer is Layer.RAW else (CANDLES,)
+    request = make_request(**asked, data_types=types, timeframes=() if coverage.layer is Layer.RAW else timeframes)
     repair = repair_of(all_holes(coverage), request)
     return None if repair is None else estimate_of(session.planning.plan(repair.request))
 
@@ -259,7 +304,7 @@ def instruments_sentence(coverage: Coverage) -> str:
     )
 
 
-def show_details(coverage: Coverage, inventory: Inventory) -> None:
+def show_details(coverage: Coverage, inventory: Inventory, timeframes: tuple[str, ...] = ()) -> None:
     """Every cell that is not complete, and why."""
     wanted = [state for state in CellState if state not in (CellState.COMPLETE, CellState.NOT_EXPECTED)]
     for report in coverage.in_state(*wanted):
@@ -267,7 +312,8 @@ def show_details(coverage: Coverage, inventory: Inventory) -> None:
         click.echo(f"\n{LOOKS[code_of(report)].glyph} {report.cell}: {report.state.replace('_', ' ')}: {reasons}")
         click.echo(f"  {report.done} of {report.expected} symbols done, {report.rows:,} rows, {proof_of(report, coverage.computed)}")
         if report.state in (CellState.PARTIAL, CellState.FAILED, CellState.THIN):
-            for symbol, text in _bad_symbols(report, inventory).items():
+            found = _bad_symbols(report, inventory) if coverage.layer is Layer.RAW else _bad_candles(report, inventory, timeframes)
+            for symbol, text in found.items():
                 click.echo(f"  {symbol}: {text}".rstrip())
 
 
@@ -286,6 +332,22 @@ def _bad_symbols(report: CellReport, inventory: Inventory) -> dict[str, str]:
             words = dict.fromkeys(filter(None, (str(entry.outcome), entry.reason, entry.detail)))
             found[symbol] = " ".join(words)
     return dict(sorted(found.items()))
+
+
+def _bad_candles(report: CellReport, inventory: Inventory, timeframes: tuple[str, ...]) -> dict[str, str]:
+    """What is not there or stale in a cell of candles, by symbol, in words."""
+    from engine.candles.cells import read_candle_symbols
+
+    try:
+        symbols = read_candle_symbols(inventory, report.cell, timeframes=timeframes or TIMEFRAMES)
+    except ConfigurationError as error:
+        return {"manifests": one_line(error)}
+    words = {CellState.FAILED: "failed: ", CellState.THIN: "stale: "}
+    return {
+        each.symbol: words.get(each.state, "") + ("; ".join(each.reasons) or "no candles")
+        for each in symbols
+        if each.state is not CellState.COMPLETE
+    }
 
 
 def show_proofs(coverage: Coverage) -> None:

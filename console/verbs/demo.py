@@ -25,13 +25,12 @@ from console.demo import (
 from console.sentences import not_ready_lines, plan_sentence, plural
 from console.session import Session, open_session
 from console.verbs.check import coverage_document, show_coverage
-from engine.candles.planning import read_candle_cells
+from engine.candles.cells import read_candle_cells
 from engine.clock import format_bytes, format_seconds, monotonic
 from engine.coverage import Coverage
 from engine.errors import ConfigurationError, ExitCode, SourceError
-from engine.inventory import CANDLES
 from engine.model import DayRange
-from engine.plan import Request
+from engine.plan import CANDLES, Request
 from engine.query.constraints import Constraint
 from engine.query.running import open_query
 from engine.verbs.printing import print_json

@@ -5,17 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from msgspec import structs
 
 from console.session import Session
 from console.verbs.deploy_job import HELP, job_command, show_job
 from console.verbs.launching import Launching, launch_options, launch_plan
 from console.verbs.options import fleet_options, headless_session, json_option, make_request, profile_option, range_options, request_options
 from console.verbs.plan import show_plan
-from engine.candles.timeframes import require_timeframes
 from engine.errors import ExitCode, UsageError
-from engine.inventory import CANDLES
-from engine.plan import Request
+from engine.plan import CANDLES, Request
 from engine.verbs.options import Day, Words, candle_options
 from engine.verbs.printing import print_json, say_not_ready
 
@@ -66,20 +63,11 @@ def candles(
     profile_name: str,
     launching: Launching,
     as_json: bool,
-    timeframes: tuple[str, ...] | None,
-    bucket_by: str,
-    rebuild: bool,
     **options: Any,
 ) -> int:
     """Plan the candles of a range of days and launch VMs that make them from committed files."""
     session = headless_session(profile_name, armed=launching.armed)
-    request = structs.replace(
-        make_request(mode=CANDLES, data_types=(CANDLES,), **options),
-        timeframes=require_timeframes(timeframes) if timeframes else (),
-        bucket_by=bucket_by,
-        rebuild=rebuild,
-    )
-    return _plan_and_launch(session, request, launching, as_json=as_json)
+    return _plan_and_launch(session, make_request(data_types=(CANDLES,), **options), launching, as_json=as_json)
 
 
 @deploy_command.command("plan")

@@ -12,11 +12,12 @@ from typing import IO, Any
 import click
 
 from console.session import Session, open_session
+from engine.candles.timeframes import require_timeframes
 from engine.cell_spans import FORMS, CellSpan, cells_of, format_spans, parse_spans, read_cells
 from engine.clock import format_moment, parse_deadline, utc_now
 from engine.errors import UsageError
 from engine.model import DayRange
-from engine.plan import STRATEGIES, Request, for_cells
+from engine.plan import CANDLES, STRATEGIES, Request, for_cells, with_mode
 from engine.verbs.options import Day, OneOf, Words, read_retries, retry_options
 
 Function = Callable[..., Any]
@@ -55,14 +56,52 @@ def say_aside(line: str) -> None:
     click.echo(f"-- {line}", err=True)
 
 
+def layer_option(*names: str) -> Callable[[Function], Function]:
+    """`--layer`: what of the lake. Only `raw` and `all` need `--data-types`; `require_data_types` says so."""
+    return click.option(
+        "--layer",
+        type=OneOf(names),
+        default="raw",
+        show_default=True,
+        help="What of the lake: files of the source, or the candles that are made of them.",
+    )
+
+
+def require_data_types(data_types: tuple[str, ...] | None, layer: str) -> tuple[str, ...]:
+    """The data types of a range.
+
+    Raises:
+        click.MissingParameter: if the layer needs them and there are none.
+        UsageError: if it has none, and some are named.
+    """
+    if layer in ("raw", "all"):
+        if data_types is None:
+            context = click.get_current_context()
+            raise click.MissingParameter(ctx=context, param=_parameter(context, "data_types"))
+        return data_types
+    if data_types and set(data_types) != {CANDLES}:
+        raise UsageError(f"the layer {layer} has no data types", hint="leave --data-types out")
+    return (CANDLES,)
+
+
+def _parameter(context: click.Context, name: str) -> click.Parameter:
+    return next(each for each in context.command.params if each.name == name)
+
+
 def range_options(function: Function) -> Function:
     """`--venues`, `--data-types`, the days, `--symbols` and `--universe`."""
+    return click.option("--data-types", "--data-type", "data_types", type=Words(), required=True, help="trades,book_snapshot_5,...")(
+        scope_options(function)
+    )
+
+
+def scope_options(function: Function) -> Function:
+    """`range_options` without data types."""
     for option in (
         click.option("--universe", default="", help="A named symbol list, e.g. tier1."),
         click.option("--symbols", type=Words(), help="Only these dataset symbols [all that are expected]."),
         click.option("--end-date", "--end", "end", type=Day(), help="Last day, inclusive [the first]."),
         click.option("--start-date", "--start", "start", type=Day(), required=True, help="First day, UTC: 2024-05-01, yesterday, 7d."),
-        click.option("--data-types", "--data-type", "data_types", type=Words(), required=True, help="trades,book_snapshot_5,..."),
         click.option("--venues", "--venue", "venues", type=Words(), required=True, help="Tardis exchange ids."),
     ):
         function = option(function)
@@ -80,10 +119,10 @@ def cells_options(function: Function) -> Function:
         named = [name for name in ("venues", "data_types", "start", "end") if options[name] is not None]
         if spans and named:
             raise UsageError(f"--{named[0].replace('_', '-')} and cells exclude each other", hint="name the cells, or a range")
-        for name in ("venues", "data_types", "start"):
+        for name in ("venues", "start") if options.get("layer") == CANDLES else ("venues", "data_types", "start"):
             if not spans and options[name] is None:
                 context = click.get_current_context()
-                param = next(each for each in context.command.params if each.name == name)
+                param = _parameter(context, name)
                 raise click.MissingParameter(ctx=context, param=param, message="Or name cells with --cells or --cells-from.")
         return int(function(spans=spans, **options))
 
@@ -146,10 +185,12 @@ def make_request(
     max_cost: float = 0.0,
     on_demand: bool = False,
     instrument_types: tuple[str, ...] | None = None,
-    mode: str = "download",
+    timeframes: tuple[str, ...] | None = None,
+    bucket_by: str = "exchange",
+    rebuild: bool = False,
     **retries: Any,
 ) -> Request:
-    """A request out of options: for a range, or for the cells of `spans`.
+    """A request out of options: for a range, or for the cells of `spans`. One for the data type `candles` makes candles.
 
     Raises:
         UsageError: naming the option that cannot be meant.
@@ -161,7 +202,6 @@ def make_request(
     if moment is not None and shards:
         raise UsageError("--deadline and --shards exclude each other", hint="give the one you know")
     request = Request(
-        mode=mode,
         venues=venues or (),
         data_types=data_types or (),
         start=days.start,
@@ -175,9 +215,12 @@ def make_request(
         machine_type=machine_type,
         provisioning_model="STANDARD" if on_demand else "SPOT",
         max_cost=max_cost,
+        timeframes=require_timeframes(timeframes) if timeframes else (),
+        bucket_by=bucket_by,
+        rebuild=rebuild,
         **(read_retries(**retries) if retries else {}),
     )
-    return for_cells(request, cells_of(spans)) if spans else request
+    return with_mode(for_cells(request, cells_of(spans)) if spans else request)
 
 
 def _read_deadline(text: str) -> datetime:
@@ -193,8 +236,12 @@ def command_line(request: Request, verb: str = "") -> str:
     Args:
         verb: `plan`, or [what launches it].
     """
-    launch = "repair" if request.cells else "deploy download"
-    return shlex.join(["tickdeck", *(verb or launch).split(), *request_arguments(request)])
+    launch = "repair" if request.cells else "deploy candles" if request.mode == CANDLES else "deploy download"
+    words = request_arguments(request)
+    if not verb and launch == "deploy candles":
+        at = words.index("--data-types")
+        del words[at : at + 2]  # it is of nothing else
+    return shlex.join(["tickdeck", *(verb or launch).split(), *words])
 
 
 def request_arguments(request: Request) -> list[str]:
@@ -218,11 +265,14 @@ def request_arguments(request: Request) -> list[str]:
         ("--retry-outcomes", ",".join(request.retry_outcomes)),
         ("--daily-bytes", str(request.daily_bytes or "")),
         ("--max-failures", request.max_failures),
+        ("--timeframes", ",".join(request.timeframes)),
+        ("--bucket-by", request.bucket_by if request.bucket_by != "exchange" else ""),
     ]
     flags = (
         ("--on-demand", request.provisioning_model != "SPOT"),
         ("--refetch-empty", request.refetch),
         ("--refetch-adopted", request.refetch_adopted),
+        ("--rebuild", request.rebuild),
     )
     return [*(word for option in options if option[1] for word in option), *(flag for flag, is_set in flags if is_set)]
 

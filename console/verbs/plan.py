@@ -13,6 +13,7 @@ from engine.clock import format_bytes, format_seconds
 from engine.errors import ExitCode, UsageError
 from engine.plan import STRATEGIES, Plan, Price
 from engine.universe import nearest
+from engine.verbs.options import candle_options
 from engine.verbs.printing import print_json, print_table, say_not_ready
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def plan_command() -> None:
 @plan_command.command(MAKE, cls=MakeCommand, hidden=True)
 @cells_options
 @request_options
+@candle_options
 @click.option("--save", is_flag=True, help="Store the plan, so that it can be deployed by its id.")
 @click.option("--compare-strategies", is_flag=True, help="Also every strategy side by side, for several numbers of VMs.")
 @click.option("--compare-vms", metavar="N/M", default="", help="These numbers of VMs [around the plan's own].")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import click
@@ -9,26 +10,42 @@ import click
 from console.sentences import plural
 from console.session import Session
 from console.verbs.launching import Launching, launch_options, launch_plan
-from console.verbs.options import cells_options, headless_session, json_option, make_request, profile_option, request_options
+from console.verbs.options import (
+    cells_options,
+    headless_session,
+    json_option,
+    layer_option,
+    make_request,
+    profile_option,
+    request_options,
+    require_data_types,
+)
 from console.verbs.plan import show_plan
 from engine.cell_spans import cells_of
+from engine.coverage import Layer
 from engine.errors import ExitCode
 from engine.model import DayRange
-from engine.plan import Request
+from engine.plan import CANDLES, Request
+from engine.verbs.options import candle_options
 from engine.verbs.printing import print_json, say_not_ready
 
 
 @click.command("repair")
 @cells_options
+@layer_option(*Layer)
 @request_options
+@candle_options
 @launch_options
 @profile_option
 @json_option
-def repair_command(*, profile_name: str, launching: Launching, as_json: bool, **options: Any) -> int:
+def repair_command(*, profile_name: str, launching: Launching, as_json: bool, layer: str, **options: Any) -> int:
     """Plan and launch what is missing, failed or partial in a range, or of exactly some cells.
 
-    What is committed is never fetched again. `tickdeck check --holes` prints cells that --cells-from reads.
+    What is committed is never fetched again. `tickdeck check --holes` prints cells that --cells-from reads. Candles are repaired
+    with --layer candles, or where cells name them; those that are stale only with --rebuild.
     """
+    if not options["spans"]:
+        options["data_types"] = require_data_types(options["data_types"], layer)
     session = headless_session(profile_name, armed=launching.armed)
     request = make_request(**options)
     if not as_json:
@@ -50,4 +67,5 @@ def _sentence(session: Session, request: Request) -> str:
     if request.cells:
         return f"repair of {plural(len(cells_of(request.cells)), 'cell')}"
     days = DayRange(request.start, request.end)
-    return session.coverage.check(days, request.venues, request.data_types, symbols=request.symbols, universe=request.universe).sentence()
+    ask = partial(session.coverage.check, days, request.venues, request.data_types, symbols=request.symbols, universe=request.universe)
+    return (ask(layer=Layer.CANDLES, timeframes=request.timeframes) if request.mode == CANDLES else ask()).sentence()

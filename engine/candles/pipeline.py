@@ -23,7 +23,7 @@ from engine.candles.sources import SourceObject, Sources, base_of_option, base_w
 from engine.candles.timeframes import TIMEFRAMES, Clock, require_clock, require_timeframes
 from engine.errors import CommitConflict, SourceError, StoreError
 from engine.fault_points import FaultPoint, reach
-from engine.manifest import Entry
+from engine.manifest import Entry, read_cell
 from engine.model import Cell, File, Outcome
 from engine.object_copy import copy_object
 from engine.plan import Request, Work
@@ -91,7 +91,7 @@ class CandlePipeline(ShardRun):
     async def known(self, work: Work) -> dict[str, Entry]:
         """Candles that are in the bucket, of every timeframe, made of what the inputs are now."""
         sources, listed = await asyncio.gather(
-            self._in_thread(self._uploads, read_sources, self._state, work.day, work.venue),
+            self._in_thread(self._uploads, read_sources, partial(read_cell, self._state), work.day, work.venue),
             self._in_thread(self._uploads, list_candles, self._data, work.day, work.venue, self._options.timeframes),
         )
         self._inputs[work.cell] = _Inputs(sources)

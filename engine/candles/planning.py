@@ -7,81 +7,22 @@ file that comes later (a book, the options chain) makes them stale, which is sai
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from engine.candles.columns import Input
-from engine.candles.pipeline import CandleOptions, options_of
-from engine.candles.sources import Sources, read_sources
+from engine.candles.cells import CandleCell, read_candle_cells
+from engine.candles.pipeline import options_of
 from engine.errors import UsageError
-from engine.inventory import CANDLES, Inventory, Means
-from engine.manifest import Entry
-from engine.model import Cell, DayRange, Outcome, require_aware, require_symbol, require_venue
-from engine.plan import Plan, Request, Work
+from engine.inventory import Inventory, Means
+from engine.model import Cell, DayRange, require_aware, require_symbol, require_venue
+from engine.plan import CANDLES, Plan, Request, Work
 from engine.planner import NOTHING_TO_DO, finish_plan
 from engine.universe import resolve_scope
 
 if TYPE_CHECKING:
     from engine.estimate import Speed
-
-READERS = 16
-"""Cells whose manifests are read at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class CandleCell:
-    """What the lake holds of the candles of one venue and day."""
-
-    day: date
-    venue: str
-    sources: dict[str, Sources]
-    """Symbols with committed trades."""
-    made: dict[str, Entry]
-    """What manifests say of their candles."""
-
-    def todo(self, options: CandleOptions) -> tuple[str, ...]:
-        """Symbols whose candles are not there, or, to be rebuilt, stale; sorted."""
-        return tuple(sorted(symbol for symbol in self.sources if self._is_wanted(symbol, options)))
-
-    def stale(self, options: CandleOptions) -> tuple[str, ...]:
-        """Symbols whose candles were made of other inputs than the lake holds now."""
-        return tuple(symbol for symbol in sorted(self.sources) if self._is_made(symbol, options) and not self._is_current(symbol, options))
-
-    def _is_wanted(self, symbol: str, options: CandleOptions) -> bool:
-        if not self._is_made(symbol, options):
-            return True
-        return options.rebuild and not self._is_current(symbol, options)
-
-    def _is_made(self, symbol: str, options: CandleOptions) -> bool:
-        entry = self.made.get(symbol)
-        return entry is not None and set(options.timeframes) <= {part.timeframe for part in entry.parts}
-
-    def _is_current(self, symbol: str, options: CandleOptions) -> bool:
-        return self.made[symbol].fingerprint == self.sources[symbol].made(options.clock).identity
-
-
-def read_candle_cells(inventory: Inventory, days: DayRange, venues: Iterable[str]) -> list[CandleCell]:
-    """Every venue and day of the range that has committed trades, by day and venue; manifests are read 16 cells at a time."""
-    wanted = set(venues)
-    with_trades: set[tuple[date, str]] = set()
-    for summary in inventory.summaries(days):
-        cell = summary.name.cell
-        if cell.venue in wanted and cell.data_type == Input.TRADES and summary.counts.get(Outcome.OK):
-            with_trades.add((cell.day, cell.venue))
-
-    def read(place: tuple[date, str]) -> CandleCell:
-        day, venue = place
-        records = inventory.open_cell(Cell(day, CANDLES, venue))
-        made = {symbol: record.entry for symbol, record in records.items() if record.entry.outcome is Outcome.OK}
-        return CandleCell(day, venue, read_sources(inventory.state, day, venue), made)
-
-    with ThreadPoolExecutor(READERS) as pool:
-        return list(pool.map(read, sorted(with_trades)))
 
 
 def plan_candles(inventory: Inventory, request: Request, means: Means, *, now: datetime) -> Plan:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -10,10 +10,11 @@ from engine.candles.columns import Input
 from engine.candles.committing import Made, identify
 from engine.candles.timeframes import Clock
 from engine.instruments.keys import parse_symbol_as
-from engine.manifest import Entry, read_cell
+from engine.manifest import Entry
 from engine.model import Cell, File, Outcome
 from engine.paths import data_object
-from engine.store import Store
+from engine.tally import OpenCell
+from engine.validation.verification import Finding, turn_back
 
 OF_SYMBOL = (Input.TRADES, Input.BOOK, Input.TICKER, Input.LIQUIDATIONS)
 """Inputs that each symbol has a file of its own of."""
@@ -51,9 +52,17 @@ class Sources:
         )
 
 
-def read_sources(state: Store, day: date, venue: str) -> dict[str, Sources]:
-    """The committed files of every symbol that has trades on that day, by symbol: one listing and the manifests for each data type."""
-    found = {name: _committed(state, Cell(day, name.value, venue)) for name in (*OF_SYMBOL, Input.OPTIONS)}
+def read_sources(open_cell: OpenCell, day: date, venue: str, lost: Iterable[Finding] = ()) -> dict[str, Sources]:
+    """The committed files of every symbol that has trades on that day, by symbol: one listing and the manifests for each data type.
+
+    Args:
+        open_cell: reads and merges all manifests of a cell.
+        day: UTC.
+        venue: exchange id.
+        lost: what the last comparison of the trades with their manifests found wrong: of what is gone or altered no candles can be made.
+    """
+    names = (*OF_SYMBOL, Input.OPTIONS)
+    found = {name: _committed(open_cell, Cell(day, name.value, venue), lost if name is Input.TRADES else ()) for name in names}
     chain = found[Input.OPTIONS].get(CHAIN)
     result = {}
     for symbol in found[Input.TRADES]:
@@ -64,10 +73,10 @@ def read_sources(state: Store, day: date, venue: str) -> dict[str, Sources]:
     return result
 
 
-def _committed(state: Store, cell: Cell) -> dict[str, SourceObject]:
+def _committed(open_cell: OpenCell, cell: Cell, lost: Iterable[Finding] = ()) -> dict[str, SourceObject]:
     return {
         symbol: SourceObject(record.entry.object or data_object(File(cell, symbol)), record.entry)
-        for symbol, record in read_cell(state, cell).items()
+        for symbol, record in turn_back(open_cell(cell), lost).items()
         if record.entry.outcome is Outcome.OK
     }
 

@@ -14,11 +14,11 @@ from engine.bucket import require_bucket
 from engine.candles.timeframes import TIMEFRAMES, bars_of, require_timeframes
 from engine.clock import format_bytes, format_time, utc_now
 from engine.errors import ConfigurationError, EngineError, ExitCode, UsageError
-from engine.inventory import CANDLES, Inventory, Means, plan_request
+from engine.inventory import Inventory, Means, plan_request
 from engine.logbook import Logbook
 from engine.model import require_symbol, require_venue
 from engine.paths import candle_object, candle_prefix, parse_candle_object
-from engine.plan import Plan, Request
+from engine.plan import CANDLES, Plan, Request
 from engine.planner import NOTHING_TO_DO
 from engine.run import new_run, run_started
 from engine.settings import resolve

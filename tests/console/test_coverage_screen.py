@@ -27,7 +27,7 @@ from console.widgets.sentence import Sentence
 from console.widgets.table import LineTable
 from engine.model import CellState
 from tests.console.fleet_session import until
-from tests.console.recorded import DAYS, RecordedSession, command, console_on
+from tests.console.recorded import CANDLE_RUN, DAYS, VENUES, RecordedSession, command, console_on
 
 SnapCompare = Callable[..., bool]
 SIZES = [(80, 24), (120, 40), (200, 60)]
@@ -80,7 +80,7 @@ async def test_a_sentence_says_how_much_is_there() -> None:
         for part in ("98.0 % of 630 expected cells complete", "9 holes", "2 thin", "1 running", "15 not ready"):
             assert part in line
         facts = str(screen.query_one("#coverage-facts", Static).visual)
-        assert facts.startswith(f"{DAYS} · 215 cells not expected")
+        assert facts.startswith(f"raw files (L: candles) · {DAYS} · 215 cells not expected")
         assert facts.endswith("24 cells adopted · instruments lack 1 day")
 
 
@@ -398,6 +398,71 @@ async def test_the_export_has_a_line_for_every_cell(tmp_path: Any, monkeypatch: 
         assert path.name == "tickdeck-coverage-20240523T053612Z.csv"
         assert len(lines) == 1 + 24 * len(DAYS)
         assert "deribit,trades,2024-04-28,partial,6,5,1,0,1428888,committed,1 failed" in lines
+
+
+async def show_candles(pilot: Pilot[Any], screen: CoverageScreen) -> None:
+    """From the raw layer to that of candles, with what its repair takes."""
+    await pilot.press("L")
+    await until(pilot, lambda: "candle cells" in screen.query_one(Sentence).text and "repair" in screen.query_one(Sentence).text)
+
+
+async def test_one_key_shows_the_candles_and_again_the_raw_files() -> None:
+    async with coverage_screen(RecordedSession()) as (pilot, screen):
+        await show_candles(pilot, screen)
+        for part in ("92.2 % of 167 expected candle cells complete", "12 holes", "1 stale"):
+            assert part in screen.query_one(Sentence).text
+        assert str(screen.query_one("#coverage-facts", Static).visual).startswith(f"candles (L: raw files) · {DAYS} · 5 cells not expected")
+        assert [str(row) for row in screen.query_one(Heatmap).grid.rows] == [f"{venue} candles" for venue in VENUES]
+        assert str(screen.query_one("#coverage-arrivals", Static).visual) == ""
+        await pilot.press("L")
+        await until(pilot, lambda: "630 expected cells" in screen.query_one(Sentence).text)
+
+
+async def test_a_cell_of_candles_opens_down_to_its_timeframes_and_what_they_were_made_of() -> None:
+    async with coverage_screen(RecordedSession()) as (pilot, screen):
+        await show_candles(pilot, screen)
+        assert cursor(screen) == ("binance-futures candles", date(2024, 5, 16), CellState.PARTIAL)
+        assert "1 without 24h: ETHUSDT" in cell_line(screen)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, CellScreen))
+        await pilot.press("end", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, DetailScreen))
+        proof = dict(node.data for node in pilot.app.screen.query_one(Tree).root.children if node.data is not None)
+        assert (proof["run"], proof["bars"]) == (CANDLE_RUN, "7,615")
+        assert "derivative_ticker" in proof["made of"]
+        assert proof["timeframes"]["24h"].startswith("1 bar, 1.00 kB, gs://")
+        assert proof["timeframes"]["1m"].endswith("timeframe-1m/venue-binance-futures/XRPUSDT.parquet")
+
+
+@pytest.mark.parametrize(
+    ("row", "day", "rebuild"),
+    [("okex-swap candles", date(2024, 5, 12), False), ("deribit candles", date(2024, 5, 12), True)],
+    ids=["missing", "stale"],
+)
+async def test_marked_candles_are_planned_and_nothing_else(row: str, day: date, rebuild: bool) -> None:
+    async with coverage_screen(RecordedSession()) as (pilot, screen):
+        await show_candles(pilot, screen)
+        assert screen.query_one(Heatmap).move_to(row, day)
+        await pilot.press("space", "r")
+        await until(pilot, lambda: isinstance(pilot.app.screen, PlanScreen))
+        plan = pilot.app.screen
+        assert isinstance(plan, PlanScreen)
+        await until(pilot, lambda: "Makes candles of 6 files" in plan.query_one(Sentence).text)
+        assert plan._plan is not None
+        assert {str(work.cell) for shard in plan._plan.shards for work in shard.work} == {f"{row} {day}"}
+        assert (plan._plan.request.mode, plan._plan.request.rebuild) == ("candles", rebuild)
+        # What Coverage shows stays what it was.
+        await pilot.press("4")
+        await until(pilot, lambda: pilot.app.screen is screen)
+        assert "167 expected candle cells" in screen.query_one(Sentence).text
+
+
+def test_candles_look_as_they_did(snap_compare: SnapCompare) -> None:
+    async def settle(pilot: Pilot[Any]) -> None:
+        await show_candles(pilot, await covered(pilot))
+        await until(pilot, lambda: pilot.app.fleet.at is not None)  # type: ignore[attr-defined]
+
+    assert snap_compare(console_on(RecordedSession()), run_before=settle, terminal_size=(80, 24))
 
 
 @pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40", "200x60"])

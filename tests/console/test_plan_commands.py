@@ -18,12 +18,13 @@ from console.verbs import deploy
 from console.verbs.options import command_line, make_request
 from console.verbs.plan import make_command, plan_command
 from console.verbs.repair import repair_command
+from engine.candles.timeframes import CLOCKS, TIMEFRAMES
 from engine.cell_spans import parse_spans
 from engine.clock import parse_deadline
 from engine.datatypes import DATA_TYPES
 from engine.errors import UsageError
 from engine.model import Cell, DayRange, Outcome
-from engine.plan import STRATEGIES, Request, for_cells
+from engine.plan import CANDLES, STRATEGIES, Request, for_cells
 from engine.universe import list_universes
 from tests.console.recorded import RecordedSession
 
@@ -36,11 +37,27 @@ def some(values: st.SearchStrategy[str], least: int = 0) -> st.SearchStrategy[tu
 
 days = st.dates(date(2019, 1, 1), date(2030, 12, 31))
 requests = st.builds(
-    lambda first, second, splitting, again, **rest: Request(start=min(first, second), end=max(first, second), **splitting, **again, **rest),
+    lambda first, second, what, splitting, again, **rest: Request(
+        start=min(first, second), end=max(first, second), **what, **splitting, **again, **rest
+    ),
     first=days,
     second=days,
     venues=some(st.from_regex(r"[a-z][a-z0-9]{0,8}(-[a-z0-9]{1,8}){0,2}", fullmatch=True), 1),
-    data_types=some(st.sampled_from(sorted(DATA_TYPES)), 1),
+    what=st.one_of(
+        st.builds(lambda names: {"data_types": names}, some(st.sampled_from(sorted(DATA_TYPES)), 1)),
+        st.builds(
+            lambda timeframes, bucket_by, rebuild: {
+                "mode": CANDLES,
+                "data_types": (CANDLES,),
+                "timeframes": tuple(name for name in TIMEFRAMES if name in timeframes),
+                "bucket_by": bucket_by,
+                "rebuild": rebuild,
+            },
+            st.sets(st.sampled_from(TIMEFRAMES)),
+            st.sampled_from(CLOCKS),
+            st.booleans(),
+        ),
+    ),
     symbols=some(st.from_regex(r"[A-Z0-9][A-Za-z0-9_.-]{0,20}", fullmatch=True)),
     universe=st.sampled_from(["", *list_universes()]),
     instrument_types=some(st.sampled_from(["spot", "perpetual", "future", "option", "combo"])),
@@ -68,7 +85,9 @@ def read_back(line: str) -> Request:
     program, *words = shlex.split(line)
     assert program == "tickdeck"
     verb = 1 if words[0] == "repair" else 2
-    assert words[:verb] in (["repair"], ["deploy", "download"])
+    assert words[:verb] in (["repair"], ["deploy", "download"], ["deploy", "candles"])
+    if words[1] == "candles":
+        words += ["--data-types", "candles"]
     options = make_command.make_context("plan", words[verb:]).params
     for own in ("save", "compare_strategies", "compare_vms", "against", "preflight", "profile_name", "as_json", "cells_from"):
         options.pop(own)
@@ -101,9 +120,11 @@ def test_the_fields_hold_exactly_the_request_that_filled_them(request: Request) 
 
 def test_deploying_takes_every_option_that_planning_takes() -> None:
     own = {"--save", "--compare-strategies", "--compare-vms", "--against", "--preflight"}
-    plans, deploys, repairs = (
-        {option for each in command.params for option in each.opts} for command in (make_command, deploy.download, repair_command)
+    plans, downloads, candles, repairs = (
+        {option for each in command.params for option in each.opts}
+        for command in (make_command, deploy.download, deploy.candles, repair_command)
     )
+    deploys = downloads | candles
     assert plans - deploys == {*own, "--cells", "--cells-from"}
     assert plans - repairs == own
 

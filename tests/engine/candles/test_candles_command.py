@@ -13,9 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 from candle_oracle import Oracle
 
+from engine.candles.coverage import check_candles
 from engine.candles.timeframes import TIMEFRAMES, bars_of
+from engine.clock import utc_now
+from engine.coverage import CellReport
 from engine.fault_points import VARIABLE, FaultPoint
-from engine.model import Cell, File
+from engine.inventory import Inventory
+from engine.model import Cell, CellState, DayRange, File
 from engine.paths import CANDLES, candle_object, data_object, parse_candle_object
 from engine.store import Store
 from tests.local_servers import Lake, LocalServer, make_lake
@@ -58,6 +62,12 @@ def undisturbed(storage_server: LocalServer, tiny_source: LocalServer) -> dict[s
     lake = fill(make_lake(storage_server, tiny_source, f"undisturbed-{os.getpid()}"))
     assert lake.engine("candles", *WHOLE_DAY).returncode == 0
     return checksums(lake.data)
+
+
+def layer_of(lake: Lake) -> CellReport:
+    """What coverage says of the candles of the day."""
+    coverage = check_candles(Inventory(lake.state), DayRange(DAY, DAY), [VENUE], now=utc_now())
+    return coverage.report(Cell(DAY, "candles", VENUE))
 
 
 def symbols_with_trades(lake: Lake, day: date) -> set[str]:
@@ -121,7 +131,10 @@ def test_candles_whose_inputs_changed_are_said_and_made_anew_only_on_request(lak
     fill(lake, "trades")
     assert lake.engine("candles", *WHOLE_DAY).returncode == 0
     alone = objects(lake.data)
+    assert layer_of(lake).state is CellState.COMPLETE
     fill(lake, "book_snapshot_5")
+    stale = layer_of(lake)
+    assert (stale.state, "book_snapshot_5 came since" in stale.reasons[0]) == (CellState.THIN, True)
     told = lake.engine("candles", *WHOLE_DAY)
     assert told.returncode == 0
     assert "--rebuild" in told.stdout
@@ -135,6 +148,18 @@ def test_candles_whose_inputs_changed_are_said_and_made_anew_only_on_request(lak
     }
     changed = {parse_candle_object(name)[3] for name in rebuilt if rebuilt[name] != alone[name]}
     assert changed == with_books & symbols_with_trades(lake, DAY)
+    assert layer_of(lake).state is CellState.COMPLETE
+    # Trades that somebody deleted are no reason to make candles, nor to miss them.
+    gone = min(symbols_with_trades(lake, DAY))
+    name = data_object(File(Cell(DAY, "trades", VENUE), gone))
+    info = lake.data.stat(name)
+    assert info is not None
+    lake.data.delete(name, if_generation=info.generation)
+    assert lake.engine("validate", "--venues", VENUE, "--data-types", "trades", "--start", DAY.isoformat()).returncode == 65
+    after = layer_of(lake)
+    assert (after.state, after.expected) == (CellState.COMPLETE, stale.expected - 1)
+    again = lake.engine("candles", *WHOLE_DAY, "--rebuild", "--json")
+    assert "nothing to do" in json.loads(again.stdout)["warnings"][0]
 
 
 def test_show_prints_the_first_bars_as_csv(filled):
