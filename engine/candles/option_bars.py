@@ -98,6 +98,8 @@ class OptionBars:
         self._iv, self._delta = np.empty(0), np.empty(0)
         self._expiry_of: list[int] = []
         """For each option the number of its expiry."""
+        self._heard = np.empty(0, bool)
+        """For each expiry whether a row of it has come: a block is numbered as a whole, and read bar by bar."""
         self._underlying = np.empty(0)
         """For each expiry the last known price of what its options are on."""
         self._figures: dict[str, OptionFigures] = {}
@@ -117,6 +119,7 @@ class OptionBars:
         for bar, start, count in zip(grouping.bars, grouping.starts, grouping.counts, strict=True):
             self._close_until(int(bar))
             rows = slice(start, start + count)
+            self._heard[expiry[rows]] = True
             _learn(self._iv, number[rows], iv[rows])
             _learn(self._delta, number[rows], delta[rows])
             _learn(self._underlying, expiry[rows], underlying[rows])
@@ -137,6 +140,7 @@ class OptionBars:
         found = self._expiries[base].get(expiration)
         if found is None:
             found = self._expiries[base][expiration] = _Expiry(len(self._underlying))
+            self._heard = np.append(self._heard, False)
             self._underlying = np.append(self._underlying, np.nan)
         return found
 
@@ -145,7 +149,7 @@ class OptionBars:
         for closing in range(self._bar, bar):
             horizon = self._day_us + (closing + 1) * BASE_US + MIN_DAYS * DAY_SECONDS * MICROSECONDS
             for base, expiries in self._expiries.items():
-                ahead = [expiration for expiration in expiries if expiration >= horizon]
+                ahead = [at for at, expiry in expiries.items() if at >= horizon and self._heard[expiry.number]]
                 if ahead:
                     nearest = min(ahead)
                     figures = self._figures.setdefault(base, OptionFigures(unknown(), unknown()))
