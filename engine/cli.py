@@ -89,7 +89,7 @@ VERBS = {
     "replay": Verb("Raw exchange messages of a range.", "engine.verbs.replay:replay_command"),
     "stream-candles": Verb("Live candles with features.", ""),
     "stream-ticks": Verb("Live ticks into BigQuery.", ""),
-    "upload-bigquery": Verb("Load candles and ticks into BigQuery.", ""),
+    "upload-bigquery": Verb("Load candles and ticks into BigQuery.", "engine.verbs.upload_bigquery:upload_command"),
     "validate": Verb("Re-verify committed objects against manifests and the source.", "engine.verbs.validate:validate_command"),
     "work": Verb("Work on the shards that a launch record gives to this VM.", "engine.verbs.work:work_command"),
 }

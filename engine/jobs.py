@@ -21,7 +21,7 @@ from engine.store import Store
 KEEP_VARIABLE = "TICKDECK_KEEP_UNTIL"
 """Environment name of the moment until which a worker stays after its work, ISO with `Z`."""
 
-VERBS = ("download", "instruments", "replay", "validate")
+VERBS = ("download", "instruments", "replay", "upload-bigquery", "validate")
 """The verbs of the engine that a job may be."""
 
 LONGEST = 8192

@@ -28,6 +28,7 @@ AUDIT = "audit/"
 QUARANTINE = "quarantine/"
 VERIFICATIONS = "verifications/by_date/"
 RAW_FEED = "raw_feed/by_date/"
+LOADS = "loads/by_date/"
 PROBES = "probes/"
 BUILDS = "builds/"
 BUILD_LOGS = "builds/logs/"
@@ -45,6 +46,8 @@ _RUN = r"(?P<run>[a-z][a-z0-9]*)"
 _NAME = r"[a-z](?:[-a-z0-9]*[a-z0-9])?"
 _COLLECTION = r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?"
 _TIMEFRAME = r"[1-9][0-9]{0,3}[smhd]"
+_LOADED_TABLE = r"dataset-(?P<dataset>[A-Za-z0-9_]{1,1024})/table-(?P<table>[A-Za-z0-9_]{1,1024})"
+_JOB = r"(?P<job>[A-Za-z0-9_-]{1,512})"
 _STAMP = r"(?P<stamp>\d{8}T\d{6}\.\d{6}Z)"
 
 
@@ -534,6 +537,33 @@ def parse_verification_object(name: str) -> Cell:
 def verification_range(days: DayRange) -> tuple[str, str]:
     """The first name, inclusive, and the last, exclusive, of a listing that holds all verifications of these days."""
     return f"{VERIFICATIONS}day-{days.start.isoformat()}/", f"{VERIFICATIONS}day-{days.end.isoformat()}0"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadName:
+    """One load of one day into one table of BigQuery."""
+
+    day: date
+    dataset: str
+    table: str
+    job: str
+    """The load job's id, which follows from what was loaded."""
+
+
+def load_object(name: LoadName) -> str:
+    """What a load job has put into a table's partition; written once, when its rows have been counted."""
+    return f"{LOADS}day-{name.day.isoformat()}/dataset-{name.dataset}/table-{name.table}/{name.job}.json"
+
+
+def parse_load_object(name: str) -> LoadName:
+    """Inverse of `load_object`."""
+    found = _match(rf"{LOADS}{_DAY}/{_LOADED_TABLE}/{_JOB}\.json", name)
+    return LoadName(_day(found), found["dataset"], found["table"], found["job"])
+
+
+def load_range(days: DayRange) -> tuple[str, str]:
+    """The first name, inclusive, and the last, exclusive, of a listing that holds all loads of these days."""
+    return f"{LOADS}day-{days.start.isoformat()}/", f"{LOADS}day-{days.end.isoformat()}0"
 
 
 def audit_object(moment: datetime, identifier: str) -> str:

@@ -53,6 +53,9 @@ TABLE: tuple[Setting, ...] = (
     Setting("state_bucket", ("STATE_BUCKET",), "", "", "bucket of plans, runs and manifests; empty: <data bucket>-state", is_bucket=True),
     Setting("storage_endpoint", ("STORAGE_EMULATOR_HOST",), "", "", "storage server on this machine; empty: the real service"),
     Setting("logging_endpoint", ("TICKDECK_LOGGING_ENDPOINT",), "", "", "logging server on this machine (host:port)"),
+    Setting("bigquery_endpoint", ("TICKDECK_BIGQUERY_ENDPOINT",), "", "", "BigQuery server on this machine; empty: the real service"),
+    Setting("bigquery_location", ("BIGQUERY_LOCATION",), "", "", "where a new dataset lies; empty: where the data bucket does"),
+    Setting("bigquery_dataset", ("BIGQUERY_DATASET",), "tickdeck", "tickdeck", "dataset of candles and ticks"),
     Setting("cloud_logging", ("TICKDECK_CLOUD_LOGGING",), "1", "0", "1: also send events to Cloud Logging", choices=("0", "1")),
     Setting("api_url", ("TARDIS_API_URL",), "https://api.tardis.dev/v1", "https://api.tardis.dev/v1", "Tardis API", is_address=True),
     Setting(

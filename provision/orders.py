@@ -136,6 +136,7 @@ def worker_environment(profile: Profile, plan: Plan, run: str, *, keep_until: da
         environment |= {
             "STORAGE_EMULATOR_HOST": profile.endpoints.storage,
             "TICKDECK_LOGGING_ENDPOINT": profile.endpoints.logging,
+            "TICKDECK_BIGQUERY_ENDPOINT": profile.endpoints.bigquery,
             loopback.VARIABLE: ",".join(REAL_HOSTS) if profile.source == "tardis" else "1",
             "TARDIS_API_URL": profile.tardis_api,
             "TARDIS_DATASETS_URL": profile.tardis_datasets,

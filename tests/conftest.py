@@ -11,7 +11,8 @@ import pytest
 
 from tests.local_servers import KEY, Lake, LocalServer, make_lake, started
 
-for _name in ("STORAGE_EMULATOR_HOST", "TARDIS_API_KEY", "TARDIS_API_URL", "TARDIS_DATASETS_URL", "TEXTUAL_THEME", "NO_COLOR"):
+_POINTERS = ("STORAGE_EMULATOR_HOST", "TICKDECK_BIGQUERY_ENDPOINT", "TARDIS_API_KEY", "TARDIS_API_URL", "TARDIS_DATASETS_URL")
+for _name in (*_POINTERS, "TEXTUAL_THEME", "NO_COLOR"):
     os.environ.pop(_name, None)
 
 STAND_IN = {"TICKDECK_STAND_IN_KEY": KEY}
@@ -29,6 +30,13 @@ def servers_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def storage_server(servers_root: Path) -> Iterator[LocalServer]:
     """One storage server for the session; tests take buckets of their own."""
     with started("storage", servers_root / "storage") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def bigquery_server(servers_root: Path, storage_server: LocalServer) -> Iterator[LocalServer]:
+    """One BigQuery server for the session, which reads the session's buckets; tests take datasets of their own."""
+    with started("bigquery", servers_root / "bigquery", "--storage-ready", str(servers_root / "storage.ready")) as server:
         yield server
 
 

@@ -227,7 +227,7 @@ def test_the_local_cloud_comes_up_is_found_and_goes_down(installed: Installed) -
     status = installed.run("tickdeck", "local", "status", "--json")
     told = json.loads(status.stdout)
     assert told["running"] is True
-    assert {server["service"] for server in told["servers"]} == {"storage", "logs", "platform", "compute", "tardis"}
+    assert {server["service"] for server in told["servers"]} == {"storage", "logs", "platform", "bigquery", "compute", "tardis"}
     pids = [server["pid"] for server in told["servers"]]
     assert all(psutil.Process(pid).exe() == os.path.realpath(installed.folder / "bin" / "python") for pid in pids)
     for line in installed.run("tickdeck", "local", "env").stdout.splitlines():

@@ -29,6 +29,7 @@ TITLES = {
     "storage": "bucket server",
     "logs": "log server",
     "platform": "platform server",
+    "bigquery": "BigQuery server",
     "compute": "compute server",
     "tardis": "market data stand-in",
     "runs and catalogues": "look for live runs",

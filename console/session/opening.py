@@ -48,6 +48,7 @@ def endpoints_of(cloud: Cloud) -> Endpoints:
         storage=cloud.url("storage"),
         compute=cloud.url("compute"),
         platform=cloud.url("platform"),
+        bigquery=cloud.url("bigquery"),
         logging=cloud.logging_endpoint,
         tardis_api=api,
         tardis_datasets=api,

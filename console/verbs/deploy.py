@@ -91,5 +91,5 @@ def _later(name: str) -> None:
 
 for _name in HELP:
     deploy_command.add_command(job_command(_name))
-for _name in ("upload-bigquery", "stream-ticks", "stream-candles"):
+for _name in ("stream-ticks", "stream-candles"):
     _later(_name)

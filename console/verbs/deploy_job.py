@@ -1,4 +1,4 @@
-"""`tickdeck deploy instruments | validate | replay`: one verb of the engine on one VM of its own."""
+"""`tickdeck deploy instruments | validate | replay | upload-bigquery`: one verb of the engine on one VM of its own."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from engine.plan import Plan
 HELP = {
     "instruments": "Keep what venues offer, and the definitions of each day, by one VM.",
     "replay": "Fetch raw messages by whole UTC hours, by one VM.",
+    "upload-bigquery": "Load candles or ticks into BigQuery, by one VM.",
     "validate": "Re-verify committed objects, by one VM beside them.",
 }
 

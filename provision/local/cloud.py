@@ -34,7 +34,7 @@ STOP_SECONDS = 40.0
 
 PROJECT = "local"
 DEFAULT_SCENARIO = "demo"
-SERVICES = ("storage", "logs", "platform", "compute", "tardis")
+SERVICES = ("storage", "logs", "platform", "bigquery", "compute", "tardis")
 
 Report = Callable[[str, str], None]
 """Hears (step, state): state is `running`, `done`, or what went wrong."""
@@ -104,6 +104,7 @@ class Cloud:
             "TICKDECK_LOGGING_ENDPOINT": self.logging_endpoint,
             "TICKDECK_COMPUTE_ENDPOINT": self.url("compute"),
             "TICKDECK_PLATFORM_ENDPOINT": self.url("platform"),
+            "TICKDECK_BIGQUERY_ENDPOINT": self.url("bigquery"),
         }
         if self.has_stand_in:
             variables |= {

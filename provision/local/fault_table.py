@@ -14,6 +14,7 @@ _PLACES: Mapping[str, str] = {
     "storage": "provision.local.storage.service:FAULT_KINDS",
     "logs": "provision.local.logs.fault_kinds:KINDS",
     "platform": "provision.local.platform.incidents:KINDS",
+    "bigquery": "provision.local.bigquery.incidents:KINDS",
     "compute": "provision.local.compute.incidents:KINDS",
     "tardis": "provision.local.tardis.strikes:FAULT_KINDS",
 }

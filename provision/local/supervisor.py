@@ -70,6 +70,8 @@ class Supervisor:
         key = (self._root / "stand-in.key").read_text().strip()
         if service == "logs":
             argv += ["--control-port", str(ports.get("control", 0))]
+        elif service == "bigquery":
+            argv += ["--storage-ready", str(self._root / "storage.ready")]
         elif service == "tardis":
             argv += ["--scenario", self._scenario]
             environment["TICKDECK_STAND_IN_KEY"] = key

@@ -21,13 +21,17 @@ from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import requests
 from click.testing import CliRunner
-from google.api_core.exceptions import ServiceUnavailable
+from google.api_core.exceptions import BadRequest, Conflict, ServiceUnavailable
+from google.cloud.bigquery import LoadJobConfig
 
 from console.session import Launched, Session, open_session
 from console.verbs.local import local_command
+from engine.bigquery.warehouse import open_client as open_bigquery
 from engine.cloudlog import CloudLogWriter
 from engine.plan import Request
 from engine.store import create_bucket
@@ -300,6 +304,52 @@ def platform_build_fails(world: World) -> None:
     with world.armed("platform", "build_fails"):
         assert build() == "FAILURE"
     assert build() == "SUCCESS"
+
+
+# BigQuery
+
+
+def load(world: World, job: str) -> Any:
+    """A load job of one object with three rows, sent and not waited for."""
+    client = open_bigquery(project="local", endpoint=world.cloud.url("bigquery"))
+    client.create_dataset("switches", exists_ok=True)
+    body = io.BytesIO()
+    pq.write_table(pa.table({"n": [1, 2, 3]}), body)
+    world.blob("switches.parquet").upload_from_string(body.getvalue())
+    uri = f"gs://{world.session.buckets.data.bucket}/switches.parquet"
+    return client.load_table_from_uri(uri, "switches.t", job_id=job, job_config=LoadJobConfig(source_format="PARQUET"))
+
+
+def bigquery_status(world: World) -> None:
+    with world.armed("bigquery", "status", status=503, match="/jobs", count=1):
+        assert load(world, "status").result().output_rows == 3
+        assert world.struck("bigquery", "status") == 1
+
+
+def bigquery_lost_reply(world: World) -> None:
+    with world.armed("bigquery", "lost_reply", method="POST", match="/jobs", count=1), pytest.raises(Conflict):
+        load(world, "lost-reply")
+    client = open_bigquery(project="local", endpoint=world.cloud.url("bigquery"))
+    assert client.get_job("lost-reply", location="US").result().output_rows == 3
+
+
+def bigquery_hold_jobs(world: World) -> None:
+    with world.armed("bigquery", "hold_jobs", state="RUNNING", match="held"):
+        job = load(world, "held")
+        world.until(lambda: world.struck("bigquery", "hold_jobs") > 2, "the job is not held")
+        job.reload()
+        assert job.state == "RUNNING"
+    assert job.result().output_rows == 3
+
+
+def bigquery_fail_job(world: World) -> None:
+    with world.armed("bigquery", "fail_job", reason="invalid", message="as ordered"), pytest.raises(BadRequest, match="as ordered"):
+        load(world, "failing").result()
+
+
+def bigquery_lose_rows(world: World) -> None:
+    with world.armed("bigquery", "lose_rows", rows=2):
+        assert load(world, "losing").result().output_rows == 1
 
 
 # Compute

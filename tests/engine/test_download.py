@@ -200,7 +200,7 @@ def test_a_refused_key_stops_the_run_at_once_with_its_own_exit_code(lake: Lake) 
     assert not objects(lake.data)
 
 
-@pytest.mark.parametrize("mode", ["upload-bigquery", "stream-ticks", "stream-candles"])
+@pytest.mark.parametrize("mode", ["stream-ticks", "stream-candles"])
 def test_modes_of_later_versions_say_not_yet(lake: Lake, mode: str) -> None:
     done = lake.engine(mode, "--symbol", "BTC-USDT")
     assert done.returncode == 64

@@ -54,6 +54,7 @@ def stalled(lake: Lake) -> Iterator[LocalServer]:
         (("validate",), "Missing option '--start-date'"),
         (("validate", "--help"), "has nothing to do"),
         (("replay", "--venue", "binance"), "Missing option"),
+        (("upload-bigquery", "--day", "2024-05-01", "--layer", "tics"), "'tics' is not known"),
     ],
 )
 def test_what_the_verb_would_refuse_is_refused_before_a_vm_costs_anything(

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from engine.errors import UsageError
 from engine.model import Cell, File, require_symbol, require_venue
 from engine.paths import (
+    LoadName,
     ManifestName,
     allowance_object,
     audit_object,
@@ -36,6 +37,7 @@ from engine.paths import (
     job_result_prefix,
     launch_object,
     lease_object,
+    load_object,
     log_object,
     log_prefix,
     manifest_object,
@@ -58,6 +60,7 @@ from engine.paths import (
     parse_job_result_object,
     parse_launch_object,
     parse_lease_object,
+    parse_load_object,
     parse_log_object,
     parse_manifest_object,
     parse_old_candle_object,
@@ -129,6 +132,14 @@ def test_a_quarantine_object_names_its_file_run_and_attempt(file: File, run: str
 def test_a_manifest_object_names_its_cell_run_shard_attempt_and_sequence(name: ManifestName) -> None:
     assert parse_manifest_object(manifest_object(name)) == name
     assert manifest_object(name).startswith(manifest_prefix(name.cell))
+
+
+names = st.from_regex(r"[A-Za-z0-9_]{1,20}", fullmatch=True)
+
+
+@given(st.builds(LoadName, days, names, names, st.from_regex(r"[A-Za-z0-9_-]{1,60}", fullmatch=True)))
+def test_a_load_object_names_its_day_table_and_job(name: LoadName) -> None:
+    assert parse_load_object(load_object(name)) == name
 
 
 @given(days, venues, moments, runs, vms, numbers, st.integers(1, 999))
@@ -220,6 +231,7 @@ ROUND_TRIPS: list[tuple[str, Callable[[str], Any], Callable[[Any], str]]] = [
         lambda parsed: candle_object(*parsed),
     ),
     ("audit/2024-01-01/20240101T000000.000000Z-abc.json", parse_audit_object, lambda parsed: audit_object(*parsed)),
+    ("loads/by_date/day-2023-05-23/dataset-tickdeck/table-candles_1m/job-1.json", parse_load_object, load_object),
     ("runs/r1/launch-12.json", parse_launch_object, lambda parsed: launch_object(*parsed)),
     ("runs/r1/lease.json", parse_lease_object, lease_object),
     ("runs/r1/claims/12.json", parse_claim_object, lambda parsed: claim_object(*parsed)),

@@ -167,10 +167,15 @@ def test_a_worker_learns_run_buckets_project_and_the_settings_of_the_plan() -> N
 
 def test_a_local_worker_is_pointed_at_this_machine() -> None:
     endpoints = Endpoints(
-        storage="http://127.0.0.1:1", logging="127.0.0.1:3", tardis_api="http://127.0.0.1:4/v1", tardis_datasets="http://127.0.0.1:5/v1"
+        storage="http://127.0.0.1:1",
+        bigquery="http://127.0.0.1:2",
+        logging="127.0.0.1:3",
+        tardis_api="http://127.0.0.1:4/v1",
+        tardis_datasets="http://127.0.0.1:5/v1",
     )
     environment = worker_environment(local_profile(endpoints=endpoints), make_plan(), RUN)
     assert environment["STORAGE_EMULATOR_HOST"] == "http://127.0.0.1:1"
+    assert environment["TICKDECK_BIGQUERY_ENDPOINT"] == "http://127.0.0.1:2"
     assert environment["TICKDECK_LOGGING_ENDPOINT"] == "127.0.0.1:3"
     assert environment["TARDIS_API_URL"] == "http://127.0.0.1:4/v1"
     assert environment["TARDIS_DATASETS_URL"] == "http://127.0.0.1:5/v1"
