@@ -10,12 +10,12 @@ from console.modes import Mode
 _HERE: Final = (Mode.LOGS,)
 
 ACTIONS: Final = (
-    Action("toggle_follow", "f,space", "Follow/pause", "Hold the screen still; new lines are kept and counted", modes=_HERE),
+    Action("toggle_follow", "f,space", "Follow", "Hold the screen still; new lines are kept and counted", modes=_HERE),
     Action("focus_causes", "c", "Causes", "To the errors by cause; enter shows only the lines of one", modes=_HERE),
-    Action("focus_histogram", "h", "Histogram", "To severity over time; arrows choose, enter jumps there, + and - zoom", modes=_HERE),
     Action("around", "a", "Around", "What all VMs said 30 s before and after this line", modes=_HERE),
-    Action("go_to_time", "g", "Go to time", "Jump to 03:15, -10m or 2024-05-01T03:15Z; reads it if it is not here", modes=_HERE),
+    Action("go_to_time", "g", "Go to", "Jump to 03:15, -10m or 2024-05-01T03:15Z; reads it if it is not here", modes=_HERE),
     Action("older", "o", "Older", "Read older lines from log objects, Cloud Logging, serial port", modes=_HERE),
+    Action("focus_histogram", "h", "Histogram", "To severity over time; arrows choose, enter jumps there, + and - zoom", modes=_HERE),
     Action("line_vm", "v", "VM", "To the VM of this line in Fleet", modes=_HERE, footer=False),
     Action("line_cell", "d", "Day", "To the day, venue and type of this line in Coverage", modes=_HERE, footer=False),
     Action("more_severities", "plus", "More", "Ask for less severe lines too", modes=_HERE),

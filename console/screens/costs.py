@@ -62,6 +62,7 @@ class CostsScreen(TableScreen):
 
     DEFAULT_CSS = """
     CostsScreen ContentSwitcher { height: 1fr; }
+    CostsScreen #costs-sentence { max-height: 4; }
     CostsScreen #costs-tabs { height: 1; padding: 0 2; background: $surface; color: $quiet; text-wrap: nowrap; }
     CostsScreen.-stale ContentSwitcher { opacity: 60%; }
     """

@@ -87,6 +87,9 @@ class KeyLine(Widget):
                 break
             shown.append((each, part))
             room -= cell_len(part.plain)
+        find = action("filter")
+        if all(each is not find for each, _ in tail) and cell_len((part := self._part(find)).plain) <= room:
+            tail.insert(0, (find, part))
         return shown, tail
 
     def _tail(self, width: int) -> list[_Part]:

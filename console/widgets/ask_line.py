@@ -3,37 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
 
-from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
 from textual.message import Message
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
+from console.widgets.typed_line import TypedLine
 from engine.errors import EngineError
 
 
-class AskLine(Horizontal):
+class AskLine(TypedLine):
     """Hidden until `open`; Enter answers, Escape does not."""
-
-    DEFAULT_CSS = """
-    AskLine {
-        height: 1;
-        display: none;
-        background: $panel;
-        color: $foreground;
-        padding: 0 1;
-        &.-open { display: block; }
-        & > #ask-lead { width: auto; color: $accent; text-style: bold; }
-        & > Input, & > Input:focus { width: 1fr; height: 1; border: none; padding: 0; background: $panel; }
-        & > #ask-note { width: auto; color: $quiet; text-align: right; padding: 0 0 0 1; }
-        &.-wrong > Input, &.-wrong > Input:focus { color: $state-bad; }
-        &.-wrong > #ask-note { color: $state-bad; text-style: bold; }
-    }
-    """
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel", show=False)]
 
     class Answered(Message):
         """Enter on what was understood."""
@@ -65,30 +44,12 @@ class AskLine(Horizontal):
             placeholder: Examples.
             understand: What a text means, in words; raises EngineError if it means nothing.
         """
-        super().__init__(id=id)
-        self._lead = lead
-        self._placeholder = placeholder
+        super().__init__(lead, placeholder, id=id)
         self._understand = understand
-
-    def compose(self) -> ComposeResult:
-        yield Static(self._lead, id="ask-lead")
-        yield Input(placeholder=self._placeholder, compact=True)
-        yield Static("", id="ask-note")
-
-    @property
-    def note(self) -> str:
-        """What stands at the right: what was understood, or why not."""
-        return str(self.query_one("#ask-note", Static).content)
-
-    @property
-    def is_open(self) -> bool:
-        return self.has_class("-open")
 
     def open(self) -> None:
         """Show the line, empty, and take the focus."""
-        self.query_one(Input).value = ""
-        self.add_class("-open")
-        self.query_one(Input).focus()
+        self.show_line()
 
     def action_cancel(self) -> None:
         self._close()
@@ -111,10 +72,9 @@ class AskLine(Horizontal):
             meaning = self._understand(text) if text.strip() else ""
         except EngineError as error:
             meaning, problem = "", error.hint or str(error)
-        self.set_class(bool(problem), "-wrong")
-        self.query_one("#ask-note", Static).update(problem or meaning)
+        self.say(problem or meaning, wrong=bool(problem))
         return not problem
 
     def _close(self) -> None:
-        self.remove_class("-open", "-wrong")
+        self.hide_line()
         self.post_message(self.Closed(self))

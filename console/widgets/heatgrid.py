@@ -67,10 +67,6 @@ class HeatGrid:
             raise ValueError(f"the heatmap needs {len(self.rows)} rows of {len(self.days)} states")
         self.lines = tuple(Line(label, label, (number,)) for number, label in enumerate(self.rows)) if lines is None else tuple(lines)
         self.line_index = {line.key: number for number, line in enumerate(self.lines)}
-        self._lines_of: dict[int, list[int]] = {}
-        for number, line in enumerate(self.lines):
-            for row in line.rows:
-                self._lines_of.setdefault(row, []).append(number)
         self.marks = [bytearray(len(self.days)) for _ in self.rows]
         self._rolled: dict[int, bytearray] = {}
 
@@ -96,13 +92,6 @@ class HeatGrid:
 
     def state(self, line: int, place: int) -> CellState:
         return STATES[self.code(line, place)]
-
-    def set_code(self, row: int, place: int, code: int) -> list[int]:
-        """Change one cell of a row; returns the lines that show it."""
-        self.codes[row][place] = code
-        for line in self._lines_of.get(row, ()):
-            self._rolled.pop(line, None)
-        return self._lines_of.get(row, [])
 
     # Columns
 

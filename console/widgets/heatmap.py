@@ -241,17 +241,6 @@ class Heatmap(ScrollView, can_focus=True):
         number = grid.row_index.get(row[0])
         return next((place for place, line in enumerate(grid.lines) if number in line.rows), 0)
 
-    def update_cell(self, row: str, day: date, code: int) -> None:
-        """Change the look of one cell of a row; what is not in the grid is ignored."""
-        number, place = self._grid.row_index.get(row), self._grid.axis.index(day)
-        if number is None or place is None or self._grid.codes[number][place] == code:
-            return
-        for line in self._grid.set_code(number, place, code):
-            self._refresh_cell(line, place)
-            if (line, place) == (self._row, self._place):
-                self._refresh_ruler()
-                self._tell_cursor()
-
     def move_to(self, key: str, day: date) -> bool:
         """Put the cursor on a cell of a line; False if it is not in the grid."""
         number, place = self._grid.line_index.get(key), self._grid.axis.index(day)
@@ -550,10 +539,3 @@ class Heatmap(ScrollView, can_focus=True):
 
     def _refresh_ruler(self) -> None:
         self.refresh(Region(0, 0, self._view.width, _RULER))
-
-    def _refresh_cell(self, row: int, place: int) -> None:
-        zoom = self._zoom
-        x = self._label_width + self._grid.axis.column(place, zoom) * zoom.cells - int(self.scroll_offset.x)
-        y = _RULER + row - int(self.scroll_offset.y)
-        if x >= self._label_width and y >= _RULER:
-            self.refresh(Region(x, y, zoom.cells, 1))

@@ -90,13 +90,17 @@ class Sentence(Widget):
         stale = self.has_class("-stale")
         lead = (f"{GLYPHS[self._tone]} ", f"bold {self._tone.css}".strip())
         body = [(one_line(phrase.text), _style(phrase, stale)) for phrase in self._phrases]
-        return Content.assemble(lead, *body, self._age_part(stale))
+        said = Content.assemble(lead, *body)
+        if (age := self.age_seconds) is None:
+            return said
+        text, style = (f"{format_age(age)} old", "bold $state-warn") if stale else (f"{format_age(age)} ago", "$quiet")
+        return Content.assemble(said, self._gap_before(said, text), (text, style))
 
-    def _age_part(self, stale: bool) -> tuple[str, str]:
-        age = self.age_seconds
-        if age is None:
-            return "", ""
-        return (f"  {format_age(age)} old", "bold $state-warn") if stale else (f"  {format_age(age)} ago", "$quiet")
+    def _gap_before(self, said: Content, age: str) -> str:
+        """The age stays in one piece: on the next line if this one has no room for it."""
+        width = self.content_size.width
+        room = width - said.wrap(width)[-1].cell_length if width > 0 else 0
+        return "\n" if 0 < room < len(age) + 2 else "  "
 
     def _grow_older(self) -> None:
         if self._as_of is not None:

@@ -19,6 +19,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
 from console.app import ConsoleApp
+from console.modes import MODES
 from console.screens.help import HelpScreen
 from console.screens.key_line import KeyLine
 from console.screens.starting import StartingScreen
@@ -28,10 +29,11 @@ from console.widgets.fleet_table import FleetTable
 from console.widgets.progress_steps import ProgressSteps
 from console.widgets.sentence import Sentence
 from console.widgets.status_bar import StatusBar
+from console.widgets.tones import GLYPHS
 from console.widgets.trouble_line import TroubleLine
 from engine.errors import ConfigurationError, StoreError
 from tests.console import recorded_fleet
-from tests.console.fleet_session import until
+from tests.console.fleet_session import in_mode, until
 from tests.console.recorded import REQUEST, RecordedSession, command, console_on
 
 
@@ -511,3 +513,18 @@ def test_q_leaves_the_terminal_as_it_was() -> None:
             os.close(terminal)
         process.kill()
         process.wait()
+
+
+async def test_without_colours_every_screen_is_grey_and_its_verdict_has_a_glyph(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    async with console_on(RecordedSession(live=True)).run_test(size=(80, 24)) as pilot:
+        await in_mode(pilot, "fleet")
+        for key, mode in zip("1234567", MODES, strict=True):
+            await pilot.press(key)
+            await in_mode(pilot, mode)
+            await until(pilot, lambda: pilot.app.screen.is_mounted and bool(pilot.app.screen.query(Sentence)))
+            strips = pilot.app.screen._compositor.render_strips()
+            styles = [segment.style for line in strips for segment in line if segment.style is not None]
+            colours = [colour.triplet for style in styles for colour in (style.color, style.bgcolor) if colour is not None]
+            assert [each for each in colours if each is not None and max(each) - min(each) > 1] == []
+            assert pilot.app.screen.query(Sentence).first().text[0] in GLYPHS.values()

@@ -338,7 +338,7 @@ async def test_enter_shows_what_became_of_each_symbol_and_then_the_proof() -> No
 async def test_a_filter_leaves_the_rows_that_match() -> None:
     async with coverage_screen(RecordedSession()) as (pilot, screen):
         await pilot.press("slash")
-        screen.query_one("#prompt-input", Input).value = "venue:deribit is:hole"
+        screen.query_one(Prompt).query_one(Input).value = "venue:deribit is:hole"
         await pilot.press("enter")
         grid = screen.query_one(Heatmap).grid
         assert grid.rows == ("deribit trades", "deribit derivative_ticker", "deribit instruments")

@@ -141,7 +141,7 @@ async def test_m_marks_all_holes_and_again_unmarks_everything() -> None:
         assert widget.marks == frozenset()
 
 
-async def test_one_changed_cell_repaints_one_cell() -> None:
+async def test_one_changed_cell_repaints_one_row_and_the_ruler() -> None:
     widget = Heatmap()
     widget.set_grid(LAKE_ROWS, lake_days(), lake_states())
     app = Gallery(widget)
@@ -155,15 +155,12 @@ async def test_one_changed_cell_repaints_one_cell() -> None:
             return refresh(*regions, **options)  # type: ignore[arg-type]
 
         widget.refresh = watch  # type: ignore[assignment,method-assign]
-        widget.update_cell("binance liquidations", LAST - timedelta(days=8), CODES[CellState.THIN])
-        assert [(region.width, region.height) for regions in asked for region in regions] == [(1, 1)]  # type: ignore[attr-defined]
+        changed = [bytearray(states) for states in lake_states()]
+        changed[3][-9] = CODES[CellState.THIN]
+        widget.set_grid(LAKE_ROWS, lake_days(), changed)
+        assert [(region.y, region.height) for regions in asked for region in regions] == [(5, 1), (0, 2)]  # type: ignore[attr-defined]
         await pilot.pause()
         assert "≈" in lines_of(widget)[5][-12:]
-        asked.clear()
-        widget.update_cell("binance liquidations", LAST - timedelta(days=8), CODES[CellState.THIN])
-        widget.update_cell("nobody", LAST, CODES[CellState.THIN])
-        widget.update_cell("binance trades", LAST + timedelta(days=1), CODES[CellState.THIN])
-        assert asked == []
 
 
 async def test_a_change_under_the_cursor_is_told() -> None:
@@ -172,7 +169,9 @@ async def test_a_change_under_the_cursor_is_told() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
         app.seen.clear()
-        widget.update_cell("binance trades", LAST, CODES[CellState.FAILED])
+        complete = [CellState.COMPLETE] * 9
+        rows = ["binance trades", "okex trades", "deribit options_chain"]
+        widget.set_grid(rows, lake_days(10), [[*complete, CellState.FAILED]] * 3)
         await pilot.pause()
         assert [each.state for each in app.of(Heatmap.CursorMoved)] == [CellState.FAILED]
         assert lines_of(widget)[1].startswith("× failed")
