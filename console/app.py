@@ -27,7 +27,7 @@ from console.export import Form
 from console.feeds import Feeds, FeedUpdated, LogsArrived
 from console.log_tail import LogTail
 from console.modes import Mode, is_mode, mode_screens
-from console.navigation import Place, Trail, place_of, return_to
+from console.navigation import Place, Trail
 from console.obeying import context_of, obey
 from console.opening import look_around
 from console.places import state_folder, user_folder
@@ -341,12 +341,16 @@ class ConsoleApp(ThemedApp):
     def leave_place(self) -> None:
         """One goes on from here: `[` comes back, with cursor, filter and scroll as they are now."""
         if (screen := self.visible_screen) is not None:
+            from console.remembering import place_of
+
             self._trail.leave(place_of(screen))
 
     def _go_along(self, step: Callable[[Place], Place | None], end: str) -> None:
         screen = self.visible_screen
         if screen is None or len(self.screen_stack) > 1:
             return
+        from console.remembering import place_of, return_to
+
         place = step(place_of(screen))
         if place is None:
             self.notify(end, timeout=2)
@@ -570,7 +574,7 @@ class ConsoleApp(ThemedApp):
 
     def theme_chosen(self, name: str | None) -> None:
         """A theme was chosen: say how to keep it."""
-        from provision.profile import config_path
+        from provision.config_file import config_path
 
         if name is not None and (not self.is_open or name != self.session.profile.theme):
             self.notify(f'to keep it: theme = "{name}" in {config_path()}', title=f"theme {name}", timeout=6)

@@ -13,7 +13,7 @@ from typing import Final
 from console.actions import Mode, actions_for
 from console.views import View, read_view
 from engine.errors import UsageError
-from engine.universe import nearest
+from engine.spelling import nearest
 
 _MINUTES = re.compile(r"(\d{1,4})(m|h)?")
 _CLOCK = re.compile(r"([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d)?")

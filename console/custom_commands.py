@@ -16,7 +16,7 @@ from console.actions.action import Action, Danger
 from console.keymap import read_key
 from console.modes import Mode
 from engine.errors import ConfigurationError, UsageError
-from engine.universe import nearest
+from engine.spelling import nearest
 
 PLACEHOLDERS: Final = (
     "vm", "run", "day", "zone", "venue", "data_type", "shard", "plan", "machine",

@@ -12,7 +12,7 @@ from textual.keys import _character_to_key
 from console.actions.action import Action
 from console.actions.registry import key_conflicts
 from engine.errors import ConfigurationError
-from engine.universe import nearest
+from engine.spelling import nearest
 
 _NAMED: Final = frozenset(
     {"enter", "space", "tab", "backspace", "delete", "insert", "home", "end", "pageup", "pagedown", "up", "down", "left", "right"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import platformdirs
 
-from provision.profile import config_path
+from provision.config_file import config_path
 
 
 def state_folder() -> Path:

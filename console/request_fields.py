@@ -21,7 +21,8 @@ from engine.datatypes import DATA_TYPES, require_data_type
 from engine.errors import UsageError, one_line
 from engine.model import require_symbol, require_venue
 from engine.plan import CANDLES, STRATEGIES, Request, with_mode
-from engine.universe import list_universes, load_universe, nearest
+from engine.spelling import nearest
+from engine.universe import list_universes, load_universe
 
 VENUES, DATA_TYPES_FIELD, START, END = "venues", "data_types", "start", "end"
 SYMBOLS, UNIVERSE, STRATEGY, SHARDS, DEADLINE = "symbols", "universe", "strategy", "shards", "deadline"

@@ -8,7 +8,8 @@ from itertools import islice
 
 from engine.catalogue import Catalogue
 from engine.model import DayRange
-from engine.universe import load_universe, nearest, resolve
+from engine.spelling import nearest
+from engine.universe import load_universe, resolve
 
 PREFERRED_UNIVERSE = "tier2"
 """Its symbols are offered before others that begin the same way."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from console.modes import Mode, is_mode
 from console.query import QueryError, parse
 from engine.errors import ConfigurationError, UsageError
-from engine.universe import nearest
+from engine.spelling import nearest
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 

@@ -392,7 +392,7 @@ def require_catalogue(catalogues: Mapping[str, Catalogue], venue: str) -> Catalo
     """
     found = catalogues.get(venue)
     if found is None:
-        from engine.universe import nearest
+        from engine.spelling import nearest
 
         raise UsageError(f"there is no catalogue of venue {venue!r}", hint=nearest(venue, catalogues, what="venues"))
     return found

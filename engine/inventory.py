@@ -26,8 +26,9 @@ from engine.paths import manifest_range, verification_range
 from engine.plan import CANDLES, Plan, Request, load_plan
 from engine.planner import make_plan
 from engine.run import run_started
+from engine.spelling import nearest
 from engine.store import Store
-from engine.universe import nearest, resolve_scope
+from engine.universe import resolve_scope
 from engine.validation.verification import Finding, Verification, list_verifications, read_verification
 
 LIVE_WITHIN = timedelta(days=7)

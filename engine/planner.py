@@ -39,9 +39,10 @@ from engine.manifest import Record, Summary
 from engine.model import DONE_OUTCOMES, Cell, DayRange, File, Outcome, require_aware
 from engine.packing import most_shards, pack, shards_for_deadline, share_cap
 from engine.plan import STRATEGIES, Estimate, NotReady, Plan, Request, Shard, Work, seal
+from engine.spelling import nearest
 from engine.tally import OpenCell, Tally, open_cells, tally_metadata
 from engine.thinness import few
-from engine.universe import nearest, not_listed, resolve_scope
+from engine.universe import not_listed, resolve_scope
 from engine.validation.verification import DAMAGE, Finding, Verification, standing, turn_back
 
 _TRIED_AGAIN = frozenset(Outcome) - DONE_OUTCOMES

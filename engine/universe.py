@@ -14,7 +14,6 @@ may add to them and replace them.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,14 +24,13 @@ from engine.catalogue import Catalogue
 from engine.errors import UsageError
 from engine.expectation import Scope
 from engine.model import DayRange, require_symbol, require_venue
+from engine.spelling import nearest
 
 SUFFIX = ".txt"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _PAIR = re.compile(r"([A-Z0-9]{1,20})/([A-Z0-9]{2,10})")
 _KINDS = ("spot", "perpetual")
-_LARGE = 5_000
-"""Ids from which on the nearest is looked for among those with the same first letter only: difflib takes 10 us for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,22 +145,6 @@ def not_listed(
     hint = there if symbol in known else nearest(symbol, known, what="symbols")
     when = f" in {days}" if days is not None else ""
     return UsageError(f"symbol {symbol!r} is not listed at {', '.join(catalogues)}{when}", hint=hint)
-
-
-def nearest(word: str, known: Iterable[str], *, what: str) -> str:
-    """A hint: the known word that `word` probably means, or a few known ones."""
-    by_fold = {name.casefold(): name for name in known}
-    folded = word.casefold()
-    candidates = list(by_fold)
-    if len(candidates) > _LARGE:
-        candidates = [name for name in candidates if name[:1] == folded[:1] and abs(len(name) - len(folded)) <= 3][:_LARGE]
-    close = difflib.get_close_matches(folded, candidates, n=1, cutoff=0.5)
-    if close:
-        return f"did you mean {by_fold[close[0]]}?"
-    if not by_fold:
-        return f"no {what} are known yet"
-    names = sorted(by_fold.values())
-    return f"known {what}: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"
 
 
 def _shipped() -> Path:

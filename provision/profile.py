@@ -24,11 +24,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import platformdirs
-
 from engine.errors import ConfigurationError
 from engine.settings import BUCKET_NAME_HINT, is_bucket_name
 from engine.store import require_loopback
+from provision.config_file import config_path
 from provision.errors import WriteRefused
 
 LOCAL = "local"
@@ -208,13 +207,6 @@ class Configuration:
     """Of the console, as written."""
     commands: tuple[Any, ...] = ()
     """A person's own, as written."""
-
-
-def config_path(environment: Mapping[str, str] | None = None) -> Path:
-    """The configuration file: TICKDECK_CONFIG, or `tickdeck/config.toml` at the XDG place. It need not exist."""
-    environment = os.environ if environment is None else environment
-    named = environment.get("TICKDECK_CONFIG")
-    return Path(named) if named else platformdirs.user_config_path("tickdeck") / "config.toml"
 
 
 def load_profiles(environment: Mapping[str, str] | None = None) -> Configuration:

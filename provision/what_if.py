@@ -14,7 +14,7 @@ from engine.estimate import Rates, Speed, allowance_days
 from engine.packing import pack, share_cap
 from engine.plan import STRATEGIES, Plan, Strategy, Work, slowest_shard
 from engine.planner import estimate_fleet
-from engine.universe import nearest
+from engine.spelling import nearest
 from provision.profile import Profile
 
 MODELS = {"yes": "SPOT", "no": "STANDARD"}

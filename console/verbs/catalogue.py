@@ -14,8 +14,8 @@ from engine.catalogue_diff import CatalogueDiff, compare_catalogues, pick_moment
 from engine.clock import format_time
 from engine.errors import ConfigurationError, ExitCode, UsageError
 from engine.model import require_venue
+from engine.spelling import nearest
 from engine.store import Store
-from engine.universe import nearest
 from engine.verbs.options import Words
 from engine.verbs.printing import print_json, print_table
 

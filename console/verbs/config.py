@@ -9,8 +9,9 @@ import click
 from console.verbs.options import json_option, profile_option
 from engine.errors import ExitCode
 from engine.verbs.printing import print_json, print_table
+from provision.config_file import config_path
 from provision.notify import host_of
-from provision.profile import SECRET_FIELDS, config_path, resolve_profile
+from provision.profile import SECRET_FIELDS, resolve_profile
 
 
 @click.group("config")

@@ -18,6 +18,7 @@ from engine.clock import format_bytes, format_seconds
 from engine.errors import ExitCode
 from engine.verbs.printing import print_json, print_table
 from provision.builds import BuildPlan, Built, build_and_push, build_request, plan_build, registry_token
+from provision.config_file import config_path
 from provision.images import (
     KEPT,
     KEPT_FOR,
@@ -31,7 +32,7 @@ from provision.images import (
     propose_cleaning,
 )
 from provision.platform import Platform
-from provision.profile import config_path, load_profiles
+from provision.profile import load_profiles
 from provision.profile_file import write_profile_value
 
 SHORT_DIGEST = 19

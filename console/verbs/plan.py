@@ -12,7 +12,7 @@ from console.verbs.options import cells_options, command_line, headless_session,
 from engine.clock import format_bytes, format_seconds
 from engine.errors import ExitCode, UsageError
 from engine.plan import STRATEGIES, Plan, Price
-from engine.universe import nearest
+from engine.spelling import nearest
 from engine.verbs.options import candle_options
 from engine.verbs.printing import print_json, print_table, say_not_ready
 

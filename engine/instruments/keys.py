@@ -18,7 +18,7 @@ from enum import StrEnum
 from engine.catalogue import Listing
 from engine.datatypes import GROUPED_SYMBOLS
 from engine.errors import UsageError
-from engine.universe import nearest
+from engine.spelling import nearest
 
 
 class InstrumentType(StrEnum):

@@ -30,8 +30,8 @@ from engine.instruments.definitions import (
 from engine.model import Cell
 from engine.paths import instruments_api_object, instruments_object, instruments_source_object
 from engine.source import Source
+from engine.spelling import nearest
 from engine.store import Store
-from engine.universe import nearest
 
 PARQUET = "application/vnd.apache.parquet"
 GZIP = "application/gzip"

@@ -23,8 +23,8 @@ from engine.paths import (
     parse_instruments_object,
 )
 from engine.query.constraints import Constraint
+from engine.spelling import nearest
 from engine.store import ObjectInfo, Store
-from engine.universe import nearest
 
 if TYPE_CHECKING:
     import pyarrow as pa

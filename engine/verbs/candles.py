@@ -22,7 +22,7 @@ from engine.plan import CANDLES, Plan, Request
 from engine.planner import NOTHING_TO_DO
 from engine.run import new_run, run_started
 from engine.settings import resolve
-from engine.universe import nearest
+from engine.spelling import nearest
 from engine.verbs.by_hand import choose_shards, range_options, read_days, require_shard, say_nothing_to_do, work_by_hand, work_options
 from engine.verbs.opening import open_places
 from engine.verbs.options import Day, OneOf, Words, bucket_options, candle_options

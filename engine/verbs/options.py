@@ -14,7 +14,7 @@ from engine.clock import parse_bytes, parse_day, utc_now
 from engine.errors import UsageError
 from engine.failure_budget import FAIL_FAST, parse_budget
 from engine.model import Outcome
-from engine.universe import nearest
+from engine.spelling import nearest
 
 
 class Day(click.ParamType[date]):

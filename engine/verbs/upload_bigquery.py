@@ -22,8 +22,8 @@ from engine.errors import ConfigurationError, ExitCode, NotPermitted, UsageError
 from engine.inventory import Inventory
 from engine.model import DayRange, require_venue
 from engine.settings import Settings, resolve
+from engine.spelling import nearest
 from engine.store import Store
-from engine.universe import nearest
 from engine.verbs.by_hand import read_days
 from engine.verbs.opening import open_places
 from engine.verbs.options import Day, OneOf, Words, bucket_options

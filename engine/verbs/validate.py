@@ -16,8 +16,8 @@ from engine.expectation import Scope
 from engine.logbook import Logbook
 from engine.model import DayRange, require_symbol, require_venue
 from engine.settings import Settings, resolve
+from engine.spelling import nearest
 from engine.store import Store
-from engine.universe import nearest
 from engine.validation.comparing import Question, Validation, validate
 from engine.validation.verification import Depth
 from engine.verbs.opening import open_places, open_source

@@ -8,7 +8,8 @@ import pytest
 
 from engine.catalogue import Catalogue
 from engine.errors import UsageError
-from engine.universe import ExactId, Instrument, list_universes, load_universe, nearest, resolve, resolve_scope
+from engine.spelling import nearest
+from engine.universe import ExactId, Instrument, list_universes, load_universe, resolve, resolve_scope
 from tests.engine.made_up_lake import catalogue, listing
 
 

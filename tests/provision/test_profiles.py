@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from engine.errors import ConfigurationError, ExitCode
+from provision.config_file import config_path
 from provision.errors import WriteRefused
 from provision.profile import (
     REAL_API,
     Endpoints,
-    config_path,
     load_profiles,
     require_image,
     require_writable,
