@@ -60,7 +60,7 @@ def layer_option(*names: str) -> Callable[[Function], Function]:
     """`--layer`: what of the lake. Only `raw` and `all` need `--data-types`; `require_data_types` says so."""
     return click.option(
         "--layer",
-        type=OneOf(names),
+        type=OneOf(tuple(map(str, names))),
         default="raw",
         show_default=True,
         help="What of the lake: files of the source, or the candles that are made of them.",

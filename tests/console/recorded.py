@@ -31,7 +31,7 @@ from engine.coverage import Coverage, Layer, LiveShard, assess
 from engine.doctor.finding import Finding, good
 from engine.errors import AlreadyExists, UsageError
 from engine.estimate import LOCAL_SPEED, Rate, Rates, Sizes
-from engine.instrument_coverage import Definitions
+from engine.instrument_coverage import INSTRUMENTS, Definitions
 from engine.inventory import Means
 from engine.manifest import Entry, Manifest, Origin, Part, Record, Summary, merge, metadata_of, summarize
 from engine.model import Cell, DayRange, Outcome, day_start
@@ -380,6 +380,7 @@ class RecordedSession(FleetSession):
         symbols: tuple[str, ...] = (),
         universe: str = "",
         layer: Layer = Layer.RAW,
+        timeframes: Sequence[str] = (),
     ) -> Coverage:
         self.calls.append(("check", str(days)))
         if self.down:
@@ -395,11 +396,12 @@ class RecordedSession(FleetSession):
                 now=self.clock(),
                 scope=resolve_scope(symbols, universe, offered),
                 live=self.lake.live,
+                timeframes=timeframes or TIMEFRAMES,
             )
         return assess(
             days,
             venues,
-            data_types,
+            [name for name in data_types if name != INSTRUMENTS],
             catalogues=offered,
             summaries=self.lake.listed,
             open_cell=self.lake.open_cell,
@@ -407,6 +409,7 @@ class RecordedSession(FleetSession):
             scope=resolve_scope(symbols, universe, offered),
             live=self.lake.live,
             definitions=DEFINITIONS,
+            count_definitions=INSTRUMENTS in data_types,
         )
 
     def arrivals(self, venues: Sequence[str], _data_types: Sequence[str], *, coverage: Coverage, **_scope: Any) -> tuple[Arrival, ...]:
