@@ -5,16 +5,20 @@ from __future__ import annotations
 import click
 
 from console.sentences import money
+from console.session import Session
 from console.verbs.launching import Launching, launch_options, launch_plan
 from console.verbs.options import headless_session, json_option, profile_option
 from engine.clock import format_seconds
 from engine.errors import UsageError
+from engine.job_plan import check_arguments
 from engine.plan import Plan
+
+UPLOAD = "upload-bigquery"
 
 HELP = {
     "instruments": "Keep what venues offer, and the definitions of each day, by one VM.",
     "replay": "Fetch raw messages by whole UTC hours, by one VM.",
-    "upload-bigquery": "Load candles or ticks into BigQuery, by one VM.",
+    UPLOAD: "Load candles or ticks into BigQuery, by one VM.",
     "validate": "Re-verify committed objects, by one VM beside them.",
 }
 
@@ -55,9 +59,23 @@ def job_command(verb: str) -> click.Command:
             model="STANDARD" if on_demand else session.profile.provisioning_model,
             max_cost=max_cost,
         )
+        if verb == UPLOAD:
+            _say_cost(session, plan)
         return launch_plan(session, plan, launching, as_json=as_json, show=show_job)
 
     return command
+
+
+def _say_cost(session: Session, plan: Plan) -> None:
+    """What stays in BigQuery and costs by the month; of candles that is little, and the VM says it."""
+    values = check_arguments(plan.job)
+    if values["layer"] == "candles":
+        return
+    from engine.verbs.upload_bigquery import describe_cost
+
+    profile = session.profile
+    cost = describe_cost(values, session.inventory, session.buckets.data, profile.region, is_local=profile.kind == "local")
+    click.echo(f"BigQuery: {cost}", err=True)
 
 
 def show_job(plan: Plan) -> None:

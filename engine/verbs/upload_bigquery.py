@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import date
+from typing import Any
 
 import click
 
-from engine.bigquery.contents import TableDay
+from engine.bigquery.contents import TableDay, read_contents
 from engine.bigquery.costs import Cost, cost_of
 from engine.bigquery.tables import LAYERS, LakeTable, tables_of
 from engine.bigquery.uploading import Outcome, Result, Upload, plan_upload, upload
@@ -107,6 +109,22 @@ def _require_one_cloud(settings: Settings) -> None:
         )
     if endpoint and not storage:
         raise ConfigurationError("BigQuery is on this machine, the bucket is not", hint="unset TICKDECK_BIGQUERY_ENDPOINT")
+
+
+def describe_cost(values: Mapping[str, Any], inventory: Inventory, data: Store, location: str, *, is_local: bool) -> str:
+    """What an upload that a VM is asked for would store and cost, at most: as if nothing were loaded yet.
+
+    Args:
+        values: the options of the verb, by name, as `engine.job_plan.check_arguments` reads them.
+        inventory: the state bucket.
+        data: the data bucket.
+        location: where the dataset lies.
+        is_local: whether BigQuery is on this machine.
+    """
+    tables = _tables(values["layer"], values["timeframes"], values["data_types"], external=values["external"])
+    days = read_days(values["start"], values["end"], values["day"])
+    found = read_contents(inventory, data, tables, days, venues=values["venues"] or ()).days
+    return f"{_size(found)}; {cost_of(found, location, is_local=is_local)}"
 
 
 def _tables(layer: str, timeframes: tuple[str, ...] | None, data_types: tuple[str, ...] | None, *, external: bool) -> tuple[LakeTable, ...]:
@@ -231,7 +249,7 @@ def _show_outcome(outcome: Outcome, plan: Upload, warehouse: Warehouse, cost: Co
                 *(f"{counts[(name, became)]:,}" for became in ("loaded", "held", "failed")),
                 f"{sum(day.rows for day in loaded if day.table.name == name):,}",
             )
-            for name in dict.fromkeys(result.day.table.name for result in outcome.results)
+            for name in _in_order(plan, outcome)
         ]
         print_table(("table", "loaded", "held", "failed", "rows loaded"), rows, right=(1, 2, 3, 4))
         what = "read by external tables" if loaded and all(day.table.external for day in loaded) else "loaded"
@@ -242,6 +260,12 @@ def _show_outcome(outcome: Outcome, plan: Upload, warehouse: Warehouse, cost: Co
     if len(failed) > SHOWN_FAILURES:
         click.echo(f"engine: and {len(failed) - SHOWN_FAILURES:,} more days of tables failed -> see: --json", err=True)
     return outcome.exit_code
+
+
+def _in_order(plan: Upload, outcome: Outcome) -> list[str]:
+    """The tables that something became of, as they were asked for."""
+    wanted = list(dict.fromkeys(day.table.name for day in plan.contents.days))
+    return sorted({result.day.table.name for result in outcome.results}, key=wanted.index)
 
 
 def _warn(plan: Upload) -> None:
@@ -274,9 +298,14 @@ def _by_table(days: tuple[TableDay, ...]) -> dict[str, list[TableDay]]:
     return found
 
 
-def _size(days: tuple[TableDay, ...] | list[TableDay]) -> str:
+def _size(days: Sequence[TableDay]) -> str:
     tables = len({day.table.name for day in days})
+    objects, size = sum(len(day.objects) for day in days), sum(day.bytes for day in days)
+    rows = sum(day.rows for day in days)
     return (
-        f"{sum(day.rows for day in days):,} rows of {len(days):,} days of {tables} table{'' if tables == 1 else 's'} "
-        f"({sum(len(day.objects) for day in days):,} objects, {format_bytes(sum(day.bytes for day in days))})"
+        f"{rows:,} rows, {_counted(len(days), 'day')} of {_counted(tables, 'table')} ({_counted(objects, 'object')}, {format_bytes(size)})"
     )
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

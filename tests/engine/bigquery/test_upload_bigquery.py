@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from engine.bigquery.contents import read_contents
+from engine.bigquery.contents import LakeObject, TableDay, read_contents
 from engine.bigquery.costs import cost_of
 from engine.bigquery.loads import newest_loads
 from engine.bigquery.tables import candle_table, tick_table
@@ -25,8 +25,11 @@ from engine.bigquery.warehouse import open_client
 from engine.candles.columns import COLUMNS
 from engine.cli import command, run_command
 from engine.inventory import Inventory
+from engine.job_plan import check_arguments
 from engine.model import DayRange
+from engine.paths import candle_object
 from engine.store import Store
+from engine.verbs.upload_bigquery import describe_cost
 from tests.local_servers import Lake, LocalServer, make_lake
 
 DAY, NEXT = date(2024, 5, 1), date(2024, 5, 2)
@@ -346,3 +349,20 @@ def test_a_mistake_is_one_line_with_the_next_step(
 def test_a_range_of_which_nothing_is_committed_says_so(office: Office) -> None:
     code, out, _ = office.upload("--day", "2024-06-01")
     assert (code, "the lake has nothing committed" in out) == (0, True)
+
+
+def test_a_day_of_more_objects_than_a_job_may_name_is_named_by_its_folders() -> None:
+    table = candle_table("1h")
+    names = [(venue, f"S{number}") for venue in ("binance", "deribit") for number in range(6_000)]
+    objects = tuple(LakeObject(candle_object(DAY, "1h", venue, symbol), venue, 1, 1, "", 24) for venue, symbol in names)
+    few, many = TableDay(table, DAY, "lake", objects[:3]), TableDay(table, DAY, "lake", objects)
+    assert few.uris == tuple(f"gs://lake/{each.name}" for each in objects[:3])
+    folders = "gs://lake/processed_candles/by_date/day-2024-05-01/timeframe-1h"
+    assert many.uris == (f"{folders}/venue-binance/*.parquet", f"{folders}/venue-deribit/*.parquet")
+
+
+def test_what_a_vm_would_store_of_ticks_is_priced_before_there_is_a_vm(filled: Lake) -> None:
+    values = check_arguments(("upload-bigquery", *RANGE, "--layer", "ticks", "--data-types", "trades"))
+    said = describe_cost(values, Inventory(filled.state), filled.data, "asia-northeast1", is_local=False)
+    assert "2 days of 1 table (8 objects" in said
+    assert "a month; loading is free" in said
