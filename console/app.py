@@ -7,6 +7,7 @@ handed it. Imports of this module and of the first screen are kept small: the fi
 from __future__ import annotations
 
 import dataclasses
+import gc
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -126,6 +127,8 @@ class ConsoleApp(ThemedApp):
         self._layer = "raw"
         self._run = ""
         self._history: list[Mode] = []
+        self._collected: set[Mode] = set()
+        """Modes whose objects were taken out of the garbage collector's sight."""
         self._trail = Trail()
         self._mode_screens: dict[Mode, ModeScreen] = {}
         self._known: Known | None = None
@@ -337,6 +340,10 @@ class ConsoleApp(ThemedApp):
         # What was said over another screen would cover this one.
         self.clear_notifications()
         self.switch_mode(mode)
+        if mode not in self._collected:
+            # What a screen imports and mounts stays: the collector need not look through it again while keys wait for their picture.
+            self._collected.add(mode)
+            self.call_after_refresh(gc.freeze)
 
     def leave_place(self) -> None:
         """One goes on from here: `[` comes back, with cursor, filter and scroll as they are now."""
