@@ -8,9 +8,9 @@ from typing import Final
 
 from console.deeds import headless_command
 from console.sentences import plural
+from console.widgets.columns import Column, Toned
 from console.widgets.figures import format_age
 from console.widgets.sentence import Phrase
-from console.widgets.table import Column, Toned
 from console.widgets.tones import Tone
 from provision.audit import Deed, Ending
 

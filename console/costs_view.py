@@ -9,9 +9,9 @@ from datetime import datetime
 from console.amounts import format_dollars, format_hours, format_share
 from console.query import Vocabulary
 from console.sentences import plural
+from console.widgets.columns import Cell, Column, Gauge, Toned
 from console.widgets.figures import UNKNOWN, format_bytes, format_count
 from console.widgets.sentence import Phrase
-from console.widgets.table import Cell, Column, Gauge, Toned
 from console.widgets.tones import Tone
 from engine.plan import Price
 from provision.budget import Row as BudgetRow

@@ -9,8 +9,8 @@ from typing import Final
 
 from console.query import Vocabulary
 from console.sentences import plural
+from console.widgets.columns import Column, Toned
 from console.widgets.sentence import Phrase
-from console.widgets.table import Column, Toned
 from console.widgets.tones import Tone
 from engine.doctor.finding import Finding, Level
 

@@ -19,11 +19,12 @@ from textual.worker import Worker
 from console.blocking import in_thread
 from console.coverage_view import STATE_TONES, SymbolRow, proof_of, proof_words, symbol_rows
 from console.screens.reason import ReasonScreen
+from console.widgets.columns import Column, Toned
 from console.widgets.confirm import ConfirmItem, ConfirmMany
 from console.widgets.detail import DetailScreen
 from console.widgets.figures import UNKNOWN, format_bytes, format_count, one_line, plural
 from console.widgets.heat_looks import GLYPHS, LOOKS, WORDS, code_of
-from console.widgets.table import Column, LineTable, Toned
+from console.widgets.table import LineTable
 from console.widgets.tones import Tone
 from engine.coverage import CellReport
 from engine.errors import EngineError
@@ -163,7 +164,7 @@ class CellScreen(ModalScreen[None]):
 
     def action_logs(self) -> None:
         """What the VM that recorded this symbol said."""
-        from console.screens.logs import show_logs_of
+        from console.screens.log_links import show_logs_of
 
         found = self._here
         if found is None or found.manifest is None or not found.vm:

@@ -18,9 +18,10 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from console.sentences import money
+from console.widgets.columns import Column, Toned
 from console.widgets.confirm import ConfirmItem, ConfirmMany, ConfirmOne
 from console.widgets.figures import bar, one_line, plural
-from console.widgets.table import Column, LineTable, Toned
+from console.widgets.table import LineTable
 from console.widgets.tones import Tone
 
 if TYPE_CHECKING:

@@ -468,7 +468,7 @@ class FleetScreen(ModeScreen):
         self.console.refresh_status(self)
 
     def _open_logs(self, vm: FleetVm) -> None:
-        from console.screens.logs import show_logs_of
+        from console.screens.log_links import show_logs_of
 
         show_logs_of(self.console, vm.run if vm.managed else "", vm.name, gone=vm.dead, at=moment_of_trouble(vm))
 

@@ -16,9 +16,10 @@ from console.coverage_view import STATE_TONES
 from console.hole_list import HoleOrder, HoleRow, hole_rows
 from console.repair_request import RepairEstimate
 from console.sentences import money
+from console.widgets.columns import Column, Toned
 from console.widgets.figures import UNKNOWN, format_age, format_bytes, plural
 from console.widgets.heat_looks import LOOKS
-from console.widgets.table import Column, LineTable, Toned
+from console.widgets.table import LineTable
 from console.widgets.tones import Tone
 from engine.coverage import CellReport
 from engine.model import Cell

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from time import monotonic
-from typing import TYPE_CHECKING, ClassVar, Final, cast
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import on, work
 from textual.binding import BindingType
@@ -20,7 +20,7 @@ from textual.widget import Widget
 
 from console.actions import Mode, bindings_for
 from console.blocking import in_thread
-from console.log_causes import Cause, Causes
+from console.log_causes import Causes
 from console.log_gaps import CUT, LET_GO, MOST_LINES, NOT_READ, SUPPRESSED, Gap, gap_line
 from console.log_lines import VOCABULARY, line_of, lines_of, preemptions, tells_preemption
 from console.log_saving import FrozenLines, text_of, text_of_record
@@ -28,7 +28,9 @@ from console.log_scope import HISTORY_LINES, TAIL_LINES, Scope
 from console.moments import parse_moment
 from console.query import EVERYTHING, QueryError, parse
 from console.screens.base import ModeScreen
+from console.screens.log_links import show_cell_of, show_vm_of
 from console.widgets.ask_line import AskLine
+from console.widgets.causes_table import CausesTable
 from console.widgets.detail import DetailScreen
 from console.widgets.figures import format_count, one_line, plural
 from console.widgets.log_source import CONNECTING, NOTHING, READING, SILENT, LogSource
@@ -37,12 +39,10 @@ from console.widgets.logline import LogLine, Severity
 from console.widgets.logpaint import TimeFormat
 from console.widgets.logview import Held, LogView
 from console.widgets.prompt import Prompt
-from console.widgets.table import Column, LineTable, Toned
-from console.widgets.tones import Tone
+from console.widgets.table import LineTable
 from engine.errors import one_line as error_line
 
 if TYPE_CHECKING:
-    from console.app import ConsoleApp
     from console.export import Record
     from console.state import Feed
     from provision.fleet import FleetSnapshot
@@ -77,18 +77,6 @@ class _Shown:
     floor: datetime
 
 
-def show_logs_of(console: ConsoleApp, run: str, vm: str, *, gone: bool, at: datetime | None = None) -> None:
-    """Switch to Logs, narrowed to one VM.
-
-    Args:
-        run: Empty for a VM that is not ours.
-        gone: Nothing runs on it any more.
-        at: The moment it is about, UTC; None: the end.
-    """
-    console.show_mode(Mode.LOGS)
-    cast("LogsScreen", console.screen_stack[0]).set_scope(Scope(run, vm, gone, chosen=True, at=at))
-
-
 class LogsScreen(ModeScreen):
     """Causes of errors, severity over time, and the lines."""
 
@@ -96,8 +84,6 @@ class LogsScreen(ModeScreen):
     BINDINGS: ClassVar[list[BindingType]] = list(bindings_for(Mode.LOGS))
 
     DEFAULT_CSS = """
-    LogsScreen #logs-causes { display: none; height: auto; border-bottom: solid $rule; }
-    LogsScreen #logs-causes.-some { display: block; }
     LogsScreen LogHistogram { display: none; }
     LogsScreen LogHistogram.-some { display: block; }
     LogsScreen LogView { height: 1fr; }
@@ -129,22 +115,10 @@ class LogsScreen(ModeScreen):
         self._push: Timer | None = None
 
     def body(self) -> Iterable[Widget]:
-        causes: LineTable[Cause] = LineTable(
-            (
-                Column("Errors", lambda cause: Toned(format_count(cause.count), Tone.BAD), 6, rank=0, right=True),
-                Column("VMs", lambda cause: format_count(cause.vms), 4, rank=2, right=True),
-                Column("Cells", lambda cause: format_count(cause.cells) if cause.cells else "—", 5, rank=3, right=True),
-                Column("First", lambda cause: f"{cause.first.astimezone(UTC):%H:%M:%S}", 8, rank=5),
-                Column("Last", lambda cause: f"{cause.last.astimezone(UTC):%H:%M:%S}", 8, rank=4),
-                Column("Cause", lambda cause: cause.example.message if cause.key else cause.pattern, 24, 60, 300, rank=1),
-            ),
-            lambda cause: cause.key,
-            id="logs-causes",
-        )
         yield Vertical(
             LogSource(now=self.console.clock, id="logs-source"),
             LogHistogram(now=self.console.clock, id="logs-histogram"),
-            causes,
+            CausesTable(id="logs-causes"),
             Prompt(vocabulary=VOCABULARY, id="logs-filter"),
             Prompt(lead="search ", placeholder="highlight words or /regex/; n and N jump", id="logs-search"),
             AskLine("go to ", "03:15   -10m   2024-05-01T03:15Z", self._time_words, id="logs-time"),
@@ -300,29 +274,13 @@ class LogsScreen(ModeScreen):
 
     def action_line_vm(self) -> None:
         """The VM of this line, in Fleet."""
-        from console.screens.fleet import FleetScreen
-
-        line = self._view.cursor_line
-        if line is None or not line.vm:
-            self.notify("no VM said this line", timeout=4)
-            return
-        self.console.show_mode(Mode.FLEET)
-        cast("FleetScreen", self.console.screen_stack[0]).go_to_vm(str(line.fields.get("instance") or line.vm))
+        if problem := show_vm_of(self.console, self._view.cursor_line):
+            self.notify(problem, timeout=4)
 
     def action_line_cell(self) -> None:
         """What this line is about, in Coverage."""
-        from console.screens.coverage import CoverageScreen
-        from engine.clock import parse_day
-        from engine.model import Cell
-
-        fields = {} if (line := self._view.cursor_line) is None else line.fields
-        venue, data_type, day = (str(fields.get(name, "")) for name in ("venue", "data_type", "day"))
-        if not (venue and data_type and day):
-            self.notify("this line names no day, venue and type", timeout=4)
-            return
-        cell = Cell(parse_day(day, today=self.console.clock().date()), data_type, venue)
-        self.console.show_mode(Mode.COVERAGE)
-        cast("CoverageScreen", self.console.screen_stack[0]).go_to_cell(cell)
+        if problem := show_cell_of(self.console, self._view.cursor_line):
+            self.notify(problem, timeout=4)
 
     def action_older(self) -> None:
         if self._view.ring.let_go:
@@ -421,8 +379,8 @@ class LogsScreen(ModeScreen):
         return self.query_one(LogHistogram)
 
     @property
-    def _table(self) -> LineTable[Cause]:
-        return cast("LineTable[Cause]", self.query_one("#logs-causes", LineTable))
+    def _table(self) -> CausesTable:
+        return self.query_one(CausesTable)
 
     @property
     def _filter(self) -> Prompt:
@@ -656,11 +614,7 @@ class LogsScreen(ModeScreen):
         histogram.set_counts(counts, marks)
 
     def _show_causes(self) -> None:
-        ranked = self._causes.ranked()
-        self._table.set_class(bool(ranked), "-some")
-        most = _CAUSE_ROWS if self.size.height >= LOW else _CAUSE_ROWS_LOW
-        self._table.styles.height = min(len(ranked), most) + 2
-        self._table.set_rows(ranked)
+        self._table.show_causes(self._causes.ranked(), most=_CAUSE_ROWS if self.size.height >= LOW else _CAUSE_ROWS_LOW)
 
     def on_resize(self) -> None:
         self._stale = True

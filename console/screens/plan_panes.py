@@ -24,11 +24,12 @@ from console.blocking import in_thread
 from console.plan_checks import SHOWN_FOR, Checks, fleet_asked
 from console.plan_comparison import change_words, diff_figures, diff_sentence, side_by_side
 from console.plan_view import Notice, allowance_line, balance_of, bars_of, choices_of, ideal_seconds, prices_of
+from console.widgets.columns import Cell, Column, Toned
 from console.widgets.figures import format_count
 from console.widgets.figures import one_line as safe
 from console.widgets.pane_strip import PaneStrip, PaneTab
 from console.widgets.shard_bars import ShardBars
-from console.widgets.table import Cell, Column, LineTable, Toned
+from console.widgets.table import LineTable
 from console.widgets.tones import GLYPHS, Tone
 from console.widgets.what_if_table import WhatIfTable
 from engine.doctor.finding import Finding, Level

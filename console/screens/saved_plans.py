@@ -16,8 +16,9 @@ from textual.widgets import Static
 
 from console.blocking import in_thread
 from console.plan_comparison import cost_words, days_words, scope_words
+from console.widgets.columns import Column, Toned
 from console.widgets.figures import format_age, format_bytes, format_count, plural
-from console.widgets.table import Column, LineTable, Toned
+from console.widgets.table import LineTable
 from console.widgets.tones import Tone
 from console.widgets.what_if_table import brief_duration
 from engine.errors import EngineError, one_line

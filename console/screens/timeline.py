@@ -13,8 +13,9 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from console.timeline_view import LEGEND, TimelineRow, advice_line, summary, timeline_rows, zone_line
+from console.widgets.columns import Column, Toned
 from console.widgets.figures import format_duration, one_line
-from console.widgets.table import Column, LineTable, Toned
+from console.widgets.table import LineTable
 from console.widgets.tones import Tone
 from provision.fleet import FleetSnapshot
 from provision.preemptions import advise_move, find_lineages, rate_zones

@@ -16,9 +16,10 @@ from textual.widgets import Static
 
 from console.amounts import format_dollars, format_hours
 from console.blocking import in_thread
+from console.widgets.columns import Column, Toned
 from console.widgets.figures import format_duration
 from console.widgets.sentence import Phrase, Sentence
-from console.widgets.table import Column, LineTable, Toned
+from console.widgets.table import LineTable
 from console.widgets.tones import Tone
 from engine.errors import one_line
 from provision.prices import known_machines

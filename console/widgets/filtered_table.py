@@ -15,9 +15,10 @@ from textual.content import Content
 from textual.widgets import Static
 
 from console.query import ANYTHING, EVERYTHING, Query, Vocabulary, words_of
+from console.widgets.columns import Column
 from console.widgets.figures import format_count, one_line
 from console.widgets.prompt import Prompt
-from console.widgets.table import Column, LineTable
+from console.widgets.table import LineTable
 
 RowT = TypeVar("RowT", bound=Hashable)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from console.widgets.columns import Cell, Column, Gauge, Toned
 from console.widgets.figures import (
     UNKNOWN,
     format_age,
@@ -19,7 +20,7 @@ from console.widgets.figures import (
     format_percent,
     format_rate,
 )
-from console.widgets.table import Cell, Column, Gauge, LineTable, Toned
+from console.widgets.table import LineTable
 from console.widgets.tones import Tone
 
 STATE_LOOKS: Final[Mapping[str, tuple[str, Tone]]] = {

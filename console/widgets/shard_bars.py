@@ -9,8 +9,9 @@ from typing import ClassVar, Final
 
 from textual.binding import Binding, BindingType
 
+from console.widgets.columns import Cell, Column, Gauge, Toned
 from console.widgets.figures import format_bytes, format_count, format_duration
-from console.widgets.table import Cell, Column, Gauge, LineTable, Toned
+from console.widgets.table import LineTable
 from console.widgets.tones import Tone
 
 

@@ -10,8 +10,9 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
+from console.widgets.columns import Cell, Column, Toned
 from console.widgets.figures import UNKNOWN
-from console.widgets.table import Cell, Column, LineTable, Toned
+from console.widgets.table import LineTable
 from console.widgets.tones import Tone
 
 _WIDE: Final = 104
