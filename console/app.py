@@ -469,13 +469,15 @@ class ConsoleApp(ThemedApp):
             screen.refresh_bindings()
 
     def on_logs_arrived(self, message: LogsArrived) -> None:
-        if (screen := self._mode_screens.get(Mode.LOGS)) is not None:
+        if self.is_running and (screen := self._mode_screens.get(Mode.LOGS)) is not None:
             screen.show_logs(message.batch)
 
     @property
     def visible_screen(self) -> ModeScreen | None:
-        """The screen of the current mode, also under a dialog."""
-        return self._mode_screens.get(Mode(self.current_mode)) if is_mode(self.current_mode) else None
+        """The screen of the current mode, also under a dialog; None before there is one, and once the console ends."""
+        if not self.is_running or not is_mode(self.current_mode):
+            return None  # While it ends, screens lose their widgets one by one, and a look may still come in.
+        return self._mode_screens.get(Mode(self.current_mode))
 
     # Keys that work everywhere
 
