@@ -47,3 +47,29 @@ def test_whatever_the_recording_has_not_is_refused_in_words() -> None:
     with pytest.raises(UsageError) as refused:
         session.changes.propose_cleanup()
     assert "this is a recording" in one_line(refused.value)
+
+
+SAID = {
+    "plan": "Downloads 213 files",
+    "fleet": "r1ngrw7h3y",
+    "logs": "cloud-logging",
+    "coverage": "81.8 % of 33 expected cells complete, 3 holes",
+    "costs": "run r1ngrw7h3y",
+    "audit": "the recording has no answer to this",
+    "doctor": "this is a recording",
+}
+
+
+async def test_every_screen_says_of_the_incident_what_it_said_then_in_every_size() -> None:
+    replay = Replay(open_recording(FILE))
+    async with console_of(replay).run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: pilot.app.visible_screen is not None)  # type: ignore[attr-defined]
+        for _ in range(replay.position[1]):
+            await pilot.press("full_stop")
+        for size in ((80, 24), (120, 40), (200, 60)):
+            await pilot.resize_terminal(*size)
+            for number, (mode, said) in enumerate(SAID.items(), 1):
+                await pilot.press(str(number))
+                await until(pilot, lambda mode=mode: pilot.app.current_mode == mode and pilot.app.screen.is_mounted)
+                await until(pilot, lambda said=said: any(said in each.text for each in pilot.app.screen.query(Sentence)))
+                assert pilot.app.screen.size == size
