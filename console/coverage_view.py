@@ -14,7 +14,7 @@ from console.widgets.sentence import Phrase
 from console.widgets.tones import Tone
 from engine.candles.timeframes import bars_of
 from engine.catalogue import due
-from engine.coverage import HOLES, CellReport, Coverage, Layer, Sureness
+from engine.coverage import HOLES, LOADED, CellReport, Coverage, Layer, Sureness
 from engine.instrument_coverage import INSTRUMENTS
 from engine.model import Cell, CellState, File
 from engine.paths import candle_object, data_object
@@ -33,9 +33,15 @@ STATE_TONES = {
 }
 
 
+_NOTHING = {
+    CANDLES: "no trades are committed that day: the raw layer says why",
+    LOADED: "no candles are made of that day: the layer of candles says why",
+}
+"""Why nothing is expected, in layers that are made of others."""
+
 _WORD_TONES = {"hole": Tone.BAD, "thin": Tone.WARN, "stale": Tone.WARN, "running": Tone.BUSY}
 
-LAYERS = {Layer.RAW: "raw files", Layer.CANDLES: "candles"}
+LAYERS = {Layer.RAW: "raw files", Layer.CANDLES: "candles", Layer.LOADED: "loaded"}
 """How the head of the map names what it shows."""
 
 
@@ -100,9 +106,7 @@ def explain(report: CellReport, now: datetime) -> tuple[list[Phrase], str]:
         Phrase(look.word, STATE_TONES[state], strong=True),
     ]
     if state is CellState.NOT_EXPECTED:
-        nothing = "no trades are committed that day: the raw layer says why"
-        if cell.data_type != CANDLES:
-            nothing = "the venue does not offer this type, or lists no symbol of it that day"
+        nothing = _NOTHING.get(cell.data_type, "the venue does not offer this type, or lists no symbol of it that day")
         return [*head, Phrase("  never a gap")], "; ".join([*report.reasons, nothing])
     if report.beneath is not None:
         head.append(Phrase(f" ({WORDS[report.beneath]} until it is done)"))
@@ -122,7 +126,7 @@ def explain(report: CellReport, now: datetime) -> tuple[list[Phrase], str]:
         word = "due" if due(cell.day) > now else "was due"
         why.insert(0, f"the source has not published this day: {word} {due(cell.day):%Y-%m-%d %H:%M} UTC")
     elif state is CellState.MISSING and not why:
-        why.append("never made" if cell.data_type == CANDLES else "never attempted")
+        why.append({CANDLES: "never made", LOADED: "never loaded"}.get(cell.data_type, "never attempted"))
     elif state is CellState.COMPLETE and report.empty:
         why.append(f"{plural(report.empty, 'symbol')} without rows that day, as the source says")
     step = next_step(report)
@@ -130,7 +134,8 @@ def explain(report: CellReport, now: datetime) -> tuple[list[Phrase], str]:
 
 
 def _counts(report: CellReport) -> str:
-    parts = [f"{format_count(report.done)} of {format_count(report.expected)} symbols"]
+    noun = "objects" if report.cell.data_type == LOADED else "symbols"
+    parts = [f"{format_count(report.done)} of {format_count(report.expected)} {noun}"]
     parts += [f"{format_count(count)} {word}" for count, word in ((report.bad, "bad"), (report.absent, "absent")) if count]
     parts += [f"{format_count(count)} {word}" for count, word in ((report.empty, "empty"), (report.waived, "waived")) if count]
     return ", ".join(parts)
@@ -140,6 +145,8 @@ def proof_words(report: CellReport, now: datetime) -> str:
     """How we know what we say about a cell, how old that is, and who wrote it."""
     if report.cell.data_type == INSTRUMENTS:
         return f"written {format_age((now - report.written).total_seconds())} ago" if report.written else "no definitions"
+    if report.cell.data_type == LOADED:
+        return f"loaded {format_age((now - report.written).total_seconds())} ago" if report.written else "no record of a load"
     if report.sureness is Sureness.NOTHING:
         return "no manifest"
     text = report.sureness.value
@@ -160,6 +167,8 @@ def next_step(report: CellReport) -> str:
     data = report.cell.data_type != INSTRUMENTS
     if report.cell.data_type == CANDLES:
         return _next_step_of_candles(report)
+    if report.cell.data_type == LOADED:
+        return "r says how to load it" if report.state in (*HOLES, CellState.THIN) else ""
     match report.state:
         case CellState.MISSING if not data:
             return "r writes them from what the source says now"

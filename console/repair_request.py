@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from msgspec import structs
 
-from engine.coverage import Coverage
-from engine.model import Cell
+from engine.coverage import HOLES, Coverage
+from engine.model import Cell, CellState
 from engine.plan import Plan, Request, for_cells, with_mode
 
 
@@ -71,6 +71,23 @@ def repair_of(cells: Collection[Cell], base: Request, *, rebuild: bool = False) 
 def all_holes(coverage: Coverage) -> list[Cell]:
     """The cells a repair can mend; definitions of instruments are not downloaded by a fleet."""
     return [report.cell for report in coverage.holes() if (report.cell.venue, report.cell.data_type) not in coverage.instrument_rows]
+
+
+def loadable(coverage: Coverage) -> frozenset[Cell]:
+    """Of the layer of what is loaded: the cells that another load mends, those among them that are stale."""
+    return frozenset(report.cell for report in coverage.in_state(*HOLES, CellState.THIN))
+
+
+def load_arguments(cells: Collection[Cell], timeframes: Collection[str] = ()) -> list[str]:
+    """What `engine upload-bigquery` is given to load these cells: it loads whole days, and only what has changed."""
+    days = [cell.day for cell in cells]
+    words = ["--venues", ",".join(sorted({cell.venue for cell in cells})), "--start", str(min(days)), "--end", str(max(days))]
+    return [*words, *(("--timeframes", ",".join(timeframes)) if timeframes else ())]
+
+
+def load_command(cells: Collection[Cell]) -> str:
+    """The headless command that loads these cells by one VM."""
+    return " ".join(["tickdeck deploy upload-bigquery", *load_arguments(cells)])
 
 
 def estimate_of(plan: Plan) -> RepairEstimate:

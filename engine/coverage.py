@@ -36,6 +36,9 @@ _OF_MANIFESTS = frozenset({Kind.MANIFEST, Kind.SOURCE_CHANGED})
 
 _NO_PROOFS: Mapping[Depth, datetime] = MappingProxyType({})
 
+LOADED = "loaded"
+"""Stands where a data type stands, for what BigQuery holds of the candles."""
+
 CONTEXT_BEFORE = timedelta(days=35)
 CONTEXT_AFTER = timedelta(days=7)
 
@@ -47,6 +50,9 @@ class Layer(StrEnum):
     """Files of the source, by venue and data type."""
     CANDLES = "candles"
     """Candles of all timeframes, by venue: expected of every symbol with committed trades."""
+
+    LOADED = "loaded"
+    """Candles in BigQuery, by venue: expected of every object of candles."""
 
     @property
     def following(self) -> Layer:
@@ -234,6 +240,8 @@ class Coverage:
         holes = sum(self.counts.get(state, 0) for state in HOLES)
         if holes:
             parts.append(f"{holes:,} hole{'s' if holes != 1 else ''}")
+        if self.layer is Layer.LOADED and expected:
+            parts[0] = parts[0].removesuffix("complete") + "loaded"
         others = {
             "thin" if self.layer is Layer.RAW else "stale": CellState.THIN,
             "running": CellState.RUNNING,
@@ -243,8 +251,12 @@ class Coverage:
         return ", ".join(parts)
 
 
-_NOUNS = {Layer.RAW: "cell", Layer.CANDLES: "candle cell"}
-_NOTHING = {Layer.RAW: "no cell is expected in {days}", Layer.CANDLES: "no trades are committed in {days}, so no candles are expected"}
+_NOUNS = {Layer.RAW: "cell", Layer.CANDLES: "candle cell", Layer.LOADED: "venue-day"}
+_NOTHING = {
+    Layer.RAW: "no cell is expected in {days}",
+    Layer.CANDLES: "no trades are committed in {days}, so no candles are expected",
+    Layer.LOADED: "no candles are made in {days}, so nothing can be loaded",
+}
 
 
 def context_of(days: DayRange) -> DayRange:

@@ -20,7 +20,7 @@ from console.coverage_view import LAYERS, explain, facts_of, sentence_of
 from console.export import Record
 from console.hole_list import hole_record
 from console.query import EVERYTHING, Query
-from console.repair_request import RepairEstimate, all_holes, estimate_of, repair_of
+from console.repair_request import RepairEstimate, all_holes, estimate_of, load_command, loadable, repair_of
 from console.screens.base import ModeScreen
 from console.screens.hole_pane import HolePane
 from console.state import Feed
@@ -34,7 +34,7 @@ from console.widgets.sentence import Phrase, Sentence
 from console.widgets.table import LineTable
 from console.widgets.tones import Tone
 from engine.clock import parse_day
-from engine.coverage import CellReport, Coverage, Layer, overlay
+from engine.coverage import LOADED, CellReport, Coverage, Layer, overlay
 from engine.errors import EngineError, UsageError, one_line
 from engine.instrument_coverage import INSTRUMENTS
 from engine.model import Cell, CellState, DayRange
@@ -253,7 +253,7 @@ class CoverageScreen(ModeScreen):
         if coverage is None or request is None:
             return
         holes = frozenset(all_holes(coverage))
-        if holes == self._estimated:
+        if holes == self._estimated or coverage.layer is Layer.LOADED:
             return
         repair = repair_of(holes, request)
         found: RepairEstimate | None = None
@@ -444,6 +444,9 @@ class CoverageScreen(ModeScreen):
             if not marked:
                 self._heatmap.clear_marks()
                 return
+        if coverage.layer is Layer.LOADED:
+            self._say_how_to_load(coverage, marked)
+            return
         cells = marked or frozenset(all_holes(coverage))
         if not cells and coverage.counts.get(CellState.THIN) and coverage.layer is Layer.CANDLES:
             self.notify("no candles lack; space marks stale ones, r then plans to make them anew", timeout=6)
@@ -459,6 +462,17 @@ class CoverageScreen(ModeScreen):
             return
         self._heatmap.clear_marks()
         self.console.plan_request(repair.request, because=repair.because)
+
+    @work(group="load command", exclusive=True, exit_on_error=False)
+    async def _say_how_to_load(self, coverage: Coverage, marked: frozenset[Cell]) -> None:
+        """One VM loads whole days: its command is said, and copied."""
+        cells = marked or loadable(coverage)
+        if not cells:
+            self.notify("everything is loaded as it is", timeout=4)
+            return
+        command = load_command(cells)
+        await self.console.copy(command)
+        self.notify(command, title=f"to load {plural(len(cells), 'venue-day')}", timeout=15)
 
     def _is_stale(self, cell: Cell) -> bool:
         """Whether its candles were made of other inputs than the lake holds now: only overwriting them helps."""
@@ -514,8 +528,9 @@ class CoverageScreen(ModeScreen):
     async def _open(self, report: CellReport) -> None:
         from console.screens.cell import CellScreen, read_cell_symbols
 
-        if report.state is CellState.NOT_EXPECTED or report.cell.data_type == INSTRUMENTS:
-            self.notify("nothing is expected here" if report.state is CellState.NOT_EXPECTED else "one object a day: see the line below")
+        if report.state is CellState.NOT_EXPECTED or report.cell.data_type in (INSTRUMENTS, LOADED):
+            whole = "a day is loaded as a whole" if report.cell.data_type == LOADED else "one object a day"
+            self.notify("nothing is expected here" if report.state is CellState.NOT_EXPECTED else f"{whole}: see the line below")
             return
         session, covered = self.session, self._covered
         try:

@@ -52,6 +52,10 @@ class LakeChecks:
         """
         session = self._session
         session.catalogues.refresh_catalogues(venues)
+        if layer is Layer.LOADED:
+            from engine.bigquery.coverage import check_loads
+
+            return check_loads(session.inventory, days, venues, now=session.clock(), timeframes=timeframes or TIMEFRAMES)
         if layer is Layer.CANDLES:
             from engine.candles.coverage import check_candles
 

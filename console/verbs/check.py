@@ -25,7 +25,7 @@ from console.verbs.options import (
 from console.widgets.heat_looks import LOOKS, code_of
 from engine.candles.timeframes import TIMEFRAMES, require_timeframes
 from engine.clock import format_bytes
-from engine.coverage import HOLES, CellReport, Coverage, Layer, Sureness
+from engine.coverage import HOLES, LOADED, CellReport, Coverage, Layer, Sureness
 from engine.errors import ConfigurationError, ExitCode, UsageError, one_line
 from engine.instrument_coverage import INSTRUMENTS
 from engine.inventory import Inventory
@@ -76,14 +76,17 @@ def check_command(
     of each venue and count apart; --data-types trades,instruments counts them like data.
 
     --layer candles: of every symbol with committed trades its candles are expected, in every timeframe; those that were made of other
-    inputs than the lake holds now are stale, which is no hole (tickdeck repair --layer candles --rebuild). --layer all: raw, then
-    candles; --data-types are those of the raw layer.
+    inputs than the lake holds now are stale, which is no hole (tickdeck repair --layer candles --rebuild). --layer loaded: of all
+    candles the load into BigQuery is expected, as records of loads tell it; what changed since is stale. --layer all: each of them;
+    --data-types are those of the raw layer.
     """
     layers = tuple(Layer) if layer == "all" else (Layer(layer),)
     options["data_types"] = require_data_types(options["data_types"], layer)
     wanted = require_timeframes(timeframes) if timeframes else ()
-    if wanted and Layer.CANDLES not in layers:
+    if wanted and layers == (Layer.RAW,):
         raise UsageError("--timeframes are those of candles", hint="add --layer candles")
+    if Layer.LOADED in layers and estimate:
+        raise UsageError("what a load costs is not known here", hint="engine upload-bigquery --dry-run tells; or --layer candles")
     if Layer.RAW not in layers and (verify or arrivals):
         name = "verify" if verify else "arrivals"
         raise UsageError(f"--{name} is about files of the source", hint=f"leave --layer {layer} out")
@@ -310,8 +313,11 @@ def show_details(coverage: Coverage, inventory: Inventory, timeframes: tuple[str
     for report in coverage.in_state(*wanted):
         reasons = "; ".join(report.reasons) or "no attempt yet"
         click.echo(f"\n{LOOKS[code_of(report)].glyph} {report.cell}: {report.state.replace('_', ' ')}: {reasons}")
-        click.echo(f"  {report.done} of {report.expected} symbols done, {report.rows:,} rows, {proof_of(report, coverage.computed)}")
+        noun = "objects" if coverage.layer is Layer.LOADED else "symbols"
+        click.echo(f"  {report.done} of {report.expected} {noun} done, {report.rows:,} rows, {proof_of(report, coverage.computed)}")
         if report.state in (CellState.PARTIAL, CellState.FAILED, CellState.THIN):
+            if coverage.layer is Layer.LOADED:
+                continue  # a day is loaded as a whole: the reasons name the tables
             found = _bad_symbols(report, inventory) if coverage.layer is Layer.RAW else _bad_candles(report, inventory, timeframes)
             for symbol, text in found.items():
                 click.echo(f"  {symbol}: {text}".rstrip())
@@ -363,6 +369,8 @@ def show_proofs(coverage: Coverage) -> None:
 
 def proof_of(report: CellReport, now: datetime) -> str:
     """How we know what we say about a cell, and how old that is."""
+    if report.cell.data_type == LOADED:
+        return f"loaded {_age(report.written, now)} ago" if report.written else "no record of a load"
     if report.sureness is Sureness.NOTHING:
         return "no manifest"
     deepest = report.verified_depth

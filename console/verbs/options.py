@@ -15,6 +15,7 @@ from console.session import Session, open_session
 from engine.candles.timeframes import require_timeframes
 from engine.cell_spans import FORMS, CellSpan, cells_of, format_spans, parse_spans, read_cells
 from engine.clock import format_moment, parse_deadline, utc_now
+from engine.coverage import LOADED
 from engine.errors import UsageError
 from engine.model import DayRange
 from engine.plan import CANDLES, STRATEGIES, Request, for_cells, with_mode
@@ -63,7 +64,7 @@ def layer_option(*names: str) -> Callable[[Function], Function]:
         type=OneOf(tuple(map(str, names))),
         default="raw",
         show_default=True,
-        help="What of the lake: files of the source, or the candles that are made of them.",
+        help="What of the lake: files of the source, candles made of them, or what of these BigQuery holds.",
     )
 
 
@@ -79,9 +80,9 @@ def require_data_types(data_types: tuple[str, ...] | None, layer: str) -> tuple[
             context = click.get_current_context()
             raise click.MissingParameter(ctx=context, param=_parameter(context, "data_types"))
         return data_types
-    if data_types and set(data_types) != {CANDLES}:
+    if data_types and set(data_types) != {layer}:
         raise UsageError(f"the layer {layer} has no data types", hint="leave --data-types out")
-    return (CANDLES,)
+    return (layer,)
 
 
 def _parameter(context: click.Context, name: str) -> click.Parameter:
@@ -119,7 +120,7 @@ def cells_options(function: Function) -> Function:
         named = [name for name in ("venues", "data_types", "start", "end") if options[name] is not None]
         if spans and named:
             raise UsageError(f"--{named[0].replace('_', '-')} and cells exclude each other", hint="name the cells, or a range")
-        for name in ("venues", "start") if options.get("layer") == CANDLES else ("venues", "data_types", "start"):
+        for name in ("venues", "start") if options.get("layer") in (CANDLES, LOADED) else ("venues", "data_types", "start"):
             if not spans and options[name] is None:
                 context = click.get_current_context()
                 param = _parameter(context, name)

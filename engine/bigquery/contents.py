@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
@@ -12,11 +12,12 @@ from functools import cached_property
 
 from engine.bigquery.tables import LakeTable
 from engine.inventory import Inventory
-from engine.manifest import Entry
+from engine.manifest import Entry, Summary
 from engine.model import Cell, DayRange, File, Outcome
 from engine.paths import candle_object, candle_prefix, cell_prefix, data_object
 from engine.plan import CANDLES
 from engine.store import Store
+from engine.validation.verification import identify_manifests
 
 READERS = 16
 """Cells whose manifests are read at once."""
@@ -46,6 +47,8 @@ class TableDay:
     bucket: str
     objects: tuple[LakeObject, ...]
     """By name."""
+    manifests: Mapping[str, str] = field(default_factory=dict)
+    """Venue -> what stands for the manifests that say so."""
 
     def __str__(self) -> str:
         return f"{self.table.name} {self.day}"
@@ -135,12 +138,12 @@ def read_contents(
         kept: table and day -> venues that the partition holds already: they stay in it, whatever `venues` says.
     """
     types = {CANDLES if table.layer == "candles" else table.source for table in tables}
-    held = [
-        summary.name.cell
-        for summary in inventory.summaries(days)
-        if summary.name.cell.data_type in types and summary.counts.get(Outcome.OK)
-    ]
-    cells = sorted(set(held), key=lambda cell: (cell.day, cell.data_type, cell.venue))
+    listed: dict[Cell, list[Summary]] = defaultdict(list)
+    for summary in inventory.summaries(days):
+        if summary.name.cell.data_type in types:
+            listed[summary.name.cell].append(summary)
+    held = [cell for cell, summaries in listed.items() if any(summary.counts.get(Outcome.OK) for summary in summaries)]
+    cells = sorted(held, key=lambda cell: (cell.day, cell.data_type, cell.venue))
     wanted = [cell for cell in cells if not venues or cell.venue in venues or _is_kept(cell, tables, kept or {})]
     with ThreadPoolExecutor(READERS) as pool:
         opened = list(zip(wanted, pool.map(inventory.open_cell, wanted), strict=True))
@@ -155,10 +158,10 @@ def read_contents(
                 continue
             for table in tables:
                 if not venues or cell.venue in venues or cell.venue in (kept or {}).get((table.name, cell.day), ()):
-                    found[(table.name, cell.day)] += _objects(table, cell, symbol, record.entry)
+                    found[(table.name, cell.day)] += objects_of(table, cell, symbol, record.entry)
     return Contents(
         tuple(
-            TableDay(table, day, data.bucket, tuple(sorted(found[(table.name, day)])))
+            TableDay(table, day, data.bucket, tuple(sorted(found[(table.name, day)])), _manifests(table, day, listed))
             for table in tables
             for day in days
             if found.get((table.name, day))
@@ -172,7 +175,19 @@ def _is_kept(cell: Cell, tables: Iterable[LakeTable], kept: Mapping[tuple[str, d
     return any(cell.venue in kept.get((table.name, cell.day), ()) for table in tables)
 
 
-def _objects(table: LakeTable, cell: Cell, symbol: str, entry: Entry) -> list[LakeObject]:
+def _manifests(table: LakeTable, day: date, listed: Mapping[Cell, Sequence[Summary]]) -> dict[str, str]:
+    data_type = CANDLES if table.layer == "candles" else table.source
+    return {
+        cell.venue: identify_manifests([summary.generation for summary in summaries])
+        for cell, summaries in listed.items()
+        if (cell.day, cell.data_type) == (day, data_type)
+    }
+
+
+def objects_of(table: LakeTable, cell: Cell, symbol: str, entry: Entry) -> list[LakeObject]:
+    """The objects of one entry of a manifest that go into a table."""
+    if entry.outcome is not Outcome.OK:
+        return []
     if table.layer == "ticks":
         if cell.data_type != table.source:
             return []

@@ -6,14 +6,14 @@ Its metadata says enough to judge by a listing: the newest record of a table and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from engine import __version__
-from engine.documents import JSON, Moment, encode
+from engine.documents import JSON, Moment, decode, encode
 from engine.errors import AlreadyExists
 from engine.manifest import MANY, METADATA_VALUE_LIMIT
 from engine.model import DayRange
@@ -31,6 +31,16 @@ class VenueLoad(msgspec.Struct, frozen=True):
     rows: int
     content: str
     """`engine.bigquery.contents.content_of_venue`: the same as long as the lake's objects are the same."""
+    manifests: str = ""
+    """Stands for the manifests that said so (`identify_manifests`): as long as a listing shows the same ones, nothing has changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class VenueMark:
+    """A `VenueLoad` as a record's metadata tells it."""
+
+    content: str
+    manifests: str
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,8 +72,8 @@ class LoadSummary:
     content: str
     rows: int
     objects: int
-    venues: Mapping[str, str] | None
-    """Venue -> `VenueLoad.content`; None if they did not fit: open the body."""
+    venues: Mapping[str, VenueMark] | None
+    """By venue; None if they did not fit and the body was not opened."""
     loaded: datetime
     generation: int
 
@@ -73,7 +83,7 @@ def load_of(day: TableDay, *, project: str, location: str, dataset: str, job: st
     venues = {}
     for venue in day.venues:
         objects = [each for each in day.objects if each.venue == venue]
-        venues[venue] = VenueLoad(len(objects), sum(each.rows for each in objects), day.content_of(venue))
+        venues[venue] = VenueLoad(len(objects), sum(each.rows for each in objects), day.content_of(venue), day.manifests.get(venue, ""))
     return Load(
         project=project,
         location=location,
@@ -93,7 +103,7 @@ def load_of(day: TableDay, *, project: str, location: str, dataset: str, job: st
 def write_load(state: Store, load: Load) -> str:
     """Keep a record; one that is there already stays. Returns its name."""
     name = load_object(LoadName(load.day, load.dataset, load.table, load.job))
-    venues = ",".join(f"{venue}={each.content}" for venue, each in sorted(load.venues.items()))
+    venues = ",".join(f"{venue}={each.content}:{each.manifests}" for venue, each in sorted(load.venues.items()))
     metadata = {
         "content": load.content,
         "rows": str(load.rows),
@@ -117,14 +127,20 @@ def summarize_load(info: ObjectInfo) -> LoadSummary:
         content=meta.get("content", ""),
         rows=int(meta.get("rows", 0)),
         objects=int(meta.get("objects", 0)),
-        venues=None if venues == MANY else dict(part.split("=", 1) for part in venues.split(",") if part),
+        venues=None if venues == MANY else dict(map(_venue_mark, filter(None, venues.split(",")))),
         loaded=datetime.fromisoformat(meta["loaded"]),
         generation=info.generation,
     )
 
 
+def _venue_mark(part: str) -> tuple[str, VenueMark]:
+    venue, _, marks = part.partition("=")
+    content, _, manifests = marks.partition(":")
+    return venue, VenueMark(content, manifests)
+
+
 def newest_loads(state: Store, days: DayRange, dataset: str = "") -> dict[tuple[str, date], LoadSummary]:
-    """(table, day) -> the record of what its partition holds, from listings alone.
+    """(table, day) -> the record of what its partition holds, from listings, and bodies only where the venues did not fit.
 
     Args:
         state: the state bucket.
@@ -141,4 +157,12 @@ def newest_loads(state: Store, days: DayRange, dataset: str = "") -> dict[tuple[
         held = found.get(key)
         if held is None or (summary.loaded, summary.generation) > (held.loaded, held.generation):
             found[key] = summary
-    return found
+    return {key: summary if summary.venues is not None else _opened(state, summary) for key, summary in found.items()}
+
+
+def _opened(state: Store, summary: LoadSummary) -> LoadSummary:
+    """With the venues out of the body."""
+    name = load_object(summary.name)
+    body = state.get(name)
+    venues = {} if body is None else decode(body.data, Load, name=name).venues
+    return replace(summary, venues={venue: VenueMark(each.content, each.manifests) for venue, each in venues.items()})

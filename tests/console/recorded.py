@@ -21,6 +21,10 @@ from textual.widgets import Input
 from console.app import ConsoleApp
 from console.session import Launched
 from engine.arrivals import Arrival, arrivals_of
+from engine.bigquery.contents import content_of_venue, objects_of
+from engine.bigquery.coverage import assess_loads
+from engine.bigquery.loads import LoadSummary, VenueMark
+from engine.bigquery.tables import tables_of
 from engine.candles.cells import read_candle_cell
 from engine.candles.coverage import assess_candles
 from engine.candles.planning import plan_candles
@@ -35,12 +39,13 @@ from engine.instrument_coverage import INSTRUMENTS, Definitions
 from engine.inventory import Means
 from engine.manifest import Entry, Manifest, Origin, Part, Record, Summary, merge, metadata_of, summarize
 from engine.model import Cell, DayRange, Outcome, day_start
-from engine.paths import ManifestName, OldDataName, manifest_object, old_data_object
+from engine.paths import LoadName, ManifestName, OldDataName, manifest_object, old_data_object
 from engine.plan import CANDLES, Plan, Request, save_plan
 from engine.planner import make_plan
 from engine.run import new_run
 from engine.store import ObjectData, ObjectInfo
 from engine.universe import resolve_scope
+from engine.validation.verification import identify_manifests
 from provision.preflight import Preflight
 from provision.waivers import WaiverProposal, WaiverReceipt, propose_waivers
 from provision.what_if import Alternative, Choices, try_fleets
@@ -108,6 +113,7 @@ class Lake:
         self.catalogues = catalogues()
         self.held: dict[Cell, list[tuple[Manifest, int]]] = {}
         self.live: dict[Cell, tuple[LiveShard, ...]] = {}
+        self.loads: dict[tuple[str, date], LoadSummary] = {}
 
     def put(self, cell: Cell, entries: Sequence[Entry], *, run: str = "r1tn0first", shard: int = 0, origin: Origin = "committed") -> None:
         """Commit what became of some files of a cell."""
@@ -205,6 +211,20 @@ class Lake:
         stale = (venue, day) == ("deribit", date(2024, 5, 12))
         self.put(Cell(day, CANDLES, venue), entries, run="r1hyd00000" if stale else CANDLE_RUN)
 
+    def load(self, day: date) -> None:
+        """Into BigQuery, as the candles of that day are now; of the 24h only until May."""
+        for table in tables_of("candles", TIMEFRAMES if day < date(2024, 5, 1) else TIMEFRAMES[:-1]):
+            marks = {}
+            for venue in VENUES:
+                cell = Cell(day, CANDLES, venue)
+                records = self.open_cell(cell)
+                objects = [each for symbol, record in records.items() for each in objects_of(table, cell, symbol, record.entry)]
+                if objects:
+                    manifests = identify_manifests([generation for _, generation in self.held[cell]])
+                    marks[venue] = VenueMark(content_of_venue(objects), manifests)
+            name = LoadName(day, "tickdeck", table.name, "job")
+            self.loads[table.name, day] = LoadSummary(name, "", 0, 0, marks, NOW - timedelta(hours=1), 1)
+
     @cached_property
     def listed(self) -> list[Summary]:
         """What a listing shows; the recorded manifests do not change."""
@@ -237,6 +257,8 @@ def made_up_lake() -> Lake:
     for day in DAYS:
         for venue in VENUES:
             lake.make_candles(day, venue)
+        if day < date(2024, 5, 5):
+            lake.load(day)
     return lake
 
 
@@ -386,6 +408,10 @@ class RecordedSession(FleetSession):
         if self.down:
             raise UsageError(self.down)
         offered = self._catalogues(venues)
+        if layer is Layer.LOADED:
+            return assess_loads(
+                days, venues, summaries=self.lake.listed, loads=self.lake.loads, open_cell=self.lake.open_cell, now=self.clock()
+            )
         if layer is Layer.CANDLES:
             return assess_candles(
                 days,

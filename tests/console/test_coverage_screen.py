@@ -406,14 +406,22 @@ async def show_candles(pilot: Pilot[Any], screen: CoverageScreen) -> None:
     await until(pilot, lambda: "candle cells" in screen.query_one(Sentence).text and "repair" in screen.query_one(Sentence).text)
 
 
-async def test_one_key_shows_the_candles_and_again_the_raw_files() -> None:
+async def test_one_key_shows_the_candles_then_what_is_loaded_and_again_the_raw_files() -> None:
     async with coverage_screen(RecordedSession()) as (pilot, screen):
         await show_candles(pilot, screen)
         for part in ("92.2 % of 167 expected candle cells complete", "12 holes", "1 stale"):
             assert part in screen.query_one(Sentence).text
-        assert str(screen.query_one("#coverage-facts", Static).visual).startswith(f"candles (L: raw files) · {DAYS} · 5 cells not expected")
+        assert str(screen.query_one("#coverage-facts", Static).visual).startswith(f"candles (L: loaded) · {DAYS} · 5 cells not expected")
         assert [str(row) for row in screen.query_one(Heatmap).grid.rows] == [f"{venue} candles" for venue in VENUES]
         assert str(screen.query_one("#coverage-arrivals", Static).visual) == ""
+        await pilot.press("L")
+        await until(pilot, lambda: "expected venue-days loaded" in screen.query_one(Sentence).text)
+        assert "loaded (L: raw files)" in str(screen.query_one("#coverage-facts", Static).visual)
+        assert screen.query_one(Heatmap).move_to("binance loaded", date(2024, 5, 3))
+        await until(pilot, lambda: "1 table without this day: candles_24h" in cell_line(screen))
+        await pilot.press("space", "r")
+        command = "tickdeck deploy upload-bigquery --venues binance --start 2024-05-03 --end 2024-05-03"
+        await until(pilot, lambda: pilot.app.clipboard == command)
         await pilot.press("L")
         await until(pilot, lambda: "630 expected cells" in screen.query_one(Sentence).text)
 

@@ -13,20 +13,23 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import Any
 
 import pytest
 
 from engine.bigquery.contents import LakeObject, TableDay, read_contents
 from engine.bigquery.costs import cost_of
-from engine.bigquery.loads import newest_loads
+from engine.bigquery.coverage import check_loads
+from engine.bigquery.loads import Load, VenueLoad, VenueMark, newest_loads, write_load
 from engine.bigquery.tables import candle_table, tick_table
 from engine.bigquery.warehouse import open_client
 from engine.candles.columns import COLUMNS
 from engine.cli import command, run_command
+from engine.clock import utc_now
 from engine.inventory import Inventory
 from engine.job_plan import check_arguments
-from engine.model import DayRange
+from engine.model import CellState, DayRange
 from engine.paths import candle_object
 from engine.store import Store
 from engine.verbs.upload_bigquery import describe_cost
@@ -146,7 +149,34 @@ def test_a_record_says_by_listing_alone_whether_a_venue_of_the_lake_is_loaded_as
     lake = read_contents(Inventory(office.lake.state), office.lake.data, [candle_table("1h")], DayRange(DAY, DAY))
     [day] = lake.days
     assert record.content == day.content
-    assert record.venues == {venue: day.content_of(venue) for venue in ("binance", "deribit")}
+    assert {venue: mark.content for venue, mark in record.venues.items()} == {
+        venue: day.content_of(venue) for venue in ("binance", "deribit")
+    }
+    for timeframes, state in ((("1h",), CellState.COMPLETE), (("1h", "4h"), CellState.PARTIAL), (("4h",), CellState.MISSING)):
+        check = partial(check_loads, Inventory(office.lake.state), DayRange(DAY, DAY), day.venues, now=utc_now(), dataset=office.dataset)
+        assert set(check(timeframes=timeframes).counts) == {state}
+
+
+def test_a_record_of_more_venues_than_metadata_holds_is_read_from_its_body(office: Office) -> None:
+    venues = {f"venue-{number}": VenueLoad(1, 24, f"{number:016x}", "17") for number in range(200)}
+    far = date(2030, 1, 1)
+    load = Load(
+        project="p",
+        location="EU",
+        dataset="many",
+        table="candles_1h",
+        day=far,
+        job="j",
+        content="c",
+        rows=4800,
+        objects=200,
+        bytes=1,
+        venues=venues,
+        loaded=utc_now(),
+    )
+    write_load(office.lake.state, load)
+    [record] = newest_loads(office.lake.state, DayRange(far, far), "many").values()
+    assert record.venues == {venue: VenueMark(each.content, each.manifests) for venue, each in venues.items()}
 
 
 def test_a_venue_that_is_in_a_partition_stays_in_it(office: Office) -> None:
