@@ -274,9 +274,8 @@ def show_coverage(coverage: Coverage) -> None:
     click.echo(coverage.sentence())
     if words := instruments_sentence(coverage):
         click.echo(words)
-    click.echo(
-        f"{coverage.days}; expectations of " + ", ".join(f"{venue} {at:%Y-%m-%d %H:%M}Z" for venue, at in coverage.catalogue_dates.items())
-    )
+    dates = ", ".join(f"{venue} {at:%Y-%m-%d %H:%M}Z" for venue, at in coverage.catalogue_dates.items())
+    click.echo(f"{coverage.days}; expectations of {dates}" if dates else str(coverage.days))
     click.echo()
     wide = len(coverage.days) <= 60
     rows = []
