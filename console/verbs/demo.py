@@ -25,7 +25,12 @@ from console.demo import (
 from console.sentences import not_ready_lines, plan_sentence, plural
 from console.session import Session, open_session
 from console.verbs.check import coverage_document, show_coverage
+from engine.bigquery.tables import tables_of
+from engine.bigquery.uploading import plan_upload, prepare, upload
+from engine.bigquery.warehouse import Warehouse, open_client
+from engine.bucket import read_rules
 from engine.candles.cells import read_candle_cells
+from engine.candles.timeframes import TIMEFRAMES
 from engine.clock import format_bytes, format_seconds, monotonic
 from engine.coverage import Coverage
 from engine.errors import ConfigurationError, ExitCode, SourceError
@@ -37,7 +42,7 @@ from engine.verbs.printing import print_json
 from provision.fleet import FleetSnapshot
 from provision.local import cloud as local_cloud
 
-STEPS = 9
+STEPS = 10
 
 
 @click.command("demo")
@@ -178,6 +183,8 @@ def _run(say: _Steps, *, real: bool, as_json: bool) -> int:
     if not real:
         say.step("make candles of all timeframes with 2 VMs")
         _make_candles(say, session, request, summary)
+        say.step("load the candles into BigQuery")
+        _load_candles(say, session, request, summary)
         say.step("ask the lake")
         _ask(say, session, summary)
         left += _clean_up(say, session)
@@ -215,6 +222,24 @@ def _make_candles(say: _Steps, session: Session, request: Request, summary: dict
     }
     if lacking:
         summary["problems"].append(f"{lacking:,} symbols and days have trades and no candles")
+
+
+def _load_candles(say: _Steps, session: Session, request: Request, summary: dict[str, Any]) -> None:
+    """All candles in the warehouse of the local cloud, counted there against the manifests; counts go into the summary."""
+    assert session.cloud is not None
+    warehouse = Warehouse(open_client(project=session.profile.project, endpoint=session.cloud.url("bigquery")), "tickdeck")
+    warehouse.find_dataset()
+    days = DayRange(request.start, request.end)
+    data, state = session.buckets.data, session.buckets.state
+    plan = plan_upload(session.inventory, data, warehouse, tables_of("candles", TIMEFRAMES), days)
+    prepare(plan, warehouse, read_rules(data).location)
+    done = upload(plan, data, state, warehouse)
+    rows = sum(result.day.rows for result in done.results if result.became == "loaded")
+    summary["loaded"] = {"table_days": done.count("loaded"), "rows": rows}
+    say.line(f"{rows:,} rows of {plural(done.count('loaded'), 'day')} of {len(TIMEFRAMES)} tables")
+    summary["problems"] += [f"{result.day}: {result.reason}" for result in done.results if result.became == "failed"]
+    if rows != summary["candles"]["bars"]:
+        summary["problems"].append(f"{rows:,} bars are loaded, {summary['candles']['bars']:,} were made")
 
 
 def _ask(say: _Steps, session: Session, summary: dict[str, Any]) -> None:
@@ -297,7 +322,11 @@ def _show_summary(summary: dict[str, Any], mishaps: tuple[Mishap, ...], say: _St
         click.echo("Planted and survived: " + ", ".join(f"{mishap.struck} x {mishap.what}" for mishap in mishaps) + ".")
     if "candles" in summary:
         made = summary["candles"]
-        click.echo(f"Candles of {made['symbol_days']:,} symbols and days: {made['objects']:,} objects, {made['bars']:,} bars.")
+        loaded = summary["loaded"]
+        click.echo(
+            f"Candles of {made['symbol_days']:,} symbols and days: {made['objects']:,} objects, {made['bars']:,} bars; "
+            f"{loaded['rows']:,} rows loaded into BigQuery."
+        )
     for problem in summary["problems"]:
         click.echo(f"× {problem}")
     if not summary["problems"]:

@@ -119,6 +119,26 @@ def plan_upload(
     )
 
 
+def prepare(plan: Upload, warehouse: Warehouse, location: str) -> dict[str, list[str]]:
+    """Make the dataset and the tables of an upload, where they are not there; columns that are new are added.
+
+    Args:
+        plan: from `plan_upload`.
+        warehouse: the dataset; `find_dataset` was called.
+        location: where a new dataset is made: where the bucket is.
+
+    Returns:
+        The columns that were added, by table.
+    """
+    if not warehouse.location:
+        warehouse.create_dataset(location)
+    by_table: dict[LakeTable, list[str]] = {}
+    for day in plan.todo:
+        by_table.setdefault(day.table, []).extend(day.folder_uris if day.table.external else ())
+    added = {table.name: list(warehouse.prepare_table(table, uris)) for table, uris in by_table.items()}
+    return {name: columns for name, columns in added.items() if columns}
+
+
 def upload(
     plan: Upload, data: Store, state: Store, warehouse: Warehouse, *, on_day: Callable[[Result], None] = lambda _result: None
 ) -> Outcome:

@@ -13,7 +13,7 @@ import click
 from engine.bigquery.contents import TableDay, read_contents
 from engine.bigquery.costs import Cost, cost_of
 from engine.bigquery.tables import LAYERS, LakeTable, tables_of
-from engine.bigquery.uploading import Outcome, Result, Upload, plan_upload, upload
+from engine.bigquery.uploading import Outcome, Result, Upload, plan_upload, prepare, upload
 from engine.bigquery.warehouse import Warehouse, open_client
 from engine.bucket import read_rules, require_bucket
 from engine.candles.timeframes import TIMEFRAMES, require_timeframes
@@ -168,16 +168,9 @@ def _require_known(plan: Upload, state: Store, venues: tuple[str, ...]) -> None:
 
 def _carry_out(plan: Upload, places: Places, warehouse: Warehouse, location: str) -> Outcome:
     line = StatusLine(sys.stderr.isatty())
-    if not warehouse.location:
-        warehouse.create_dataset(location)
-    by_table: dict[LakeTable, list[str]] = {}
-    for day in plan.todo:
-        by_table.setdefault(day.table, []).extend(day.folder_uris if day.table.external else ())
-    for table, uris in by_table.items():
-        line.say(lambda table=table: f"table {table.name}")  # type: ignore[misc]
-        added = warehouse.prepare_table(table, uris)
-        if added:
-            click.echo(f"table {table.name}: added {', '.join(added)}", err=True)
+    line.say(lambda: "tables")
+    for name, columns in prepare(plan, warehouse, location).items():
+        click.echo(f"table {name}: added {', '.join(columns)}", err=True)
     if all(day.table.external for day in plan.todo):
         return Outcome([Result(day, "loaded") for day in plan.todo])
     done: list[Result] = []

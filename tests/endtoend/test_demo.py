@@ -112,6 +112,7 @@ def test_the_demo_has_the_size_and_the_mess_it_promises(demo: Demo) -> None:
     assert summary["vms"] in (4, 5), "four, and one more unless an idle worker took over"
     assert summary["vms_left"] == 0
     assert summary["candles"]["objects"] == 7 * summary["candles"]["symbol_days"] >= 7 * 60
+    assert summary["loaded"]["rows"] == summary["candles"]["bars"] > 0
     assert summary["query"]["trades"] == summary["query"]["trades_in_candles"] >= 5_000_000
     mishaps = summary["mishaps"]
     for what in (
