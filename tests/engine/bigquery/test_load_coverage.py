@@ -117,6 +117,16 @@ def test_candles_that_changed_or_came_since_make_a_load_stale_which_is_no_hole()
         assert (coverage.holes(), coverage.sentence()) == ([], "0.0 % of 1 expected venue-day loaded, 1 stale")
 
 
+def test_candles_that_were_thrown_away_and_made_anew_make_a_load_stale():
+    lake = Lake()
+    lake.put(CANDLES, [candles("A")])
+    lake.load()
+    lake.held.clear()
+    lake.put(Cell(DAY, "trades", VENUE), [candles("A")])
+    lake.put(CANDLES, [candles("A", generation=8)])
+    assert lake.report().state is CellState.THIN
+
+
 def test_a_manifest_that_records_the_same_objects_again_changes_nothing():
     lake = Lake()
     lake.put(CANDLES, [candles("A")])
