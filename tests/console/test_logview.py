@@ -272,9 +272,8 @@ async def test_what_was_held_is_shown_again_as_it_was() -> None:
 
 async def test_a_drain_stops_at_its_budget_and_the_rest_comes_later() -> None:
     view = LogView(now=clock)
-    view.append(plain(5000))
-    app = Gallery(view)
-    async with app.run_test(size=(80, 12)) as pilot:
+    async with Gallery(view).run_test(size=(80, 12)) as pilot:
+        view.append(plain(5000))
         view.drain(budget_seconds=0.0)
         assert 0 < len(view.ring) < 5000
         view.append([])
