@@ -155,7 +155,7 @@ CONSOLE = [
     Mistake(f"{PLAN} --end 2024-05-01", USAGE, "--start", "see: tickdeck plan --help"),
     Mistake(f"{PLAN} --start 2099-01-01", TEMPORARY, "2099-01-01", "again after 2099-01-02 06:00 UTC"),
     Mistake(f"{PLAN} --start 2099-01-01 --json", TEMPORARY, "2099-01-01", "again after 2099-01-02 06:00 UTC"),
-    Mistake(f"{PLAN} {DAY} --deadline soon", USAGE, "--deadline: 'soon'", "use 2024-05-01T06:00:00Z"),
+    Mistake(f"{PLAN} {DAY} --deadline soon", USAGE, "--deadline: 'soon'", "use 06:00, 4h"),
     Mistake(f"{PLAN} {DAY} --deadline 2024-05-02T06:00", USAGE, "has no time zone", "end it with Z"),
     Mistake(f"{PLAN} {DAY} --deadline 2024-05-02T06:00Z", USAGE, "2024-05-02T06:00Z", "give a later one"),
     Mistake(f"{PLAN} {DAY} --profile loacl", CONFIGURATION, "'loacl'", "did you mean 'local'?"),
