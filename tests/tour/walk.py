@@ -49,7 +49,7 @@ STEPS = (
     Step("doctor", ("7",), "credentials"),
     Step("cleanup", ("2", "X"), r"Type \d+ and Enter"),
     Step("clean", ("={count}", "Enter"), r"^(?!.*Type \d+ and Enter).*Fleet", picture=False),
-    Step("help", ("?",), "Everywhere|launch"),
+    Step("help", ("?",), "search, in all screens"),
 )
 
 
