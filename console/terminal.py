@@ -54,7 +54,14 @@ class VanishingTerminal(LinuxDriver):
         self._file = VanishingFile(file)  # type: ignore[assignment]  # Textual asks it for no more than this
 
     def start_application_mode(self) -> None:
-        """Take the terminal, and watch that it stays."""
+        """Take the terminal, and watch that it stays.
+
+        A hang-up comes as SIGHUP and then SIGCONT (POSIX, "General Terminal Interface"), at which Textual would take the terminal once
+        more: a thread would read from what is gone, over and over, and keep the process alive.
+        """
+        if self.input_tty and self._is_gone(0):
+            self._leave()
+            return
         super().start_application_mode()  # type: ignore[no-untyped-call]
         if self.input_tty:
             threading.Thread(target=self._watch, name="terminal watch", daemon=True).start()
@@ -68,13 +75,19 @@ class VanishingTerminal(LinuxDriver):
 
     def _watch(self) -> None:
         """A hang-up comes as a signal only from the controlling terminal; from others reads just end, over and over."""
+        while not self.exit_event.is_set():
+            if self._is_gone(_WATCH_MILLISECONDS):
+                self._leave()
+                # For the thread that reads keys: it would read nothing, over and over.
+                self.exit_event.set()
+                return
+
+    def _is_gone(self, milliseconds: int) -> bool:
+        """Whether the terminal hung up, now or within so long."""
         poll = select.poll()
         # Nothing is asked for: a hang-up is told all the same.
         poll.register(self.fileno, 0)
-        while not self.exit_event.is_set():
-            if any(event & select.POLLHUP for _, event in poll.poll(_WATCH_MILLISECONDS)):
-                self._leave()
-                return
+        return any(event & (select.POLLHUP | select.POLLNVAL) for _, event in poll.poll(milliseconds))
 
     def _leave(self) -> None:
         self._app.call_later(self._app.exit, 0)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from console.screens.key_line import KeyLine
 from console.screens.starting import StartingScreen
 from console.screens.themes import ThemeScreen
 from console.sources.fleet import runs_to_heal
+from console.terminal import VanishingTerminal
 from console.widgets.fleet_table import FleetTable
 from console.widgets.progress_steps import ProgressSteps
 from console.widgets.sentence import Sentence
@@ -484,6 +486,23 @@ def test_a_terminal_that_is_gone_ends_the_console(own: bool) -> None:
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_terminal_that_is_gone_is_not_taken_once_more() -> None:
+    """A hang-up may bring SIGCONT behind it, at which Textual takes the terminal again: who reads keys from what is gone reads for ever."""
+    ours, theirs = pty.openpty()
+    left: list[object] = []
+    driver = VanishingTerminal.__new__(VanishingTerminal)
+    driver.fileno, driver.input_tty, driver._key_thread = theirs, True, None
+    driver._app = SimpleNamespace(call_later=lambda *what: left.append(what), exit=None)  # type: ignore[assignment]
+    try:
+        assert not driver._is_gone(0)
+        os.close(ours)
+        driver.start_application_mode()
+        assert driver._key_thread is None
+        assert len(left) == 1
+    finally:
+        os.close(theirs)
 
 
 def test_errors_that_go_to_a_file_do_not_take_the_picture_with_them(tmp_path: Path) -> None:
