@@ -29,7 +29,11 @@ def totals_parts(snapshot: FleetSnapshot, rates: Sequence[float] = ()) -> list[s
     beats = beats_of(ours)
     current = current_vms(snapshot, ours)
     done, total = sum(vm.files_done for vm in current), sum(vm.files_total for vm in current)
+    rows = sum(beat.rows for beat in beats)
     if snapshot.runs and not any(view.unfinished for view in snapshot.runs):
+        told = [view.outcome for view in snapshot.runs if view.outcome is not None]
+        if len(told) == len(snapshot.runs):
+            done, rows = sum(one.files for one in told), sum(one.rows for one in told)
         total = done  # what a VM left was done by others, whatever it last said
     files = [f"{format_percent(done, total)} of {plural(total, 'file')}"] if total else []
     working = any(vm.state in (VmState.RUNNING, VmState.STUCK) and vm.heartbeat for vm in ours)
@@ -44,7 +48,7 @@ def totals_parts(snapshot: FleetSnapshot, rates: Sequence[float] = ()) -> list[s
         *_costs(snapshot),
         *eta,
         *left,
-        *([f"{format_many(sum(beat.rows for beat in beats))} rows"] if beats else []),
+        *([f"{format_many(rows)} rows"] if beats else []),
         *([format_bytes(sum(beat.source_bytes for beat in beats))] if beats else []),
         plural(totals.vms, "VM"),
         *([] if totals.cost_per_hour or totals.cost else ["free"]),

@@ -134,16 +134,13 @@ def run_result(snapshot: FleetSnapshot, view: RunView) -> Headline:
 
     "Run r1tp8k5m2x done in 52 s: 213 files, 5.6 M rows, 4 bad; press 4 for coverage, X to clean up".
     """
-    rows = snapshot.of_run(view.run)
-    current = current_vms(snapshot, rows)
-    beats = beats_of(rows)
-    files, bad = sum(vm.files_done for vm in current), sum(beat.files_bad for beat in beats_of(current))
+    files, bad, rows = _outcome(snapshot, view)
     seconds = run_seconds(view)
     phrases = [
         Phrase(f"Run {view.run} done", Tone.WARN if bad else Tone.GOOD, strong=True),
         Phrase(f" in {format_duration(seconds)}: " if seconds is not None else ": "),
         Phrase(plural(files, "file"), strong=True),
-        Phrase(f", {format_many(sum(beat.rows for beat in beats))} rows"),
+        Phrase(f", {format_many(rows)} rows"),
         Phrase(f", {format_count(bad)} bad", Tone.BAD, strong=True) if bad else Phrase(", none bad"),
         Phrase("; press "),
         Phrase("4", strong=True),
@@ -154,6 +151,16 @@ def run_result(snapshot: FleetSnapshot, view: RunView) -> Headline:
     else:
         phrases.append(Phrase("; no VM is left"))
     return Headline(tuple(phrases), Tone.WARN if bad else Tone.GOOD)
+
+
+def _outcome(snapshot: FleetSnapshot, view: RunView) -> tuple[int, int, int]:
+    """Files, bad ones and rows: by the run's manifests, else by what its workers said last."""
+    if (told := view.outcome) is not None:
+        return told.files, told.bad, told.rows
+    rows = snapshot.of_run(view.run)
+    current = current_vms(snapshot, rows)
+    bad = sum(beat.files_bad for beat in beats_of(current))
+    return sum(vm.files_done for vm in current), bad, sum(beat.rows for beat in beats_of(rows))
 
 
 def runs_ended(before: FleetSnapshot | None, after: FleetSnapshot) -> list[RunView]:

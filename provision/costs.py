@@ -18,7 +18,7 @@ from engine.estimate import MACHINE_LINES, class_a_operations, service_lines
 from engine.inventory import Inventory
 from engine.launch import LaunchedVm
 from engine.manifest import Summary
-from engine.model import Cell, DayRange
+from engine.model import DayRange
 from engine.plan import Plan, Price
 from engine.run import run_started
 from provision.clients import ComputeClients
@@ -28,6 +28,7 @@ from provision.orders import LaunchOrder
 from provision.prices import disk_cost_per_day, find_hourly, find_rates
 from provision.profile import Profile
 from provision.resources import Vm, list_vms, watched_zones
+from provision.run_outcome import last_records
 from provision.runs import LOOK_BACK, RunView
 
 SILENT_AFTER = timedelta(minutes=3)
@@ -253,7 +254,7 @@ def run_cost(
     began = view.orders[0].created
     last = max((use.ended for use in uses), default=began)
     running = any(use.running for use in uses)
-    recorded = _last_records(view.run, summaries)
+    recorded = last_records(view.run, summaries)
     received = sum(beat.source_bytes for beat in view.heartbeats.values())
     lines = _lines(profile, view, uses, recorded, received=received, hours=(last - began).total_seconds() / 3600)
     actual = Actual(
@@ -392,19 +393,6 @@ def _expected(plan: Plan, view: RunView) -> Expected:
         files=sum(shard.files for shard in launched),
         is_priced=estimate.is_priced,
     )
-
-
-def _last_records(run: str, summaries: Iterable[Summary]) -> tuple[Summary, ...]:
-    """The last record that a run wrote of each shard and cell: it holds every file of them, also those of earlier attempts."""
-    latest: dict[tuple[int, Cell], Summary] = {}
-    for summary in summaries:
-        if summary.name.run != run:
-            continue
-        key = (summary.name.shard, summary.name.cell)
-        held = latest.get(key)
-        if held is None or (summary.name.attempt, summary.name.sequence) > (held.name.attempt, held.name.sequence):
-            latest[key] = summary
-    return tuple(latest.values())
 
 
 def _lines(

@@ -96,7 +96,7 @@ def _source(run: str, rows: Sequence[FleetVm]) -> Iterator[Event]:
 
 
 def _done_line(view: RunView, rows: Sequence[FleetVm]) -> str:
-    bad = sum(beat.files_bad for beat in view.heartbeats.values())
+    bad = view.outcome.bad if view.outcome is not None else sum(beat.files_bad for beat in view.heartbeats.values())
     shards = len(view.shards)
     line = f"done, {shards} shard{'' if shards == 1 else 's'}"
     if bad:

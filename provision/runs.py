@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -32,6 +32,7 @@ from engine.run import run_started
 from engine.store import Store
 from provision.lease import Held, read_lease
 from provision.orders import CanaryStop, LaunchOperation, LaunchOrder, read_canary_stop, read_operation
+from provision.run_outcome import RunOutcome, read_outcome
 
 LOOK_BACK = timedelta(days=14)
 """Runs that began earlier are not looked at unless asked for by name, or a VM says it belongs to one."""
@@ -83,6 +84,8 @@ class RunView:
     """Why the launch stopped at its canaries; None if it did not."""
     drained: frozenset[str] = frozenset()
     """VMs that were told one by one to take no new work: others have their shards, nobody takes their place."""
+    outcome: RunOutcome | None = None
+    """What became of its files; known once it is finished."""
 
     @property
     def canary(self) -> LaunchOrder | None:
@@ -166,6 +169,7 @@ class RunReader:
         self._orders: dict[str, LaunchOrder] = {}
         self._ended: dict[tuple[str, int], LaunchOperation] = {}
         self._over: set[str] = set()
+        self._outcomes: dict[str, RunOutcome | None] = {}
 
     def read(self, run: str) -> RunView:
         """A run as it is now.
@@ -182,7 +186,7 @@ class RunReader:
             orders = self._read_orders(run)
             if not orders:
                 raise UsageError(f"there is no run {run!r} in bucket {self._state.bucket}", hint="list them: tickdeck fleet --runs")
-            return RunView(
+            view = RunView(
                 run=run,
                 orders=orders,
                 heartbeats={heartbeat.vm: heartbeat for heartbeat in heartbeats.result()},
@@ -193,6 +197,7 @@ class RunReader:
                 drained=drained.result(),
                 canary_stop=read_canary_stop(self._state, run) if any(order.follows for order in orders) else None,
             )
+        return view if view.unfinished else replace(view, outcome=self._outcome(view))
 
     def read_all(self, runs: Iterable[str]) -> tuple[RunView, ...]:
         """Several runs; names without a launch record are left out."""
@@ -216,6 +221,12 @@ class RunReader:
             if view.is_over(now):
                 self._over.add(view.run)
         return tuple(view for view in views if view.run not in self._over or view.run in wanted)
+
+    def _outcome(self, view: RunView) -> RunOutcome | None:
+        """Of a finished run, which writes no more manifests: read once."""
+        if view.run not in self._outcomes:
+            self._outcomes[view.run] = read_outcome(self._state, view.run, view.plan)
+        return self._outcomes[view.run]
 
     def _read_orders(self, run: str) -> tuple[LaunchOrder, ...]:
         numbers = sorted(

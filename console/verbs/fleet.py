@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Literal
 
@@ -19,7 +18,6 @@ from engine.errors import ExitCode, UsageError
 from engine.verbs.printing import print_json, print_table
 from provision.fleet import FleetSnapshot
 from provision.lease import Held
-from provision.vm_state import FleetVm
 
 WATCH_SECONDS = 2.0
 
@@ -83,15 +81,17 @@ def _show_runs(session: Session, *, as_json: bool) -> int:
     return ExitCode.DONE
 
 
-def count_bad(vms: Iterable[FleetVm]) -> int:
-    """Files that ended otherwise than they should, by the last words of these VMs."""
-    return sum(vm.heartbeat.files_bad for vm in vms if vm.heartbeat is not None)
+def count_bad(snapshot: FleetSnapshot, run: str = "") -> int:
+    """Files that ended otherwise than they should: of finished runs by their manifests, of others by the last words of their VMs."""
+    outcomes = {view.run: view.outcome for view in snapshot.runs if view.outcome is not None and run in ("", view.run)}
+    vms = [vm for vm in snapshot.vms if vm.run not in outcomes and run in ("", vm.run)]
+    return sum(outcome.bad for outcome in outcomes.values()) + sum(vm.heartbeat.files_bad for vm in vms if vm.heartbeat is not None)
 
 
 def show_fleet(snapshot: FleetSnapshot, run: str = "") -> None:
     """Verdict and table."""
     vms = snapshot.of_run(run) if run else snapshot.vms
-    bad = count_bad(vms)
+    bad = count_bad(snapshot, run)
     click.echo((snapshot.verdict or "no fleet") + (f"; {plural(bad, 'file')} bad: tickdeck check says which" if bad else ""))
     if not vms:
         return
@@ -144,7 +144,7 @@ def fleet_document(snapshot: FleetSnapshot, run: str = "") -> dict[str, Any]:
             "files_done": totals.files_done,
             "files_total": totals.files_total,
             "bytes_per_second": totals.bytes_per_second,
-            "files_bad": count_bad(snapshot.of_run(run) if run else snapshot.vms),
+            "files_bad": count_bad(snapshot, run),
             "cost": totals.cost,
             "cost_per_hour": totals.cost_per_hour,
         },

@@ -22,6 +22,7 @@ from provision.operations import VmEvent
 from provision.orders import LaunchOrder
 from provision.profile import Endpoints, Profile
 from provision.resources import Vm
+from provision.run_outcome import RunOutcome
 from provision.runs import DrainOrder, RunView
 
 NOW = datetime(2024, 5, 23, 5, 36, 12, tzinfo=UTC)
@@ -257,11 +258,12 @@ def booting() -> FleetSnapshot:
     return assess(NOW, LOCAL, vms, [RunView(RUN, (just,), view.heartbeats)])
 
 
-def finished(*, bad: int = 4, cleaned: bool = False, late: bool = False) -> FleetSnapshot:
+def finished(*, bad: int = 4, cleaned: bool = False, late: bool = False, outcome: RunOutcome | None = None) -> FleetSnapshot:
     """All shards done 52 s after the launch; the VMs are powered off and wait to be cleaned up, or are gone.
 
     Args:
         late: A replacement came when the others had finished its shard.
+        outcome: What its manifests hold; None: only its workers' last words are known.
     """
     ended = STARTED + timedelta(seconds=52)
     beats = {
@@ -286,7 +288,7 @@ def finished(*, bad: int = 4, cleaned: bool = False, late: bool = False) -> Flee
         done[3] = msgspec.structs.replace(done[3], vm=vm_name(1), attempt=2)
         beats[vm_name(1)] = heartbeat(vm_name(1), 3, done=107, total=107, state="done", exit_code=0, rows=107 * 26_300)
         orders += (replacement(3),)
-    view = RunView(RUN, orders, beats, done)
+    view = RunView(RUN, orders, beats, done, outcome=outcome)
     vms = [] if cleaned else [instance(vm_name(shard), status="TERMINATED") for shard in range(4)]
     return assess(NOW, LOCAL, vms, [view])
 

@@ -15,6 +15,7 @@ from console.query import parse
 from console.vm_facts import vm_record
 from console.widgets.fleet_table import STATE_LOOKS
 from console.widgets.tones import Tone
+from provision.run_outcome import RunOutcome
 from tests.console import recorded_fleet as recorded
 
 
@@ -34,6 +35,14 @@ def test_a_finished_run_is_one_sentence_with_the_next_keys() -> None:
     said = headline(recorded.finished())
     assert said.text == f"Run {recorded.RUN} done in 52 s: 213 files, 5.6 M rows, 4 bad; press 4 for coverage, X to clean up"
     assert said.tone is Tone.WARN
+
+
+def test_the_manifests_of_a_finished_run_are_believed_before_the_last_words_of_its_workers() -> None:
+    snapshot = recorded.finished(bad=1, outcome=RunOutcome(files=3, bad=0, rows=420))
+    assert totals_parts(snapshot)[0] == "100 % of 3 files"
+    said = headline(snapshot)
+    assert ": 3 files, 420 rows, none bad; " in said.text
+    assert said.tone is Tone.GOOD
 
 
 def test_a_finished_run_without_bad_files_is_good() -> None:

@@ -93,6 +93,9 @@ def test_a_preempted_fleet_of_engines_completes_its_plan_and_leaves_nothing_behi
             other: VmState.DONE,
         }
         assert {shard: held.claim.state for shard, held in list_claims(lake.state, run).items()} == {0: "done", 1: "done"}
+        outcome = snapshot.runs[0].outcome
+        assert outcome is not None
+        assert (outcome.files, outcome.bad) == (sum(shard.files for shard in plan.shards), 0)
         coverage = check_range(Inventory(lake.state), day, ["binance"], ["trades"], now=utc_now())
         assert (coverage.complete_cells, coverage.expected_cells) == (1, 1)
         proposal = propose_cleanup(profile, snapshot, take_inventory(clients, snapshot))
