@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import __version__
+from tests.bench.musts import summary
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "bench-results"
@@ -130,6 +131,8 @@ def main(arguments: list[str] | None = None) -> int:
         results["benches"][name] = figures
         print(bench.table(figures), flush=True)
     path = save(results, moment, options.json)
+    if musts := summary(results["benches"], quick=options.quick):
+        print(f"\n{musts}")
     print(f"figures in {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
     return 0
 

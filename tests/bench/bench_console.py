@@ -17,6 +17,8 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from tests.bench.musts import NAME_WIDTH, Must, documents
+from tests.bench.musts import lines as must_lines
 from tests.bench.pseudo_terminal import run as in_terminal
 
 if TYPE_CHECKING:
@@ -73,18 +75,14 @@ def run(rounds: int, frames: int, seconds: float, hour: int) -> dict[str, Any]:
         "lines taken in a second": keys["lines_per_second"],
         "memory, MB": memory["last"],
     }
-    return {"budgets": BUDGETS, "figures": figures, "more": more, "seconds to first paint": starts, "cpu seconds a frame": grids}
+    musts = documents(Must(name, figure, BUDGETS[name]) for name, figure in figures.items())
+    return {"musts": musts, "more": more, "seconds to first paint": starts, "cpu seconds a frame": grids}
 
 
 def table(results: dict[str, Any]) -> str:
     """Figures beside budgets, for a person."""
-    lines = []
-    for name, budget in results["budgets"].items():
-        figure = results["figures"][name]
-        verdict = "" if figure <= budget else "  over budget"
-        lines.append(f"  {name:48}{figure:10.2f}   budget {budget:g}{verdict}")
-    lines += [f"  {name:48}{figure:10.2f}" for name, figure in results["more"].items()]
-    return "\n".join(lines)
+    more = [f"  {name:{NAME_WIDTH}}{figure:>10.2f}" for name, figure in results["more"].items()]
+    return "\n".join([*must_lines(results["musts"]), *more])
 
 
 def _starts(folder: Path, rounds: int) -> dict[str, float]:
