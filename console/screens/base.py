@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.geometry import Spacing
 from textual.screen import Screen
 from textual.widget import Widget
+from textual.widgets._toast import ToastRack
 from textual.worker import Worker
 
 from console.actions import Action, Mode, actions_for, check_action, disabled_reason
@@ -46,6 +48,10 @@ class ModeScreen(Screen[None]):
     """The feed its writes depend on; empty: none."""
     FEEDS: ClassVar[tuple[str, ...]] = ("fleet",)
     """The feeds it shows, by name: looked at while it is visible, with their age in the status line."""
+    TOLD_ABOVE: ClassVar[str] = ""
+    """Selector of the lines that say why the row under the cursor is as it is: what is told in a corner stands above them."""
+    TOLD_UNDER: ClassVar[str] = ""
+    """Selector of a widget whose last lines are the ones that are read: what is told in a corner hangs from its top instead."""
     BINDINGS: ClassVar[list[BindingType]] = []
 
     DEFAULT_CSS = """
@@ -226,6 +232,20 @@ class ModeScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self.console.adopt(self)
+        if self.TOLD_ABOVE or self.TOLD_UNDER:
+            self.screen_layout_refresh_signal.subscribe(self, self._keep_clear)
+
+    def _keep_clear(self, _screen: Screen[None]) -> None:
+        """What is told covers no line that the eye needs, however the screen is laid out now."""
+        kept = [each.region.y for each in self.query(self.TOLD_ABOVE or self.TOLD_UNDER) if each.region]
+        if self.TOLD_UNDER:
+            margin = Spacing(top=min(kept, default=0))
+        else:
+            margin = Spacing(bottom=max(1, self.size.height - min(kept, default=self.size.height)))
+        for rack in self.query_children(ToastRack):
+            if rack.styles.margin != margin:
+                rack.styles.margin = margin
+                rack.styles.dock = "top" if self.TOLD_UNDER else "bottom"
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """Work in the background that broke off says so; the screen stays."""

@@ -52,6 +52,7 @@ class CoverageScreen(ModeScreen):
     """Sentence, whether yesterday is in, heatmap, the cell under the cursor, and a list of the holes."""
 
     MODE = Mode.COVERAGE
+    TOLD_ABOVE = "#coverage-cell"
     PRIMARY = "repair"
     FEEDS = ("fleet", "coverage")
     BINDINGS: ClassVar[list[BindingType]] = list(bindings_for(Mode.COVERAGE))

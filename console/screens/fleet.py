@@ -55,6 +55,7 @@ class FleetScreen(ModeScreen):
     """The VMs of the runs that are on, and strangers in the same project."""
 
     MODE = Mode.FLEET
+    TOLD_ABOVE = "ReasonLine"
     LINK = "fleet"
     BINDINGS: ClassVar[list[BindingType]] = list(bindings_for(Mode.FLEET))
 

@@ -81,6 +81,7 @@ class LogsScreen(ModeScreen):
     """Causes of errors, severity over time, and the lines."""
 
     MODE = Mode.LOGS
+    TOLD_UNDER = "LogView"
     BINDINGS: ClassVar[list[BindingType]] = list(bindings_for(Mode.LOGS))
 
     DEFAULT_CSS = """
