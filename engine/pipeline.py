@@ -1,24 +1,28 @@
 """Fetch -> convert -> commit: how a file of a shard is downloaded.
 
 One asyncio task per file carries it through the stages. Downloads run concurrently across symbols, types and days; conversions in
-a pool of threads (decompression, parsing and writing all release the GIL); commits in another. The stages overlap, and what is
-between the start of a download and the end of a commit is bounded by count and by bytes (`engine.admission`).
+a pool of threads (decompression, parsing and writing all release the GIL); commits of small objects on the event loop, of others in a
+second pool. The stages overlap, and what is between the start of a download and the end of a commit is bounded by count and by bytes
+(`engine.admission`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
+from engine.allowance import Allowance
 from engine.catalogue import Catalogue
 from engine.clock import Clock
-from engine.commit import commit, is_there, list_committed, quarantine
+from engine.commit import commit, commit_small, is_there, list_committed, quarantine
 from engine.conversion.convert import Conversion, ConvertSettings, Reason, convert
 from engine.datatypes import require_data_type
 from engine.errors import CommitConflict
@@ -26,8 +30,9 @@ from engine.fault_points import FaultPoint, reach
 from engine.logbook import Logbook
 from engine.manifest import Entry, read_cell
 from engine.model import File, Outcome
-from engine.plan import Work
+from engine.plan import Shard, Work
 from engine.shard_run import Attempt, CellWork, Limits, Progress, ShardRun, current_task, where
+from engine.small_objects import SmallObjects
 from engine.source import Admit, Fetched, Postponed, Source
 from engine.spool import Spool
 from engine.store import Store
@@ -90,6 +95,13 @@ class Pipeline(ShardRun):
         self._ask_again = ask_again
         self._refetch_adopted = refetch_adopted
         self._fetch_slots = asyncio.Semaphore(limits.downloads)
+        self._commit_slots = asyncio.Semaphore(limits.uploads)
+        self._small_objects = SmallObjects(data, connections=limits.uploads)
+
+    async def run(self, shard: Shard, attempt: Attempt, allowance: Allowance | None = None) -> Counter[Outcome]:
+        """Give every file of the shard an outcome and every cell a manifest; see `ShardRun.run`."""
+        async with self._small_objects:
+            return await super().run(shard, attempt, allowance)
 
     def limited_by(self) -> str:
         """What limits the work at this moment: cpu, network, source 429, allowance, upload, memory; empty when nothing runs."""
@@ -148,8 +160,7 @@ class Pipeline(ShardRun):
                     )
                 reach(FaultPoint.BODY_RECEIVED)
                 cell.landing.add(current_task())
-                with tempfile.TemporaryDirectory(dir=self._scratch.path) as folder:
-                    sink = Path(folder, "file.parquet") if fetched.length > self._limits.spool_memory_bytes else None
+                with self._sink(fetched.length) as sink:
                     conversion = await self._convert(file, spool, sink)
                     reach(FaultPoint.CONVERTED)
                     if conversion.outcome is Outcome.OK:
@@ -212,6 +223,15 @@ class Pipeline(ShardRun):
             finally:
                 self.progress.fetching -= 1
 
+    @contextmanager
+    def _sink(self, size: int) -> Iterator[Path | None]:
+        """Where the Parquet of a body of so many bytes goes: memory (None), or a file that is gone after the block."""
+        if size <= self._limits.spool_memory_bytes:
+            yield None
+            return
+        with tempfile.TemporaryDirectory(dir=self._scratch.path) as folder:
+            yield Path(folder, "file.parquet")
+
     async def _convert(self, file: File, spool: Spool, sink: Path | None) -> Conversion:
         data_type = require_data_type(file.cell.data_type)
 
@@ -226,33 +246,34 @@ class Pipeline(ShardRun):
         data = sink if sink is not None else conversion.parquet
         assert data is not None
 
-        def work() -> Entry:
-            with self.progress.stage("waiting_to_commit", "committing"):
-                committed = commit(self._data, file, conversion, data)
-                reach(FaultPoint.OBJECT_CREATED)
-            return Entry(
-                symbol=file.symbol,
-                outcome=Outcome.OK,
-                rows=conversion.rows,
-                source_bytes=conversion.source_bytes,
-                object_bytes=committed.info.size,
-                generation=committed.info.generation,
-                crc32c=committed.info.crc32c,
-                fingerprint=str(conversion.fingerprint),
-                first_us=conversion.min_local_timestamp_us,
-                last_us=conversion.max_local_timestamp_us,
-                covered_minutes=conversion.covered_minutes,
-                flags=conversion.flags,
-                dropped_columns=conversion.dropped_columns,
-                requests=requests,
-                status=fetched.status,
-            )
-
         self.progress.queue("waiting_to_commit")
         try:
-            return await self._in_thread(self._uploads, work)
+            async with self._commit_slots:
+                with self.progress.stage("waiting_to_commit", "committing"):
+                    if isinstance(data, bytes) and self._small_objects.takes(len(data)):
+                        committed = await commit_small(self._small_objects, file, conversion, data)
+                    else:
+                        committed = await self._in_thread(self._uploads, commit, self._data, file, conversion, data)
         except CommitConflict as error:
             return Entry(symbol=file.symbol, outcome=Outcome.FAILED, reason="conflict", detail=str(error), requests=requests)
+        reach(FaultPoint.OBJECT_CREATED)
+        return Entry(
+            symbol=file.symbol,
+            outcome=Outcome.OK,
+            rows=conversion.rows,
+            source_bytes=conversion.source_bytes,
+            object_bytes=committed.info.size,
+            generation=committed.info.generation,
+            crc32c=committed.info.crc32c,
+            fingerprint=str(conversion.fingerprint),
+            first_us=conversion.min_local_timestamp_us,
+            last_us=conversion.max_local_timestamp_us,
+            covered_minutes=conversion.covered_minutes,
+            flags=conversion.flags,
+            dropped_columns=conversion.dropped_columns,
+            requests=requests,
+            status=fetched.status,
+        )
 
     async def _reject(self, file: File, conversion: Conversion, spool: Spool, fetched: Fetched, requests: int, attempt: Attempt) -> Entry:
         """The outcome of a body that becomes no object: empty, failed, or quarantined with its bytes kept."""

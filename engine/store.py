@@ -1,9 +1,10 @@
 """A bucket as the engine uses it: create-once, compare-and-swap, listings with metadata; over google-cloud-storage.
 
-All methods block: the pipeline calls them from a bounded pool of threads. Retries are those of the client library (capped,
-jittered, on 408, 429 and 5xx and lost connections), counted here (`Retries`), and there is no second layer. Because every write
-carries a generation precondition, a write that was retried after a lost reply shows as `AlreadyExists`; the caller compares. Every
-write also carries the CRC-32C of its bytes, so the bucket refuses what was damaged on the way.
+All methods block: the pipeline calls them from a bounded pool of threads (what is small it creates through `engine.small_objects`,
+on the event loop). Retries are those of the client library (capped, jittered, on 408, 429 and 5xx and lost connections), counted here
+(`Retries`), and there is no second layer. Because every write carries a generation precondition, a write that was retried after a lost
+reply shows as `AlreadyExists`; the caller compares. Every write also carries the CRC-32C of its bytes, so the bucket refuses what was
+damaged on the way.
 """
 
 from __future__ import annotations
@@ -75,6 +76,17 @@ class Retries:
 
     def __call__(self, call: Callable[..., Any]) -> Callable[..., Any]:
         """`call` with these retries. The client asks for this once a request, so each chunk of an upload has tries of its own."""
+        from google.api_core.retry import Retry
+
+        return self._with(Retry, call)
+
+    def awaiting(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """The same for a coroutine function."""
+        from google.api_core.retry import AsyncRetry
+
+        return self._with(AsyncRetry, call)
+
+    def _with(self, kind: Any, call: Callable[..., Any]) -> Callable[..., Any]:
         from google.cloud.storage.retry import DEFAULT_RETRY
 
         left = self.tries
@@ -86,7 +98,8 @@ class Retries:
             if not left:
                 raise error
 
-        policy = DEFAULT_RETRY.with_timeout(self.seconds).with_delay(initial=self.first_delay, multiplier=2.0, maximum=self.longest_delay)
+        # What is worth another try is the client's own rule: 408, 429, 5xx, lost connections.
+        policy = kind(DEFAULT_RETRY._predicate, initial=self.first_delay, maximum=self.longest_delay, multiplier=2.0, timeout=self.seconds)
         retrying: Callable[..., Any] = policy(call, on_error=count)
         return retrying
 

@@ -1,36 +1,40 @@
-"""Every answer the bucket can give: how the call ends, and how many requests it takes.
+"""Every answer the bucket can give: how the call ends, and how many requests it takes, on both ways into it.
 
 The first tables run on the local storage server with its fault switches; answers that no honest server gives come from a script.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import http.client
 import itertools
 import json
 import os
 import random
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import google.auth.exceptions
 import google.oauth2.credentials
 import google_crc32c
 import pytest
 from google.cloud import storage
 
-from engine.commit import commit, metadata_of
+from engine.commit import Committed, commit, commit_small, metadata_of
 from engine.conversion.outcome import Conversion
 from engine.errors import CommitConflict, ConfigurationError, EngineError, ExitCode, NotPermitted, StoreError
 from engine.fingerprint import Fingerprint
 from engine.model import Cell, File, Outcome
 from engine.paths import data_object
-from engine.store import Retries, Store, create_bucket, open_client
-from tests.engine.scripted_server import CLOSE, RESET, SILENCE, Answer, Request, ScriptedServer, answer, scripted_server
+from engine.small_objects import SmallObjects
+from engine.store import ObjectInfo, Retries, Store, create_bucket, open_client
+from tests.engine.scripted_server import CLOSE, NO_HTTP, RESET, SILENCE, Answer, Ending, Request, ScriptedServer, answer, scripted_server
 from tests.local_servers import Lake, LocalServer
 
 FILE = File(Cell(date(2024, 5, 17), "trades", "binance"), "BTCUSDT")
@@ -46,6 +50,32 @@ OTHER = b"somebody else's"
 
 def crc32c(data: bytes) -> str:
     return base64.b64encode(google_crc32c.Checksum(data).digest()).decode()
+
+
+def commit_at_once(store: Store, file: File, conversion: Conversion, data: bytes) -> Committed:
+    """The commit of a small file, as the pipeline does it: by one request on the event loop."""
+
+    async def work() -> Committed:
+        async with SmallObjects(store, connections=2) as objects:
+            assert objects.takes(len(data))
+            return await commit_small(objects, file, conversion, data)
+
+    return asyncio.run(work())
+
+
+def put(store: Store, name: str, data: bytes) -> ObjectInfo:
+    """Create an object through the official client."""
+    return store.put(name, data, if_generation=0)
+
+
+def create(store: Store, name: str, data: bytes) -> ObjectInfo:
+    """Create a small object on the event loop."""
+
+    async def work() -> ObjectInfo:
+        async with SmallObjects(store, connections=2) as objects:
+            return await objects.create(name, data, metadata={}, content_type="application/octet-stream", crc32c=crc32c(data))
+
+    return asyncio.run(work())
 
 
 def conversion_to(data: bytes, *, crc: int = 7) -> Conversion:
@@ -203,8 +233,16 @@ def end_of(work: Callable[[], object]) -> tuple[str, int, EngineError | None]:
         return type(error).__name__, error.exit_code, error
 
 
-@pytest.mark.parametrize("case", COMMITS, ids=lambda case: case.name)
-def test_each_answer_to_a_commit_has_its_end_and_its_number_of_requests(case: Case, bucket: Store, storage_server: LocalServer) -> None:
+@pytest.mark.parametrize(
+    ("case", "way"),
+    [
+        *(pytest.param(case, commit, id=case.name) for case in COMMITS),
+        *(pytest.param(case, commit_at_once, id=f"{case.name}, at once") for case in COMMITS if case.data is SMALL),
+    ],
+)
+def test_each_answer_to_a_commit_has_its_end_and_its_number_of_requests(
+    case: Case, way: Callable[..., Committed], bucket: Store, storage_server: LocalServer
+) -> None:
     if case.before:
         case.before(bucket)
     generations = {info.name: info.generation for info in bucket.list("")}
@@ -212,7 +250,7 @@ def test_each_answer_to_a_commit_has_its_end_and_its_number_of_requests(case: Ca
         storage_server.post("/_tickdeck/faults", order)
     before = asked(storage_server)
     conversion = conversion_to(case.data)
-    end, code, error = end_of(lambda: "already" if commit(bucket, FILE, conversion, case.data).already else "created")
+    end, code, error = end_of(lambda: "already" if way(bucket, FILE, conversion, case.data).already else "created")
     assert (end, code) == (case.end, case.code), error
     assert since(before, asked(storage_server)) == case.requests
     storage_server.disarm()
@@ -273,6 +311,7 @@ def test_a_read_that_is_refused_for_ever_ends(
     [
         *(pytest.param(read, id=name) for name, _, read in READS if name != "delete"),
         pytest.param(lambda store: commit(store, FILE, conversion_to(SMALL), SMALL), id="small commit"),
+        pytest.param(lambda store: commit_at_once(store, FILE, conversion_to(SMALL), SMALL), id="small commit at once"),
         pytest.param(lambda store: commit(store, FILE, conversion_to(LARGE), LARGE), id="large commit"),
     ],
 )
@@ -295,7 +334,22 @@ def test_bytes_that_the_conversion_did_not_make_are_refused_by_the_bucket(
         with pytest.raises(StoreError):
             commit(bucket, FILE, conversion_to(data), damaged)
         assert since(before, asked(storage_server)) == requests
+    with pytest.raises(StoreError):
+        commit_at_once(bucket, FILE, conversion_to(SMALL), SMALL[:-1] + b"x")
     assert list(bucket.list("")) == []
+
+
+@pytest.mark.parametrize("size", [0, 1, (256 << 10) - 1, 256 << 10, (256 << 10) + 1, 8 << 20])
+def test_an_object_created_at_once_is_the_one_that_the_official_client_would_have_made(size: int, bucket: Store) -> None:
+    data = random.Random(size).randbytes(size)
+    committed = commit_at_once(bucket, FILE, conversion_to(data), data)
+    assert committed.info == bucket.stat(NAME)
+    assert bucket.get(NAME) is not None
+    assert bucket.get(NAME).data == data  # type: ignore[union-attr]
+    assert bucket.delete(NAME, if_generation=committed.info.generation)
+    other = commit(bucket, FILE, conversion_to(data), data).info
+    changing = {"generation": 0, "updated": other.updated}
+    assert replace(other, **changing) == replace(committed.info, **changing)
 
 
 # What no honest server answers: a script in place of the bucket.
@@ -339,6 +393,7 @@ class Odd:
 
 
 FOUR = 4 << 20
+BROKEN = answer(200, b"{", Ending.CLOSE, Content_Length=500)
 WRONG = resource(OTHER)
 FEWER = kept(FOUR - (1 << 18))
 
@@ -349,6 +404,17 @@ ODD = [
     Odd("a web page", SMALL, (answer(200, "<html>Please sign in</html>"),), (), "StoreError", 1, 0),
     Odd("closed without an answer", SMALL, (CLOSE,), (), "StoreError", 4, 0),
     Odd("reset, then as it should be", SMALL, (RESET, resource(SMALL)), (), "ObjectInfo", 2, 0),
+    Odd("something that is no HTTP", SMALL, (NO_HTTP,), (), "StoreError", 4, 0),
+    Odd("a broken answer, then as it should be", SMALL, (BROKEN, resource(SMALL)), (), "ObjectInfo", 2, 0),
+    Odd(
+        "refused before the body came, then as it should be",
+        SMALL,
+        (answer(503, "", Ending.CLOSE), resource(SMALL)),
+        (),
+        "ObjectInfo",
+        2,
+        0,
+    ),
     Odd("large, as it should be", LARGE, (), (kept(FOUR), kept(2 * FOUR), resource(LARGE)), "ObjectInfo", 1, 3),
     Odd("large, another checksum", LARGE, (), (kept(FOUR), kept(2 * FOUR), WRONG), "StoreError", 1, 3),
     Odd("large, fewer bytes kept than sent", LARGE, (), (FEWER, kept(FOUR), kept(2 * FOUR), resource(LARGE)), "ObjectInfo", 2, 4),
@@ -359,12 +425,20 @@ ODD = [
 ]
 
 
-@pytest.mark.parametrize("case", ODD, ids=lambda case: case.name)
-def test_no_odd_answer_to_an_upload_is_taken_for_a_commit_or_deletes_anything(case: Odd, server: ScriptedServer) -> None:
+@pytest.mark.parametrize(
+    ("case", "way"),
+    [
+        *(pytest.param(case, put, id=case.name) for case in ODD),
+        *(pytest.param(case, create, id=f"{case.name}, at once") for case in ODD if case.data is SMALL),
+    ],
+)
+def test_no_odd_answer_to_an_upload_is_taken_for_a_commit_or_deletes_anything(
+    case: Odd, way: Callable[..., ObjectInfo], server: ScriptedServer
+) -> None:
     server.play("POST", *(case.start or (session(server),)))
     server.play("PUT", *(case.chunks or (answer(500),)))
     store = scripted_store(server)
-    end, _, error = end_of(lambda: type(store.put(NAME, case.data, if_generation=0)).__name__)
+    end, _, error = end_of(lambda: type(way(store, NAME, case.data)).__name__)
     assert end == case.end
     assert error is None or NAME in str(error)
     assert (len(server.asked("POST")), len(server.asked("PUT"))) == (case.posts, case.puts)
@@ -381,9 +455,99 @@ def test_a_credential_that_ran_out_is_not_permitted_and_not_asked_again(server: 
     assert len(server.requests) == 1
 
 
+class Renewable(google.oauth2.credentials.Credentials):  # type: ignore[misc]
+    """A credential whose every renewal gives the next token."""
+
+    def __init__(self, *, good: bool, expiry: datetime | None = None) -> None:
+        super().__init__("token-0", expiry=expiry, quota_project_id="billed")
+        self.good, self.renewed = good, 0
+
+    def refresh(self, request: Any) -> None:
+        if not self.good:
+            raise google.auth.exceptions.RefreshError("the token is gone", retryable=False)
+        self.renewed += 1
+        self.token, self.expiry = f"token-{self.renewed}", None
+
+
+REFUSED = answer(401, '{"error":{"code":401,"message":"Invalid Credentials"}}', Content_Type="application/json")
+
+
+@pytest.mark.parametrize("way", [put, create])
+def test_a_token_that_is_refused_is_renewed_and_the_request_sent_again(way: Callable[..., ObjectInfo], server: ScriptedServer) -> None:
+    server.play("POST", REFUSED, resource(SMALL))
+    credentials = Renewable(good=True)
+    assert way(scripted_store(server, credentials=credentials), NAME, SMALL).generation == 5
+    assert [request.headers["authorization"] for request in server.requests] == ["Bearer token-0", "Bearer token-1"]
+    assert {request.headers["x-goog-user-project"] for request in server.requests} == {"billed"}
+
+
+@pytest.mark.parametrize("way", [put, create])
+def test_a_token_that_ran_out_is_renewed_before_anything_is_sent(way: Callable[..., ObjectInfo], server: ScriptedServer) -> None:
+    server.play("POST", resource(SMALL))
+    credentials = Renewable(good=True, expiry=datetime(2024, 1, 1))  # noqa: DTZ001 - google-auth keeps naive UTC
+    way(scripted_store(server, credentials=credentials), NAME, SMALL)
+    assert [request.headers["authorization"] for request in server.requests] == ["Bearer token-1"]
+
+
+@pytest.mark.parametrize("way", [put, create])
+def test_a_token_that_cannot_be_renewed_is_not_permitted(way: Callable[..., ObjectInfo], server: ScriptedServer) -> None:
+    server.play("POST", REFUSED)
+    with pytest.raises(NotPermitted) as caught:
+        way(scripted_store(server, credentials=Renewable(good=False)), NAME, SMALL)
+    assert "gcloud auth" in caught.value.hint
+    assert "token-0" not in str(caught.value)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("way", [put, create])
+def test_tokens_that_are_refused_one_after_the_other_are_not_permitted(way: Callable[..., ObjectInfo], server: ScriptedServer) -> None:
+    server.play("POST", REFUSED)
+    with pytest.raises(NotPermitted, match="Invalid Credentials"):
+        way(scripted_store(server, credentials=Renewable(good=True)), NAME, SMALL)
+    assert len(server.requests) == 3
+
+
+def test_many_that_need_a_token_at_once_renew_it_once(server: ScriptedServer) -> None:
+    server.play("POST", resource(SMALL))
+    credentials = Renewable(good=True, expiry=datetime(2024, 1, 1))  # noqa: DTZ001 - google-auth keeps naive UTC
+    store = scripted_store(server, credentials=credentials)
+
+    async def work() -> None:
+        async with SmallObjects(store, connections=8) as objects:
+            sent = [objects.create(NAME, SMALL, metadata={}, content_type="a/b", crc32c=crc32c(SMALL)) for _ in range(20)]
+            await asyncio.gather(*sent)
+
+    asyncio.run(work())
+    assert credentials.renewed == 1
+    assert len(server.requests) == 20
+
+
+def test_a_token_goes_nowhere_else(server: ScriptedServer) -> None:
+    with scripted_server() as elsewhere:
+        elsewhere.play("", resource(SMALL))
+        server.play("POST", answer(307, Location=f"{elsewhere.url}/upload"))
+        with pytest.raises(StoreError):
+            create(scripted_store(server, credentials=Renewable(good=True)), NAME, SMALL)
+        assert elsewhere.requests == []
+
+
+def test_a_bucket_that_takes_no_more_of_a_body_is_unavailable_after_the_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.store.CALL_TIMEOUT", (1.0, 0.05))
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        store = Store(open_client(project="local", endpoint=f"http://127.0.0.1:{deaf.getsockname()[1]}"), "bucket", retries=RETRIES)
+        with pytest.raises(StoreError):
+            create(store, NAME, random.Random(3).randbytes(8 << 20))
+
+
 def test_nobody_listening_is_unavailable_after_the_tries() -> None:
     store = Store(open_client(project="local", endpoint="http://127.0.0.1:9"), "bucket", retries=RETRIES)
-    for call in (lambda: store.stat(NAME), lambda: list(store.list("")), lambda: store.put(NAME, SMALL, if_generation=0)):
+    for call in (
+        lambda: store.stat(NAME),
+        lambda: list(store.list("")),
+        lambda: put(store, NAME, SMALL),
+        lambda: create(store, NAME, SMALL),
+    ):
         with pytest.raises(StoreError) as caught:
             call()
         assert caught.value.exit_code == ExitCode.UNAVAILABLE
@@ -396,6 +560,10 @@ def test_silence_is_unavailable_after_the_tries(server: ScriptedServer, monkeypa
     with pytest.raises(StoreError):
         scripted_store(server).stat(NAME)
     assert len(server.requests) == TRIES
+    server.play("POST", SILENCE)
+    with pytest.raises(StoreError):
+        create(scripted_store(server), NAME, SMALL)
+    assert len(server.asked("POST")) == TRIES
 
 
 def test_of_two_writers_of_a_large_file_the_one_that_ends_first_wins(
@@ -419,8 +587,9 @@ def test_of_two_writers_of_a_large_file_the_one_that_ends_first_wins(
     assert [request.method for request in server.requests] == ["POST", "PUT", "PUT", "PUT", "GET"]
 
 
+@pytest.mark.parametrize("way", [commit, commit_at_once])
 def test_of_two_writers_of_different_sources_the_late_one_is_a_conflict(
-    bucket: Store, server: ScriptedServer, storage_server: LocalServer
+    way: Callable[..., Committed], bucket: Store, server: ScriptedServer, storage_server: LocalServer
 ) -> None:
     def commit_before(request: Request) -> Answer:
         commit(bucket, FILE, conversion_to(SMALL, crc=8), SMALL)
@@ -430,7 +599,7 @@ def test_of_two_writers_of_different_sources_the_late_one_is_a_conflict(
     server.play("GET", lambda request: forwarded(storage_server, request))
     late = Store(open_client(project="local", endpoint=server.url), bucket.bucket, retries=RETRIES)
     with pytest.raises(CommitConflict, match="source-fingerprint"):
-        commit(late, FILE, replace(conversion_to(OTHER), rows=2), OTHER)
+        way(late, FILE, replace(conversion_to(OTHER), rows=2), OTHER)
     found = bucket.get(NAME)
     assert found is not None
     assert found.data == SMALL
