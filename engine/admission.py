@@ -7,13 +7,19 @@ is looked at beside them, because buffers of native code are not in anybody's co
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
 import psutil
 
+from engine.clock import monotonic
+
 MEMORY_CHECK_SECONDS = 0.25
+MEMORY_LOOK_SECONDS = 0.02
+"""The memory in use is looked at once in so long, however many ask: hundreds of small files start in that time."""
 
 
 def memory_limit() -> int:
@@ -31,7 +37,13 @@ def memory_limit() -> int:
 
 def memory_used() -> int:
     """Resident bytes of this process (page cache is not in it)."""
-    return int(psutil.Process().memory_info().rss)
+    return int(_process(os.getpid()).memory_info().rss)
+
+
+@lru_cache(maxsize=1)
+def _process(pid: int) -> psutil.Process:
+    """Finding a process costs ten times what reading its memory does, and every file asks."""
+    return psutil.Process(pid)
 
 
 class Admission:
@@ -42,31 +54,34 @@ class Admission:
         self._limit = bytes_in_flight
         self._memory_bytes = memory_bytes
         self._used = used
-        self._condition = asyncio.Condition()
+        self._turn = asyncio.Lock()
+        self._freed = asyncio.Event()
         self.in_flight = 0
         self.held_by_memory = False
+        self._next_look = 0.0
 
     @asynccontextmanager
     async def admit(self, count: int) -> AsyncIterator[None]:
-        """Wait for room for `count` bytes and hold it. A file larger than the whole room goes alone."""
+        """Wait for room for `count` bytes, in turn, and hold it. A file larger than the whole room goes alone."""
         count = min(count, self._limit)
-        async with self._condition:
+        # Hundreds may wait: only the first of them looks, the others stand behind it.
+        async with self._turn:
             while not self._has_room(count):
-                try:
-                    await asyncio.wait_for(self._condition.wait(), MEMORY_CHECK_SECONDS)
-                except TimeoutError:
-                    continue
+                self._freed.clear()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._freed.wait(), MEMORY_CHECK_SECONDS)
             self.in_flight += count
         try:
             yield
         finally:
             self.in_flight -= count
-            async with self._condition:
-                self._condition.notify_all()
+            self._freed.set()
 
     def _has_room(self, count: int) -> bool:
         if self.in_flight == 0:
-            self.held_by_memory = False
+            self.held_by_memory, self._next_look = False, 0.0
             return True
-        self.held_by_memory = self._used() > self._memory_bytes
+        if (now := monotonic()) >= self._next_look:
+            self._next_look = now + MEMORY_LOOK_SECONDS
+            self.held_by_memory = self._used() > self._memory_bytes
         return not self.held_by_memory and self.in_flight + count <= self._limit

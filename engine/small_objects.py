@@ -33,6 +33,9 @@ SMALL_BYTES = 8 << 20
 PIECE_BYTES = 256 << 10
 """So much is sent between two looks at whether the bucket still takes it."""
 
+UNWATCHED_BYTES = 64 << 10
+"""A body up to this size is handed over at once, without waiting for the bucket to take it."""
+
 REFRESHES = 2
 """How often one request is sent again with a fresh token after a 401, as the official client does."""
 
@@ -105,10 +108,10 @@ class SmallObjects:
         from google.api_core.exceptions import PreconditionFailed
 
         resource = {"name": name, "contentType": content_type, "crc32c": crc32c, "metadata": dict(metadata)}
-        send = self.store._retries.awaiting(self._send)
+        described = json.dumps(resource).encode()
         with self.store._errors(name):
             try:
-                said = await send(json.dumps(resource).encode(), data, content_type)
+                said = await self.store._retries.awaiting(lambda: self._send(described, data, content_type))
             except PreconditionFailed as error:
                 raise AlreadyExists(f"gs://{self.store.bucket}/{name} was written by somebody else") from error
             created = _read(said)
@@ -188,8 +191,8 @@ class _Multipart(aiohttp.payload.Payload):
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Send it."""
-        if len(self._value) <= PIECE_BYTES:
-            await self._pass_on(writer, b"".join((self._head, self._value, self._tail)))
+        if self._size is not None and self._size <= UNWATCHED_BYTES:
+            await writer.write(b"".join((self._head, self._value, self._tail)))
             return
         await self._pass_on(writer, self._head)
         with memoryview(self._value) as data:

@@ -273,6 +273,18 @@ class Source:
         return replace(fetched, requests=state.requests, retries=max(0, state.tries - 1))
 
     async def _try_until_done(self, state: _Transfer) -> Fetched:
+        # Nearly every file comes at the first try, and making ready for others costs as much as asking: it waits for a failure.
+        failed: list[_Transient] = []
+        try:
+            return await self._try_once(state)
+        except _Transient as error:
+            failed.append(error)
+
+        async def try_again() -> Fetched:
+            if failed:
+                raise failed.pop()
+            return await self._try_once(state)
+
         while True:
             retrying = AsyncRetrying(
                 retry=retry_if_exception(lambda error: isinstance(error, _Transient) and not isinstance(error, _Throttled)),
@@ -282,7 +294,7 @@ class Source:
                 reraise=True,
             )
             try:
-                return await retrying(self._try_once, state)
+                return await retrying(try_again)
             except _Throttled as error:
                 state.last_reason = error.reason
                 self._on_retry(state.url, error.reason)

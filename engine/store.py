@@ -12,13 +12,13 @@ from __future__ import annotations
 import base64
 import io
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from http.client import HTTPException
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 from urllib.parse import urlsplit
 
 from engine.errors import (
@@ -29,6 +29,8 @@ from engine.errors import (
     NotPermitted,
     StoreError,
 )
+
+T = TypeVar("T")
 
 CALL_TIMEOUT = (10.0, 60.0)
 """Seconds to connect, and seconds of silence, of one HTTP exchange."""
@@ -80,11 +82,22 @@ class Retries:
 
         return self._with(Retry, call)
 
-    def awaiting(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        """The same for a coroutine function."""
+    async def awaiting(self, call: Callable[[], Awaitable[T]]) -> T:
+        """The same for a call that is awaited. Retries are made ready when the first try has failed: that costs as much as a try."""
+        failed: list[Exception] = []
+        try:
+            return await call()
+        except Exception as error:  # noqa: BLE001 - the client's rule tells what is tried again, and raises the others
+            failed.append(error)
         from google.api_core.retry import AsyncRetry
 
-        return self._with(AsyncRetry, call)
+        async def try_again() -> T:
+            if failed:
+                raise failed.pop()
+            return await call()
+
+        answer: T = await self._with(AsyncRetry, try_again)()
+        return answer
 
     def _with(self, kind: Any, call: Callable[..., Any]) -> Callable[..., Any]:
         from google.cloud.storage.retry import DEFAULT_RETRY
