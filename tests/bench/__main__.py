@@ -69,10 +69,40 @@ def _console() -> Bench:
     return Bench("the console: first paint, heatmap, keys under load, memory; beside the least that does it", run, bench_console.table)
 
 
+def _wide() -> Bench:
+    from tests.bench import bench_wide
+
+    def run(quick: bool) -> Figures:
+        return bench_wide.run(200, 20, runs=1) if quick else bench_wide.run()
+
+    return Bench("thousands of small files fetched, converted, committed; beside tardis-dev and curl", run, bench_wide.table)
+
+
+def _uploads() -> Bench:
+    from tests.bench import bench_uploads
+
+    def run(quick: bool) -> Figures:
+        return bench_uploads.run(0.1, runs=1) if quick else bench_uploads.run()
+
+    return Bench("200 uploads in flight, beside google-cloud-storage, obstore, gcloud-aio-storage", run, bench_uploads.table)
+
+
+def _end_to_end() -> Bench:
+    from tests.bench import bench_end_to_end
+
+    def run(quick: bool) -> Figures:
+        return bench_end_to_end.run(bench_end_to_end.CSV_BYTES // 10, runs=1) if quick else bench_end_to_end.run()
+
+    return Bench("2 GB of CSV through the whole engine, beside its conversion alone", run, bench_end_to_end.table)
+
+
 REGISTRY: dict[str, Callable[[], Bench]] = {
     "candles": _candles,
     "convert": _convert,
     "console": _console,
+    "wide": _wide,
+    "uploads": _uploads,
+    "end-to-end": _end_to_end,
 }
 """Every benchmark by name. A function makes it, so that one that lacks a library does not stop the others from being listed."""
 

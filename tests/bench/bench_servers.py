@@ -14,7 +14,6 @@ import argparse
 import asyncio
 import base64
 import contextlib
-import gzip
 import json
 import os
 import re
@@ -167,7 +166,7 @@ class Bucket:
             sent += body
             said = re.fullmatch(rb"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)", headers.get(b"content-range", b"bytes */0"))
             assert said is not None
-            if b"content-range" in headers and said[3] == b"*" or (said[3].isdigit() and said[2] and int(said[2]) + 1 < int(said[3])):
+            if (b"content-range" in headers and said[3] == b"*") or (said[3].isdigit() and said[2] and int(said[2]) + 1 < int(said[3])):
                 return answer(308, extra=f"Range: bytes=0-{len(sent) - 1}\r\n")
             del self.uploads[key]
             return self._create(name, resource, memoryview(sent), match)
