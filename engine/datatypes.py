@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from engine.errors import UsageError
@@ -237,8 +238,12 @@ def require_data_type(name: str) -> DataType:
     raise UsageError(f"data type {name!r} is not known", hint=hint)
 
 
+@lru_cache(maxsize=64)
 def schema(data_type: DataType) -> pa.Schema:
-    """The Arrow schema of its Parquet files; each field says its description, unit and source column in its metadata."""
+    """The Arrow schema of its Parquet files; each field says its description, unit and source column in its metadata.
+
+    Made once: to describe the columns takes a tenth of the time of a small file.
+    """
     import pyarrow as pa
 
     types = {

@@ -339,9 +339,9 @@ class ShardRun(ABC):
 
     async def _carry(self, file: File, size: int, cell: CellWork, attempt: Attempt, counts: Counter[Outcome]) -> None:
         """One file through all stages. Errors of the file become its outcome; errors of the worker are raised."""
-        started = monotonic()
-        self.progress.running[str(file)] = started
-        self.progress.sizes[str(file)] = size
+        started, name = monotonic(), str(file)
+        self.progress.running[name] = started
+        self.progress.sizes[name] = size
         try:
             async with self._admission.admit(self.room(size)):
                 entry = await self.outcome(file, size, cell, attempt)
@@ -354,7 +354,7 @@ class ShardRun(ABC):
             entry = Entry(symbol=file.symbol, outcome=Outcome.FAILED, reason=type(error).__name__, detail=str(error))
         finally:
             for table in (self.progress.running, self.progress.partial, self.progress.sizes):
-                table.pop(str(file), None)
+                table.pop(name, None)
         entry = msgspec.structs.replace(entry, seconds=round(monotonic() - started, 3))
         self._record(cell, file, entry, size, counts)
 

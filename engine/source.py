@@ -161,6 +161,7 @@ class Source:
             headers=headers,
             auto_decompress=False,
             connector=aiohttp.TCPConnector(limit=self._connections, ttl_dns_cache=300),
+            cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=self._silence_seconds),
         )
         # aiohttp would silently send an idempotent request again; there is one retry layer, and it is ours.

@@ -1,8 +1,8 @@
 """Large files through the whole engine, fetched, converted and committed, beside the conversion of the same bytes alone.
 
 What the engine takes beyond its conversions is fetching, spooling, checksums and uploads. The servers are on the last core, the engine on
-the others. That stages overlap is looked at while it runs: of the time in which something is converted, in how much something is fetched
-or committed too.
+the others. That stages overlap is looked at while it runs: of the time in which something is fetched or committed, in how much something
+is converted too.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ async def _end_to_end(source_url: str, bucket_url: str, folder: Path) -> dict[st
 
     client = open_client(project="local", endpoint=bucket_url)
     limits = Limits(bytes_in_flight=512 << 20, memory_bytes=4 << 30, spool_memory_bytes=64 << 20)
-    converting = both = 0
+    moving = both = looks = converting = 0
     with Path(os.devnull).open("w") as log:  # noqa: ASYNC230 - it never blocks
         async with Source(datasets_url=f"{source_url}/v1", connections=limits.downloads) as source:
             pipeline = Pipeline(
@@ -80,12 +80,14 @@ async def _end_to_end(source_url: str, bucket_url: str, folder: Path) -> dict[st
             )
 
             async def watch() -> None:
-                nonlocal converting, both
+                nonlocal moving, both, looks, converting
                 progress = pipeline.progress
                 while True:
-                    if progress.converting:
-                        converting += 1
-                        both += bool(progress.fetching or progress.committing)
+                    looks += 1
+                    converting += bool(progress.converting)
+                    if progress.fetching or progress.committing:
+                        moving += 1
+                        both += bool(progress.converting)
                     await asyncio.sleep(SAMPLE_SECONDS)
 
             work = tuple(
@@ -109,7 +111,7 @@ async def _end_to_end(source_url: str, bucket_url: str, folder: Path) -> dict[st
                 watching.cancel()
                 pipeline.close()
             assert dict(outcomes) == {"ok": shard.files}, outcomes
-    return figures | {"overlap": both / max(1, converting)}
+    return figures | {"hidden": both / max(1, moving), "converting": converting / max(1, looks)}
 
 
 def _alone(folder: Path) -> dict[str, float]:
@@ -163,7 +165,8 @@ def table(results: dict[str, Any]) -> str:
     lines += [f"  {name:24}" + "".join(f"{medians[name][figure]:12.2f}" for figure in FIGURES) for name in (OURS, ALONE)]
     ours = medians[OURS]
     lines.append(f"  servers on another core: source {ours['source_cpu_s']:.2f} s, bucket {ours['bucket_cpu_s']:.2f} s of CPU")
-    lines.append(f"  while something is converted, something is fetched or committed in {ours['overlap']:.0%} of the time")
+    lines.append(f"  while something is fetched or committed, something is converted too in {ours['hidden']:.0%} of the time")
+    lines.append(f"  something is converted in {ours['converting']:.0%} of the whole time")
     return "\n".join([*lines, *must_lines(results["musts"])])
 
 
