@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import msgspec
@@ -62,8 +63,8 @@ class SmallObjects:
         self._connections = connections
         self._credentials = store._client._credentials
         base = store._client._connection.get_api_base_url_for_mtls().rstrip("/")
-        self._on_this_machine = urlsplit(base).scheme == "http"
         self._place = urlsplit(base).netloc
+        self._proxy = _proxy_to(base) if store._client._http.trust_env else None
         path = f"/upload/storage/v1/b/{quote(store.bucket, safe='')}/o"
         self._url = URL(f"{base}{path}?uploadType=multipart&ifGenerationMatch=0", encoded=True)
         self._refreshing = asyncio.Lock()
@@ -77,8 +78,7 @@ class SmallObjects:
             connector=aiohttp.TCPConnector(limit=self._connections, ttl_dns_cache=300),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=silence),
-            # As the official client: proxies of the environment count, except on the way to this machine.
-            trust_env=not self._on_this_machine,
+            proxy=self._proxy,
         )
         return self
 
@@ -88,8 +88,9 @@ class SmallObjects:
             self._session = None
 
     def takes(self, size: int) -> bool:
-        """Whether an object of so many bytes is for this path; one that needs a client certificate never is."""
-        return size <= SMALL_BYTES and not getattr(self.store._client._http, "is_mtls", False)
+        """Whether an object of so many bytes is for this path; one behind a client certificate or a proxy of another kind never is."""
+        plain = self._proxy is None or self._proxy.startswith(("http://", "https://"))
+        return size <= SMALL_BYTES and plain and not getattr(self.store._client._http, "is_mtls", False)
 
     async def create(self, name: str, data: bytes, *, metadata: Mapping[str, str], content_type: str, crc32c: str) -> ObjectInfo:
         """Create an object.
@@ -210,6 +211,15 @@ class _Multipart(aiohttp.payload.Payload):
             if transport is not None:
                 transport.abort()  # closing would wait until the rest is sent
             raise
+
+
+def _proxy_to(url: str) -> str | None:
+    """The proxy that the environment names, as for the official client. Asked once: aiohttp would ask for each request, in a thread."""
+    host = urlsplit(url).hostname
+    if host is None or proxy_bypass(host):
+        return None
+    proxies = getproxies()
+    return proxies.get(urlsplit(url).scheme, proxies.get("all"))
 
 
 def _read(said: bytes) -> _Resource | None:

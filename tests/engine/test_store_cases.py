@@ -531,6 +531,47 @@ def test_a_token_goes_nowhere_else(server: ScriptedServer) -> None:
         assert elsewhere.requests == []
 
 
+PROXIES = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY")
+
+
+@pytest.mark.parametrize("way", [put, create])
+def test_a_proxy_of_the_environment_counts_but_not_on_the_way_to_a_local_bucket(
+    way: Callable[..., ObjectInfo], server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in PROXIES:
+        monkeypatch.delenv(name, raising=False)
+    server.play("POST", resource(SMALL))
+    with scripted_server() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        proxy.play("POST", resource(SMALL))
+        way(scripted_store(server), NAME, SMALL)
+        assert (len(server.requests), len(proxy.requests)) == (1, 0)
+        way(scripted_store(server, credentials=Renewable(good=True)), NAME, SMALL)
+        assert (len(server.requests), len(proxy.requests)) == (1, 1)
+        assert proxy.requests[0].target.startswith(f"{server.url}/upload/storage/v1/b/bucket/o?")
+
+
+def test_a_password_file_of_the_user_is_not_sent_to_the_bucket(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login somebody password secret\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    server.play("POST", resource(SMALL))
+    create(scripted_store(server, credentials=Renewable(good=True)), NAME, SMALL)
+    assert server.requests[0].headers["authorization"] == "Bearer token-0"
+
+
+def test_a_proxy_that_aiohttp_does_not_know_is_left_to_the_official_client(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    store = scripted_store(server, credentials=Renewable(good=True))
+    assert not SmallObjects(store, connections=1).takes(1)
+    assert SmallObjects(scripted_store(server), connections=1).takes(8 << 20)
+    assert not SmallObjects(scripted_store(server), connections=1).takes((8 << 20) + 1)
+
+
 def test_a_bucket_that_takes_no_more_of_a_body_is_unavailable_after_the_tries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.store.CALL_TIMEOUT", (1.0, 0.05))
     with socket.create_server(("127.0.0.1", 0)) as deaf:
