@@ -1,20 +1,18 @@
 """The footer of a Parquet object, read by range: what a file of any writer says of itself, without reading its rows.
 
-One request for nearly every object, two where the footer is longer than what we guess. It is taken as a claim: whoever asks
+One request for nearly every object of many, two where its footer is longer than those of its like. It is taken as a claim: whoever asks
 decides what follows from a column that is missing or has no statistics. Separate from `conversion.parquet_file`, which writes our own.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.store import ObjectInfo, Store
 from engine.thrift import ThriftFlaw, Value, read_struct
-
-TAIL_BYTES = 64 << 10
-"""How much of the end is read at first. A row group of a book (24 columns) takes 2.8 kB of footer: 23 fit, 2.3 million rows."""
 
 FOOTER_LIMIT = 64 << 20
 """A longer footer is no footer of market data: nothing is fetched for it."""
@@ -71,24 +69,70 @@ class Footer:
     """Key-value metadata, without the Arrow schema."""
 
 
-def read_footer(store: Store, info: ObjectInfo) -> Footer:
-    """Read the footer of an object that a listing showed: one ranged request, or two.
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """What was asked of a bucket."""
 
-    Raises:
-        FooterFlaw: if it is no readable Parquet file, or is not there any more at that generation.
-        StoreError, NotPermitted, ConfigurationError: as of `Store.get_range`.
+    requests: int = 0
+    bytes: int = 0
+    """That came."""
+    footers: int = 0
+    """Of `bytes`: those of footers. The others are the end of what lies before a footer."""
+
+
+class FooterReader:
+    """Reads footers of the objects of one bucket, and counts what that took. Safe to use from several threads.
+
+    How long a footer is stands in the last 8 bytes, and nobody knows it before. So the first object of its like is asked for those, and
+    then for the rest of its footer; the next is asked for as much as the longest footer of its like so far. Its like are objects of the
+    same data type (columns) and about the same size (row groups). Rows are read only where a footer is shorter than that.
     """
-    if info.size < _CLOSING + len(_MAGIC):
-        raise FooterFlaw(f"{info.size} bytes are no Parquet file")
-    tail = _range(store, info, max(0, info.size - TAIL_BYTES))
-    if tail[-len(_MAGIC) :] != _MAGIC:
-        raise FooterFlaw("it does not end as a Parquet file does")
-    needed = int.from_bytes(tail[-_CLOSING : -len(_MAGIC)], "little") + _CLOSING
-    if needed > min(info.size, FOOTER_LIMIT):
-        raise FooterFlaw(f"its footer would be {needed:,} bytes long")
-    if needed > len(tail):
-        tail = _range(store, info, info.size - needed)
-    return parse_footer(tail[-needed:])
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._longest: dict[tuple[str, int], int] = {}
+        self._lock = threading.Lock()
+        self._reads = Reads()
+
+    @property
+    def reads(self) -> Reads:
+        """All that was read so far."""
+        return self._reads
+
+    def read(self, info: ObjectInfo, data_type: str) -> Footer:
+        """Read the footer of an object that a listing showed: one ranged request, or two.
+
+        Raises:
+            FooterFlaw: if it is no readable Parquet file, or is not there any more at that generation.
+            StoreError, NotPermitted, ConfigurationError: as of `Store.get_range`.
+        """
+        if info.size < _CLOSING + len(_MAGIC):
+            raise FooterFlaw(f"{info.size} bytes are no Parquet file")
+        like = (data_type, info.size.bit_length())
+        tail = self._range(info, max(0, info.size - self._longest.get(like, _CLOSING)), info.size)
+        if tail[-len(_MAGIC) :] != _MAGIC:
+            raise FooterFlaw("it does not end as a Parquet file does")
+        needed = int.from_bytes(tail[-_CLOSING : -len(_MAGIC)], "little") + _CLOSING
+        if needed > min(info.size, FOOTER_LIMIT):
+            raise FooterFlaw(f"its footer would be {needed:,} bytes long")
+        if needed > len(tail):
+            tail = self._range(info, info.size - needed, info.size - len(tail)) + tail
+        footer = parse_footer(tail[-needed:])
+        with self._lock:
+            self._longest[like] = max(needed, self._longest.get(like, 0))
+            self._reads = replace(self._reads, footers=self._reads.footers + needed)
+        return footer
+
+    def _range(self, info: ObjectInfo, start: int, end: int) -> bytes:
+        found = self._store.get_range(info.name, start, end, generation=info.generation)
+        with self._lock:
+            reads = self._reads
+            self._reads = replace(reads, requests=reads.requests + 1, bytes=reads.bytes + len(found or b""))
+        if found is None:
+            raise FooterFlaw("it is not there any more")
+        if len(found) != end - start:
+            raise FooterFlaw(f"{len(found)} bytes came instead of {end - start}")
+        return found
 
 
 def parse_footer(data: bytes) -> Footer:
@@ -113,15 +157,6 @@ def parse_footer(data: bytes) -> Footer:
     except (ThriftFlaw, KeyError, TypeError, UnicodeDecodeError) as error:
         raise FooterFlaw(f"its footer cannot be read: {error}") from error
     return Footer(rows, len(groups), {column.name: column for column in columns}, metadata)
-
-
-def _range(store: Store, info: ObjectInfo, start: int) -> bytes:
-    found = store.get_range(info.name, start, info.size, generation=info.generation)
-    if found is None:
-        raise FooterFlaw("it is not there any more")
-    if len(found) != info.size - start:
-        raise FooterFlaw(f"{len(found)} bytes came instead of {info.size - start}")
-    return found
 
 
 _Struct = dict[int, Value]

@@ -23,6 +23,7 @@ from engine.adoption.refusal import Reason, Refused
 from engine.catalogue import Catalogue
 from engine.manifest import Entry, Manifest, list_summaries, read_manifest, write_manifest
 from engine.model import Cell, DayRange, File, Outcome
+from engine.parquet_footer import FooterReader, Reads
 from engine.paths import manifest_object, manifest_range
 from engine.run import ADOPTION, new_run
 from engine.store import Store
@@ -106,6 +107,10 @@ class Adoption:
     """Cells with something new: each has one more manifest."""
     verified: int
     """Objects that were read as a whole."""
+    footer_reads: Reads
+    """What footers took."""
+    bytes_verified: int
+    """Of objects that were read as a whole."""
     candles: tuple[str, ...]
     other: tuple[str, ...]
 
@@ -147,11 +152,12 @@ def adopt(
     found = _name(lake, choice, OldNames(catalogues, choice.said), ledger)
     found = _drop_recorded(_drop_copies(found, ledger), state, lake, ledger)
     whole = _choose_whole(found, choice)
+    footers = FooterReader(data)
     recorder = _Recorder(state, new_run(now, ADOPTION), now, catalogues, choice.dry_run)
     done = cells = 0
     with ThreadPoolExecutor(AT_ONCE, "adopt") as pool, ThreadPoolExecutor(WHOLE_AT_ONCE, "verify") as readers:
         for batch in _batches(found):
-            judged = list(pool.map(lambda each: judge(data, each), batch))
+            judged = list(pool.map(lambda each: judge(footers, each), batch))
             judged = list(readers.map(lambda item: read_whole(data, item) if item.candidate.info.name in whole else item, judged))
             by_cell = ledger.enter(doubt_naive(judged))
             list(pool.map(lambda item: recorder.write(*item), by_cell.items()))
@@ -167,6 +173,8 @@ def adopt(
         tuple(sorted(ledger.left, key=lambda left: (left.reason, left.object))),
         cells,
         ledger.verified,
+        footers.reads,
+        ledger.bytes_verified,
         lake.candles,
         lake.other,
     )
@@ -179,6 +187,7 @@ class _Ledger:
     counts: dict[tuple[str, str], Counts] = field(default_factory=lambda: defaultdict(Counts))
     left: list[Left] = field(default_factory=list)
     verified: int = 0
+    bytes_verified: int = 0
 
     def leave(self, venue: str, data_type: str, name: str, refused: Refused) -> None:
         """Count an object that is not adopted."""
@@ -199,6 +208,7 @@ class _Ledger:
         for item in judged:
             cell, info = item.candidate.file.cell, item.candidate.info
             self.verified += item.is_verified
+            self.bytes_verified += item.bytes_read
             if item.entry is None:
                 assert item.refused is not None
                 self.leave(cell.venue, cell.data_type, info.name, item.refused)

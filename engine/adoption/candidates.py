@@ -18,7 +18,7 @@ from engine.conversion.outcome import Reason as ContentReason
 from engine.datatypes import DATA_TYPES
 from engine.manifest import Entry
 from engine.model import File, Outcome
-from engine.parquet_footer import FooterFlaw, read_footer
+from engine.parquet_footer import FooterFlaw, FooterReader
 from engine.paths import data_object
 from engine.store import ObjectInfo, Store
 
@@ -48,9 +48,11 @@ class Judged:
     is_naive: bool = False
     """Whether its times have no zone."""
     is_verified: bool = False
+    bytes_read: int = 0
+    """Of the object as a whole; the footer's are with its reader."""
 
 
-def judge(data: Store, candidate: Candidate) -> Judged:
+def judge(footers: FooterReader, candidate: Candidate) -> Judged:
     """By our own metadata where the object has it, else by its footer."""
     file, info = candidate.file, candidate.info
     entry = None if candidate.place else _entry_by_metadata(candidate)
@@ -60,7 +62,7 @@ def judge(data: Store, candidate: Candidate) -> Judged:
     if data_type is None:
         return Judged(candidate, refused=Refused(Reason.UNKNOWN_DATA_TYPE, f"{file.cell.data_type} has no columns here"))
     try:
-        footer = read_footer(data, info)
+        footer = footers.read(info, data_type.name)
     except FooterFlaw as flaw:
         return Judged(candidate, refused=Refused(Reason.UNREADABLE, str(flaw)))
     local = footer.columns.get("local_timestamp")
@@ -97,25 +99,27 @@ def _entry_by_metadata(candidate: Candidate) -> Entry | None:
 def read_whole(data: Store, item: Judged) -> Judged:
     """Judge again, by all rows. What is refused already stays so."""
     file, info = item.candidate.file, item.candidate.info
-    if item.entry is None or item.facts is None:
+    before, facts = item.entry, item.facts
+    if before is None or facts is None:
         return item
     found = data.get(info.name)
+    item = replace(item, is_verified=True, bytes_read=len(found.data) if found is not None else 0)
     try:
         if found is None or found.generation != info.generation:
             raise Refused(Reason.UNREADABLE, "it is not there any more, or was overwritten meanwhile")
-        content = check_content(found.data, info, item.facts, file)
+        content = check_content(found.data, info, facts, file)
     except Refused as refused:
-        return replace(item, entry=None, refused=refused, is_verified=True)
+        return replace(item, entry=None, refused=refused)
     if content is None:
-        return replace(item, is_verified=True)
+        return item
     entry = msgspec.structs.replace(
-        item.entry,
+        before,
         first_us=content.first_us,
         last_us=content.last_us,
         covered_minutes=content.covered_minutes,
-        flags=tuple(flag for flag in item.entry.flags if flag != AdoptedFlag.BOUNDS_UNKNOWN),
+        flags=tuple(flag for flag in before.flags if flag != AdoptedFlag.BOUNDS_UNKNOWN),
     )
-    return replace(item, entry=entry, is_verified=True)
+    return replace(item, entry=entry)
 
 
 def doubt_naive(judged: Sequence[Judged]) -> list[Judged]:

@@ -25,6 +25,7 @@ from engine.expectation import Scope
 from engine.inventory import Inventory
 from engine.manifest import Entry, Manifest, Record, Summary, merge, metadata_of, read_manifest, summarize
 from engine.model import Cell, DayRange, File, Outcome
+from engine.parquet_footer import FooterReader
 from engine.paths import data_object, manifest_object
 from engine.scratch import Scratch
 from engine.store import ObjectInfo, Store
@@ -193,6 +194,7 @@ class _Work:
     ) -> None:
         self._data, self._state, self._question = data, state, question
         self._ask_source, self._clock, self._scratch, self._reads = ask_source, clock, scratch, reads
+        self._footers = FooterReader(data)
         inventory = Inventory(state)
         self._manifests: dict[Cell, list[Summary]] = defaultdict(list)
         for summary in inventory.summaries(question.days):
@@ -341,7 +343,7 @@ class _Work:
 
     def _look_into(self, file: File, entry: Entry, info: ObjectInfo) -> Finding | None:
         depth = self._question.depth
-        finding = compare_footer(self._data, file, entry, info)
+        finding = compare_footer(self._footers, file, entry, info)
         if finding is None and depth.includes(Depth.CONTENT):
             finding = compare_content(self._data, file, entry, info, self._scratch.path)
         if finding is None and depth.includes(Depth.SOURCE) and entry.fingerprint:

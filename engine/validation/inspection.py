@@ -20,7 +20,7 @@ from engine.datatypes import GROUPED_SYMBOLS, require_data_type
 from engine.manifest import Entry
 from engine.model import File
 from engine.object_copy import copy_object
-from engine.parquet_footer import Footer, FooterFlaw, read_footer
+from engine.parquet_footer import Footer, FooterFlaw, FooterReader
 from engine.store import ObjectInfo, Store
 from engine.validation.verification import Finding, Kind
 
@@ -74,15 +74,16 @@ def _metadata_of(entry: Entry) -> dict[str, str]:
     }
 
 
-def compare_footer(data: Store, file: File, entry: Entry, info: ObjectInfo) -> Finding | None:
+def compare_footer(footers: FooterReader, file: File, entry: Entry, info: ObjectInfo) -> Finding | None:
     """Whether the Parquet footer, read by range, says what the manifest says.
 
     Raises:
         StoreError, NotPermitted, ConfigurationError: of the bucket.
     """
     try:
-        footer = read_footer(data, info)
-        facts = check_footer(footer, require_data_type(file.cell.data_type), file)
+        data_type = require_data_type(file.cell.data_type)
+        footer = footers.read(info, data_type.name)
+        facts = check_footer(footer, data_type, file)
     except (FooterFlaw, Refused) as error:
         return Finding(Kind.FOOTER, file.symbol, info.generation, str(error))
     found = Facts(facts.rows, facts.first_us, facts.last_us)

@@ -117,9 +117,10 @@ def run_adoption(
     else:
         show(done)
     if done.left:
-        objects = f"{len(done.left):,} object{'s were' if len(done.left) != 1 else ' was'} not adopted"
+        one = len(done.left) == 1
+        objects = f"{len(done.left):,} object{' was' if one else 's were'} not adopted"
         where = unmapped_file or "--unmapped-file FILE"
-        click.echo(f"engine: {objects} -> a plan buys their files; every name and reason: {where}", err=True)
+        click.echo(f"engine: {objects} -> a plan buys {'its file' if one else 'their files'}; every name and reason: {where}", err=True)
     return code
 
 
@@ -180,6 +181,12 @@ def document_of(done: Adoption, catalogues: dict[str, Catalogue], code: ExitCode
         "exit_code": int(code),
         "cells": done.cells,
         "verified": done.verified,
+        "read": {
+            "requests": done.footer_reads.requests,
+            "bytes": done.footer_reads.bytes,
+            "footer_bytes": done.footer_reads.footers,
+            "verified_bytes": done.bytes_verified,
+        },
         "total": _counts(done.total),
         "rows": [{"venue": venue, "data_type": data_type, **_counts(counts)} for (venue, data_type), counts in done.counts.items()],
         "not_adopted": [{"object": left.object, "reason": left.reason.value, "detail": left.detail} for left in done.left],
@@ -207,8 +214,9 @@ def show(done: Adoption) -> None:
     click.echo(
         f"{done.days}, layout {done.layout}: {total.adopted + total.empty:,} of {total.objects:,} objects {verb}"
         f" ({format_bytes(total.bytes)}, {total.rows:,} rows) in {done.cells:,} cells,"
-        f" {total.recorded:,} known already, {total.left:,} not adopted" + (f"; {done.verified:,} read as a whole" if done.verified else "")
+        f" {total.recorded:,} known already, {total.left:,} not adopted"
     )
+    click.echo(_read_sentence(done))
     if done.counts:
         click.echo()
         _show_table(done)
@@ -228,6 +236,20 @@ def show(done: Adoption) -> None:
             )
     if not done.dry_run and done.cells:
         click.echo(f"\nrecorded as {done.run}")
+
+
+def _read_sentence(done: Adoption) -> str:
+    """How much of the lake was read for this."""
+    reads = done.footer_reads
+    if not reads.requests and not done.verified:
+        return "read: nothing of them"
+    said = f"read: {format_bytes(reads.bytes)} in {reads.requests:,} requests"
+    if reads.requests:
+        beyond = reads.bytes - reads.footers
+        said += f", {format_bytes(beyond)} of it beyond footers" if beyond else ", nothing but footers"
+    if done.verified:
+        said += f"; {done.verified:,} objects as a whole, {format_bytes(done.bytes_verified)}"
+    return said
 
 
 def _show_table(done: Adoption) -> None:

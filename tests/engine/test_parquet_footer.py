@@ -1,4 +1,4 @@
-"""Footers of files of any writer: read by range in one or two requests, and judged without a guess."""
+"""Footers of files of any writer: read by range, nothing but them, and judged without a guess."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from engine.adoption.footer_check import AdoptedFlag, FooterFacts, check_footer
 from engine.adoption.refusal import Reason, Refused
 from engine.datatypes import DATA_TYPES
 from engine.model import Cell, File
-from engine.parquet_footer import TAIL_BYTES, Footer, FooterFlaw, parse_footer, read_footer
+from engine.parquet_footer import Footer, FooterFlaw, FooterReader, Reads, parse_footer
 from engine.store import ObjectInfo
 from tests.engine.adoption.old_lake import DAY, MINUTE_US, old_table, parquet, start_us, with_times
 
@@ -25,21 +25,31 @@ FIRST = start_us(DAY)
 
 
 class Ranges:
-    """A store that serves ranges of one object, and remembers them."""
+    """A store that serves ranges of objects, and remembers how far from the end they began and ended."""
 
-    def __init__(self, data: bytes) -> None:
-        self.data = data
+    def __init__(self, *objects: bytes) -> None:
+        self.objects = objects
         self.asked: list[tuple[int, int]] = []
-        self.info = ObjectInfo("object", len(data), 7, "", datetime.fromisoformat("2024-05-01T00:00:00Z"))
+        self.reader = FooterReader(self)  # type: ignore[arg-type]
 
     def get_range(self, name: str, start: int, end: int, *, generation: int | None = None) -> bytes | None:
-        assert (name, generation) == ("object", 7)
-        self.asked.append((start, end))
-        return self.data[start:end]
+        data = self.objects[int(name)]
+        assert generation == 7
+        self.asked.append((len(data) - start, len(data) - end))
+        return data[start:end]
+
+    def read(self, number: int = 0, data_type: str = "trades") -> Footer:
+        info = ObjectInfo(str(number), len(self.objects[number]), 7, "", datetime.fromisoformat("2024-05-01T00:00:00Z"))
+        return self.reader.read(info, data_type)
 
 
 def footer_of(data: bytes) -> Footer:
-    return read_footer(Ranges(data), Ranges(data).info)  # type: ignore[arg-type]
+    return Ranges(data).read()
+
+
+def length_of(data: bytes) -> int:
+    """Of the footer, with its length and the magic word."""
+    return int.from_bytes(data[-8:-4], "little") + 8
 
 
 def judge(table: pa.Table[Any], data_type: str = "trades", file: File = FILE, **options: Any) -> FooterFacts:
@@ -52,22 +62,45 @@ def refusal(table: pa.Table[Any], data_type: str = "trades", file: File = FILE) 
     return refused.value.reason, refused.value.detail
 
 
-def test_a_usual_file_takes_one_request_of_its_end() -> None:
-    store = Ranges(parquet(old_table(rows=1440), compression="none"))
-    footer = read_footer(store, store.info)  # type: ignore[arg-type]
-    assert footer.rows == 1440
-    assert store.asked == [(max(0, store.info.size - TAIL_BYTES), store.info.size)]
+def test_the_first_object_is_asked_for_its_footers_length_and_its_like_for_as_much_at_once() -> None:
+    store = Ranges(*(parquet(old_table(rows=1440, symbol=symbol), compression="none") for symbol in ("BTCUSDT", "ETHUSDT", "XRPUSDT")))
+    for number in range(3):
+        assert store.read(number).rows == 1440
+    length = length_of(store.objects[0])
+    assert store.asked == [(8, 0), (length, 8), (length, 0), (length, 0)]
+    assert store.reader.reads == Reads(requests=4, bytes=3 * length, footers=3 * length)
 
 
-def test_a_long_footer_takes_a_second_request_of_exactly_itself() -> None:
-    store = Ranges(parquet(old_table("book_snapshot_5", rows=1440), row_group_size=20))
-    footer = read_footer(store, store.info)  # type: ignore[arg-type]
-    length = int.from_bytes(store.data[-8:-4], "little") + 8
-    assert length > TAIL_BYTES
-    assert store.asked == [(store.info.size - TAIL_BYTES, store.info.size), (store.info.size - length, store.info.size)]
+def test_a_footer_longer_than_those_of_its_like_takes_a_second_request_of_exactly_its_rest() -> None:
+    short, long = parquet(old_table(symbol="BTCUSDT")), parquet(old_table(symbol="1000SATSUSDT"))
+    store = Ranges(short, long, short)
+    lengths = [length_of(data) for data in store.objects]
+    assert len(short).bit_length() == len(long).bit_length(), "alike"
+    assert lengths[0] < lengths[1]
+    for number in range(3):
+        assert store.read(number).rows == 10
+    assert store.asked[2:] == [(lengths[0], 0), (lengths[1], lengths[0]), (lengths[1], 0)]
+    assert store.reader.reads == Reads(requests=5, bytes=lengths[0] + 2 * lengths[1], footers=sum(lengths))
+
+
+def test_a_footer_of_many_row_groups_is_read_whole_and_teaches_nothing_about_other_sizes_and_types() -> None:
+    many, few = parquet(old_table("book_snapshot_5", rows=1440), row_group_size=20), parquet(old_table("book_snapshot_5"))
+    store = Ranges(many, few)
+    footer = store.read(0, "book_snapshot_5")
     assert (footer.rows, footer.row_groups) == (1440, 72)
     local = footer.columns["local_timestamp"]
     assert (local.smallest, local.largest) == (FIRST, FIRST + 1439 * MINUTE_US)
+    assert store.read(1, "book_snapshot_5").rows == 10
+    lengths = [length_of(data) for data in store.objects]
+    assert store.asked == [(8, 0), (lengths[0], 8), (8, 0), (lengths[1], 8)]
+    assert store.reader.reads.bytes == store.reader.reads.footers == sum(lengths)
+
+
+def test_what_is_no_parquet_file_costs_its_last_bytes() -> None:
+    store = Ranges(b"<html>" + b"x" * 100_000)
+    with pytest.raises(FooterFlaw):
+        store.read()
+    assert store.reader.reads == Reads(requests=1, bytes=8)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -69,9 +70,9 @@ def manifests(lake: Lake) -> list[str]:
 
 
 def counters(lake: Lake) -> Counter[str]:
-    """What was asked of the storage server so far: by operation, and ranged reads."""
+    """What was asked of the storage server so far: by operation, ranged reads, and bytes of bodies that it sent."""
     answer = lake.storage.get("/_tickdeck/requests")
-    return Counter(answer["counts"]) + Counter({"ranged": answer["statuses"].get("206", 0)})
+    return Counter(answer["counts"]) + Counter({"ranged": answer["statuses"].get("206", 0), "sent": answer["bytes_sent"]})
 
 
 def coverage_of(lake: Lake, days: DayRange, *data_types: str, venue: str = "binance") -> Coverage:
@@ -143,6 +144,7 @@ def test_a_second_adoption_looks_at_nothing_and_writes_nothing(lake: Lake) -> No
     before, ranged = manifests(lake), counters(lake)["ranged"]
     again = report_of(lake)
     assert (again["total"]["recorded"], again["total"]["adopted"], again["cells"], again["run"]) == (4, 0, 0, None)
+    assert again["read"] == {"requests": 0, "bytes": 0, "footer_bytes": 0, "verified_bytes": 0}
     assert manifests(lake) == before
     assert counters(lake)["ranged"] == ranged
 
@@ -242,6 +244,7 @@ def test_what_cannot_be_adopted_is_listed_with_its_reason_and_bought_again(lake:
 
     shown = lake.engine("adopt", *TWO_DAYS)
     assert shown.returncode == 65
+    assert re.search(r"^read: [\d.]+ kB in \d+ requests, [\d.]+ k?B of it beyond footers$", shown.stdout, re.MULTILINE), shown.stdout
     assert "not adopted, wrong day: 1" in shown.stdout
     assert shown.stderr.startswith(f"engine: {len(cases)} objects were not adopted -> a plan buys their files; every name")
     assert len(shown.stderr.splitlines()) == 1
@@ -374,6 +377,9 @@ def test_verifying_reads_every_row_and_learns_the_covered_minutes(lake: Lake) ->
     put_all(lake.data, {old_name("BINANCE:SPOT_PAIR:PEPE-USDT", day=NEXT): unknown})
     report = report_of(lake, "--verify")
     assert report["verified"] == report["total"]["adopted"] == 5
+    read = report["read"]
+    assert read["verified_bytes"] == report["total"]["bytes"]
+    assert read["footer_bytes"] <= read["bytes"] < read["verified_bytes"]
     entries = {symbol: record.entry for symbol, record in read_cell(lake.state, TRADES).items()}
     assert {symbol: entry.covered_minutes for symbol, entry in entries.items()} == {"BTCUSDT": 1440, "PEPEUSDT": 300}
     entry = read_cell(lake.state, replace(TRADES, day=NEXT))["PEPEUSDT"].entry
@@ -412,19 +418,21 @@ def test_a_sample_reads_only_so_many_objects(lake: Lake) -> None:
 # Many objects, and an interruption
 
 
-def put_many(lake: Lake, symbols: int, days: int) -> tuple[Catalogue, DayRange]:
-    """A lake of symbols x days that the source's small venue lists, and its catalogue."""
+def put_many(lake: Lake, symbols: int, days: int) -> tuple[Catalogue, DayRange, int]:
+    """A lake of symbols x days that the source's small venue lists, its catalogue, and how many bytes of it are footers."""
     names = [f"A{number:03d}USDT" for number in range(symbols)]
     range_ = DayRange(date(2024, 1, 1), date(2024, 1, 1) + timedelta(days=days - 1))
     listings = [Listing(name, "spot", ("trades",), LONG_AGO, None) for name in names]
     catalogue = save_table(lake.state, "binance", listings, fetched=utc_now())
+    footers = 0
     for where in days_from(range_.start, days):
         objects = {}
         for name in names:
             key = f"BINANCE:SPOT_PAIR:{name.removesuffix('USDT')}-USDT"
             objects[old_name(key, day=where)] = _small(name, where)
         put_all(lake.data, objects)
-    return catalogue, range_
+        footers += sum(int.from_bytes(data[-8:-4], "little") + 8 for data in objects.values())
+    return catalogue, range_, footers
 
 
 def _small(symbol: str, where: date) -> bytes:
@@ -432,17 +440,24 @@ def _small(symbol: str, where: date) -> bytes:
 
 
 def check_many(lake: Lake, symbols: int, days: int) -> None:
-    _, range_ = put_many(lake, symbols, days)
+    catalogue, range_, footers = put_many(lake, symbols, days)
+    table = lake.state.stat(catalogue.object_name)
+    assert table is not None
     count = symbols * days
     before = counters(lake)
     done = lake.engine("adopt", "--start", str(range_.start), "--end", str(range_.end), "--json")
     asked = counters(lake) - before
     assert done.returncode == 0, done.stderr + done.stdout
-    assert json.loads(done.stdout)["total"]["adopted"] == count
+    report = json.loads(done.stdout)
+    assert report["total"]["adopted"] == count
     # One listing of old objects a thousand, one of candles, of manifests, and of catalogues; one footer each; the catalogue's bytes.
     assert asked["objects.list"] <= -(-count // 1000) + 4
-    assert asked["ranged"] == count
-    assert asked["objects.get"] == count + 1
+    # The first ones, as many as are asked for at the same time, do not know yet how long footers are.
+    assert count <= asked["ranged"] <= count + 2 * adoption.AT_ONCE
+    assert asked["objects.get"] == asked["ranged"] + 1
+    read = asked["sent"] - table.size
+    assert footers <= read < footers + 10 * count, "nothing but footers, which differ by some bytes"
+    assert report["read"] == {"requests": asked["ranged"], "bytes": read, "footer_bytes": footers, "verified_bytes": 0}
     assert asked["objects.insert"] == days
     coverage = coverage_of(lake, range_)
     assert coverage.complete_cells == days
@@ -461,7 +476,7 @@ def test_ten_thousand_objects_become_coverage_without_a_row_being_read(lake: Lak
 
 def test_an_adoption_that_broke_off_goes_on_where_it_stopped(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adoption, "BATCH_OBJECTS", 5)
-    catalogue, range_ = put_many(lake, symbols=5, days=4)
+    catalogue, range_, _ = put_many(lake, symbols=5, days=4)
     third = f"day-{range_.start + timedelta(days=2)}"
     lake.storage.post("/_tickdeck/faults", {"fault": "status", "status": 403, "match": third, "method": "GET"})
     try:
@@ -470,10 +485,11 @@ def test_an_adoption_that_broke_off_goes_on_where_it_stopped(lake: Lake, monkeyp
     finally:
         lake.storage.disarm()
     assert len(manifests(lake)) == 2
-    ranged = counters(lake)["ranged"]
+    before = counters(lake)
     done = adopt_here(lake, range_, {"binance": catalogue})
     assert (done.total.recorded, done.total.adopted, done.cells) == (10, 10, 2)
-    assert counters(lake)["ranged"] - ranged == 10
+    assert done.footer_reads.requests == counters(lake)["ranged"] - before["ranged"] <= 2 * 10
+    assert done.footer_reads.footers < 10 * len(_small("A000USDT", range_.start))
     assert coverage_of(lake, range_).complete_cells == 4
 
 

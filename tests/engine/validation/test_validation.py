@@ -120,7 +120,8 @@ def test_untouched_objects_are_proven_at_every_depth_and_no_depth_reads_more_tha
     assert listed["ranged"] == 0
     before = asked_of_storage(filled)
     assert look(filled, depth=Depth.FOOTER).exit_code == 0
-    assert (asked_of_storage(filled) - before)["ranged"] == 2
+    # One for each footer, or two where nothing alike was read before: how long it is, and then the rest of it.
+    assert 2 <= (asked_of_storage(filled) - before)["ranged"] <= 4
     assert look(filled, depth=Depth.CONTENT).exit_code == 0
     assert {part.partition("=")[0] for part in kept(filled)["proofs"].split(",")} == {"listing", "footer", "content"}
 
