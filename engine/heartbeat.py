@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 
 from engine.clock import format_time, parse_time
-from engine.documents import JSON, Moment, decode, encode
+from engine.documents import JSON, Moment, convert, decode, encode
 from engine.paths import heartbeat_object, heartbeat_prefix, parse_heartbeat_object
 from engine.store import ObjectInfo, Store
 
@@ -112,7 +112,7 @@ def from_listing(info: ObjectInfo) -> Heartbeat:
     for key in ("progressed", "kept_until"):
         if key in fields:
             fields[key] = parse_time(str(fields[key]))
-    return msgspec.convert({"sequence": 0, "state": "", **fields, "run": run, "vm": vm}, Heartbeat, strict=False)
+    return convert({"sequence": 0, "state": "", **fields, "run": run, "vm": vm}, Heartbeat, strict=False)
 
 
 def list_heartbeats(store: Store, run: str) -> list[Heartbeat]:

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Literal
+from typing import Any, Literal, cast
 
 import msgspec
 
-from engine.documents import JSON, Moment, decode, encode, hash_symbols
+from engine.documents import JSON, Moment, convert, decode, encode, hash_symbols
 from engine.errors import AlreadyExists
 from engine.model import Cell, Outcome
 from engine.paths import ManifestName, manifest_object, manifest_prefix, parse_manifest_object
@@ -170,7 +170,7 @@ def summarize(info: ObjectInfo) -> Summary:
         covered_minutes=int(meta.get("minutes", 0)),
         empty_symbols=None if empty == MANY else tuple(filter(None, empty.split(","))),
         catalogue=meta.get("catalogue", ""),
-        origin=msgspec.convert(meta.get("origin", "committed"), Origin),
+        origin=convert(meta.get("origin", "committed"), cast("Any", Origin)),
     )
 
 

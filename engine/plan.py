@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from engine.cell_spans import CellSpan, spans_of
-from engine.documents import JSON, Moment, decode, encode, encode_compact
+from engine.documents import JSON, Moment, decode, encode, encode_compact, json_decoder
 from engine.errors import AlreadyExists, ConfigurationError, UsageError
 from engine.model import Cell, File, Outcome
 from engine.paths import plan_object
@@ -308,7 +308,7 @@ def summarize_plan(plan: Plan) -> PlanSummary:
 def seal(plan: Plan) -> Plan:
     """Name the plan by its content: 12 hex digits of the SHA-256 of its canonical JSON without `id` and `created`."""
     # As it will be read back: a whole number in a field of floats must not change the hash.
-    plan = msgspec.json.decode(msgspec.json.encode(plan), type=Plan)
+    plan = json_decoder(Plan).decode(msgspec.json.encode(plan))
     content = _without_defaults(plan)
     for field in ("id", "created"):
         content.pop(field, None)

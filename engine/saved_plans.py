@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
-from engine.documents import Moment
+from engine.documents import Moment, json_decoder
 from engine.errors import EngineError, UsageError
 from engine.paths import PLANS, parse_plan_object
 from engine.plan import SUMMARY_KEY, Plan, PlanSummary, load_plan, summarize_plan
@@ -88,6 +88,6 @@ def _saved_plan(store: Store, info: ObjectInfo) -> SavedPlan:
 
 def _from_metadata(metadata: Mapping[str, str]) -> PlanSummary | None:
     try:
-        return msgspec.json.decode(metadata.get(SUMMARY_KEY, ""), type=PlanSummary)
+        return json_decoder(PlanSummary).decode(metadata.get(SUMMARY_KEY, ""))
     except msgspec.DecodeError:
         return None

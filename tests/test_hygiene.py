@@ -158,6 +158,29 @@ def test_nothing_is_left_to_be_done_later() -> None:
     assert found == []
 
 
+def test_types_are_worked_out_under_one_lock() -> None:
+    """Two threads that meet a type of msgspec for the first time end the process: `engine.documents` makes all decoders."""
+    found = []
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            if path == ROOT / "engine" / "documents.py":
+                continue
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and _works_out(node):
+                    found.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert found == []
+
+
+def _works_out(call: ast.Call) -> bool:
+    name = _name(call.func)
+    if not name.startswith("msgspec."):
+        return False
+    typed = bool(call.args[1:]) or any(keyword.arg == "type" for keyword in call.keywords)
+    # Of the types of the language there is nothing to work out.
+    made = call.args[0] if name.endswith(".Decoder") and call.args else None
+    return name == "msgspec.convert" or (name.endswith(".decode") and typed) or (made is not None and not isinstance(made, ast.Subscript))
+
+
 def test_every_module_says_what_it_is() -> None:
     silent = []
     for path in _sources():

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
+from engine.documents import packed_decoder
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -70,7 +72,7 @@ def _built_in(name: str) -> Any:
 @cache
 def _decoder(call: str) -> msgspec.msgpack.Decoder[Any]:
     module, _, name = CALLS[call].answer.partition(":")
-    return msgspec.msgpack.Decoder(getattr(import_module(module), name) if name else _built_in(module))
+    return packed_decoder(getattr(import_module(module), name) if name else _built_in(module))
 
 
 def encode_answer(answer: object) -> bytes:

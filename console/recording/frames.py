@@ -18,6 +18,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
+from engine.documents import packed_decoder
 from engine.errors import UsageError
 from provision.profile import Profile
 
@@ -94,7 +95,7 @@ def read_recording(path: Path) -> Recording:
                 raise UsageError(f"{path} is no recording of this version", hint="tickdeck --record FILE makes one")
             bodies = _bodies(file)
             try:
-                header = msgspec.msgpack.decode(next(bodies), type=Header)
+                header = packed_decoder(Header).decode(next(bodies))
             except (StopIteration, _Damage, msgspec.MsgspecError) as error:
                 raise UsageError(f"{path}: its header is damaged or of another version", hint="record again") from error
             frames, cut = _frames(bodies)
@@ -105,7 +106,7 @@ def read_recording(path: Path) -> Recording:
 
 def _frames(bodies: Iterator[bytes]) -> tuple[list[Frame], bool]:
     frames: list[Frame] = []
-    decoder = msgspec.msgpack.Decoder(Frame)
+    decoder = packed_decoder(Frame)
     try:
         for body in bodies:
             frame = decoder.decode(body)

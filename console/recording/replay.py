@@ -14,11 +14,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
-import msgspec
-
 from console.recording.calls import CALLS, decode_answer, key_of
 from console.recording.frames import Frame, Header, Recording, read_recording
 from console.recording.recorder import Start, merge, newest_recording
+from engine.documents import packed_decoder
 from engine.errors import EngineError, ExitCode, NotPermitted, UsageError
 from provision.lease import Holder
 from provision.profile import Profile
@@ -61,7 +60,7 @@ class Replay:
         """The moments one can go to, seconds since 1970."""
         self.at = self.steps[0]
         self.is_cut = recording.cut
-        self._start = msgspec.msgpack.decode(self._header.start, type=Start)
+        self._start = packed_decoder(Start).decode(self._header.start)
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     def clock(self) -> datetime:
@@ -127,7 +126,7 @@ class Replay:
 
         report("recording", "done")
         start = self._start
-        request = msgspec.msgpack.decode(start.request, type=Request)
+        request = packed_decoder(Request).decode(start.request)
         return Opened(session, request, start.live_run, start.live_words, start.venues)
 
     def session(self) -> Session:

@@ -19,6 +19,7 @@ import msgspec
 
 from engine.catalogue import Catalogue, Listing
 from engine.datatypes import GROUPED_SYMBOLS
+from engine.documents import json_decoder
 from engine.errors import SourceError, UsageError
 from engine.instruments.keys import TYPE_OF_KIND, InstrumentKey, InstrumentType, OptionType, Parsed, parse_symbol
 from engine.model import day_start, require_aware
@@ -143,7 +144,7 @@ def parse_instruments(venue: str, body: bytes) -> tuple[Instrument, ...]:
         SourceError: naming the venue and the field that cannot be read.
     """
     try:
-        found = msgspec.json.decode(body, type=tuple[Instrument, ...])
+        found = json_decoder(tuple[Instrument, ...]).decode(body)
         for instrument in found:
             _check(instrument)
     except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:

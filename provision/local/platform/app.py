@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from engine.documents import json_decoder
 from provision.local.faults import add_fault_routes
 from provision.local.platform import accounts, builds, iam, packages, registry, secrets, services
 from provision.local.platform.errors import PlatformError, not_implemented
@@ -79,7 +80,7 @@ def _add_control_routes(app: web.Application, platform: Platform, asked: deque[d
 
     async def describe_project(request: web.Request) -> web.Response:
         try:
-            project = platform.world.describe(request.match_info["project"], msgspec.json.decode(await request.read(), type=dict[str, Any]))
+            project = platform.world.describe(request.match_info["project"], json_decoder(dict[str, Any]).decode(await request.read()))
         except msgspec.MsgspecError as error:
             return web.json_response({"error": str(error)}, status=400)
         return web.json_response(msgspec.to_builtins(project))

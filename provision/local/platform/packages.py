@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from engine.documents import convert, json_decoder
 from provision.local.platform.errors import PlatformError, invalid, not_found
 from provision.local.platform.platform import Json, Platform, read_json
 
@@ -47,7 +48,7 @@ class Shelves:
     def read(self, project: str) -> Images:
         """All images of a project; of those that were only described, little is known."""
         path = self._root / f"{project}.json"
-        known = msgspec.json.decode(path.read_bytes(), type=Images) if path.exists() else {}
+        known = json_decoder(Images).decode(path.read_bytes()) if path.exists() else {}
         named = self._platform.world.project(project).images
         return {place: {image: known.get(place, {}).get(image, Details()) for image in images} for place, images in named.items()}
 
@@ -122,7 +123,7 @@ def add_routes(app: web.Application, platform: Platform, shelves: Shelves) -> No
 
     async def put_images(request: web.Request) -> web.Response:
         try:
-            images = msgspec.convert(await read_json(request), Images)
+            images = convert(await read_json(request), Images)
         except msgspec.ValidationError as error:
             return web.json_response({"error": str(error)}, status=400)
         for place, shelf in images.items():

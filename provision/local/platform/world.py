@@ -13,6 +13,8 @@ from urllib.parse import quote
 
 import msgspec
 
+from engine.documents import convert, json_decoder
+
 WORLD_PATH = "/_tickdeck/projects/{project}"
 """GET shows what a project has, PUT replaces it."""
 
@@ -89,7 +91,7 @@ class World:
     def project(self, name: str) -> Project:
         """A project as it was described, else a well set up one."""
         try:
-            return msgspec.json.decode(self._path(name).read_bytes(), type=Project)
+            return json_decoder(Project).decode(self._path(name).read_bytes())
         except FileNotFoundError:
             return Project.well_set_up(name)
 
@@ -103,7 +105,7 @@ class World:
         unknown = sorted(set(description) - set(known))
         if unknown:
             raise msgspec.ValidationError(f"a project has no {unknown[0]!r}; it has {', '.join(known)}")
-        project = msgspec.convert({**known, **description, "name": name}, type=Project)
+        project = convert({**known, **description, "name": name}, Project)
         staged = self._path(name).with_suffix(".new")
         staged.write_bytes(msgspec.json.encode(project))
         staged.replace(self._path(name))

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from engine.documents import convert
 from provision.local.faults import FaultError
 from provision.local.tardis.columns import COLUMNS
 from provision.local.tardis.listings import Listings
@@ -56,7 +57,7 @@ def read_scenario(data: dict[str, Any], where: str) -> Scenario:
     """
     _check_keys(data, Scenario, where)
     try:
-        scenario = msgspec.convert(data, Scenario, str_keys=True)
+        scenario = convert(data, Scenario, text_keys=True)
     except msgspec.ValidationError as error:
         raise ScenarioError(f"{where}: {error}") from error
     for venue in scenario.venues:
