@@ -545,7 +545,7 @@ def _report(
         source_bytes=tally.source_bytes,
         covered_minutes=tally.covered_minutes,
         reasons=reasons,
-        sureness=_sureness(summaries, proofs),
+        sureness=_sureness(summaries if tally.attempted else (), proofs),
         verified_at=max(proofs.values()) if proofs else None if verified is None else verified.at,
         proofs=proofs,
         findings=findings,

@@ -208,22 +208,35 @@ class Record:
         """Whether the object was found in the bucket from before Tickdeck, whoever recorded it."""
         return self.manifest.origin == "adopted" or bool(self.entry.object)
 
+    @property
+    def is_withdrawal(self) -> bool:
+        """Whether it says only that the file is not waived any more: nobody has tried it."""
+        return self.manifest.origin == "waived" and self.entry.outcome is not Outcome.WAIVED
+
 
 def merge(manifests: Iterable[tuple[Manifest, int]]) -> dict[str, Record]:
     """One record per symbol out of (manifest, server generation) pairs of one cell.
 
     An `ok` wins over anything else (data is never overwritten). Among several, one that was committed wins over one that was
-    adopted, then the newest object generation; among the rest the newest record. Any order and any duplication of the input give
-    the same answer.
+    adopted, then the newest object generation; among the rest the newest record. A waiver that was withdrawn leaves what was known
+    without it: the record of the last attempt, or nothing but its withdrawal. Any order and any duplication of the input give the
+    same answer.
     """
-    best: dict[str, Record] = {}
+    attempts: dict[str, Record] = {}
+    waivers: dict[str, Record] = {}
     for manifest, generation in manifests:
         for entry in manifest.entries:
+            # A worker repeats in its own manifest that a file is waived.
+            best = waivers if manifest.origin == "waived" or entry.outcome is Outcome.WAIVED else attempts
             record = Record(entry, manifest, generation)
             held = best.get(entry.symbol)
             if held is None or _outranks(record, held):
                 best[entry.symbol] = record
-    return dict(sorted(best.items()))
+    for symbol, waiver in waivers.items():
+        known = attempts.get(symbol)
+        if known is None or (not waiver.is_withdrawal and _outranks(waiver, known)):
+            attempts[symbol] = waiver
+    return dict(sorted(attempts.items()))
 
 
 def _outranks(record: Record, other: Record) -> bool:

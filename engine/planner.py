@@ -331,7 +331,7 @@ def _hold(cell: Cell, request: Request, held: _Held, records: Mapping[str, Recor
     left = []
     for symbol in held.todo[cell]:
         record = records.get(symbol)
-        if record is None or record.entry.outcome in again or (request.refetch_adopted and record.is_adopted):
+        if record is None or record.is_withdrawal or record.entry.outcome in again or (request.refetch_adopted and record.is_adopted):
             left.append(symbol)
             if symbol in wrong and wrong[symbol].kind in DAMAGE:
                 held.damaged.append(File(cell, symbol))

@@ -56,7 +56,7 @@ def symbol_reports(
         findings: what the last comparison of the cell's objects with its manifests found wrong.
     """
     wrong = standing(records, findings)
-    records = turn_back(records, wrong.values())
+    records = {symbol: record for symbol, record in turn_back(records, wrong.values()).items() if not record.is_withdrawal}
     expectations = expect(catalogue, (cell.data_type,), DayRange(cell.day, cell.day), symbols=symbols)[cell.data_type]
     partial = expectations.partial.get(cell.day, frozenset())
     published = catalogue.is_published(cell.day)

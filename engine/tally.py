@@ -99,7 +99,8 @@ def tally_records(expected: Expected, records: Mapping[str, Record], findings: I
     """Count from opened and merged manifests of a cell that has at least one, less what a verification found wrong."""
     wrong = standing(records, findings)
     records = turn_back(records, wrong.values())
-    entries = [records[symbol].entry for symbol in expected.symbols if symbol in records]
+    tried = {symbol for symbol, record in records.items() if not record.is_withdrawal}
+    entries = [records[symbol].entry for symbol in expected.symbols if symbol in tried]
     bad: dict[Outcome, list[str]] = {}
     for entry in entries:
         if entry.outcome in BAD_OUTCOMES:
@@ -113,14 +114,17 @@ def tally_records(expected: Expected, records: Mapping[str, Record], findings: I
         covered_minutes=min((entry.covered_minutes for entry in entries if entry.outcome is Outcome.OK), default=0),
         empty_symbols=tuple(entry.symbol for entry in entries if entry.outcome is Outcome.EMPTY),
         bad_symbols={outcome: tuple(symbols) for outcome, symbols in bad.items()},
-        absent_symbols=tuple(symbol for symbol in expected.symbols if symbol not in records),
+        absent_symbols=tuple(symbol for symbol in expected.symbols if symbol not in tried),
         wrong=tuple(wrong[symbol] for symbol in sorted(wrong) if symbol in expected),
     )
 
 
 def _is_attempted(expected: Expected, records: Mapping[str, Record]) -> bool:
-    """Whether somebody tried the cell although nothing of it came. Other symbols that were found in the bucket are no attempt."""
-    return not expected.is_scoped and (not records or not all(record.is_adopted for record in records.values()))
+    """Whether somebody tried the cell although nothing of it came. Other symbols that were found in the bucket are no attempt.
+
+    Nor is a waiver that was withdrawn.
+    """
+    return not expected.is_scoped and (not records or any(not (record.is_adopted or record.is_withdrawal) for record in records.values()))
 
 
 def state_of(tally: Tally, *, published: bool) -> CellState:

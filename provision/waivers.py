@@ -2,7 +2,7 @@
 
 A waived file counts as done and is not asked for again; coverage goes on counting it apart. A waiver is a manifest like any other,
 so nothing has to know about it that does not know manifests, and an object that is committed later outranks it. Withdrawing one
-makes the file a hole again.
+makes the file what it was before: what became of the last attempt, or missing if nobody ever tried.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def _choose(
     stays: dict[str, list[str]] = {}
     for symbol in expected:
         record = records.get(symbol)
-        was = ABSENT if record is None else str(record.entry.outcome)
+        was = ABSENT if record is None or record.is_withdrawal else str(record.entry.outcome)
         if withdraw:
             if was == Outcome.WAIVED:
                 chosen[symbol] = was
@@ -205,6 +205,7 @@ def apply_waivers(
 
 def _write(state: Store, cell: CellWaiver, proposal: WaiverProposal, intent: AuditRecord, *, clock: Clock) -> tuple[str, str]:
     """(name of the manifest, why it failed)."""
+    # A withdrawal is any other outcome than `waived` in a manifest of waivers: `engine.manifest.merge` takes the waiver back by it.
     outcome, code = (Outcome.WAIVED, "waived") if proposal.verb == "waive" else (Outcome.FAILED, "waiver_withdrawn")
     detail = f"{proposal.reason} ({intent.who}, audit {intent.id})"
     manifest = Manifest(

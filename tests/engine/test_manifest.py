@@ -152,6 +152,45 @@ def test_a_newer_answer_replaces_an_older_one_that_was_no_success() -> None:
     assert (merged["BTCUSDT"].entry.outcome, merged["BTCUSDT"].manifest.run) == (Outcome.WAIVED, "r2")
 
 
+WAIVED, WITHDRAWN, FAILED, OK = "waived", "withdrawn", "failed", "ok"
+
+
+@pytest.mark.parametrize(
+    ("told", "left"),
+    [
+        ((WAIVED,), "waived"),
+        ((WAIVED, WITHDRAWN), None),
+        ((WITHDRAWN,), None),
+        ((WAIVED, WITHDRAWN, WAIVED), "waived"),
+        ((FAILED, WAIVED), "waived"),
+        ((FAILED, WAIVED, WITHDRAWN), "failed"),
+        ((WAIVED, "repeated", WITHDRAWN), None),
+        ((FAILED, WAIVED, "repeated", WITHDRAWN), "failed"),
+        ((WAIVED, FAILED), "failed"),
+        ((WAIVED, WITHDRAWN, FAILED), "failed"),
+        ((OK, WAIVED), "ok"),
+        ((WAIVED, OK, WITHDRAWN), "ok"),
+    ],
+)
+def test_a_withdrawn_waiver_leaves_what_was_known_without_it(told: tuple[str, ...], left: str | None) -> None:
+    held = []
+    for number, word in enumerate(told):
+        entry = {
+            WAIVED: bad("BTCUSDT", Outcome.WAIVED),
+            "repeated": bad("BTCUSDT", Outcome.WAIVED),
+            WITHDRAWN: bad("BTCUSDT", Outcome.FAILED),
+            FAILED: bad("BTCUSDT", Outcome.FAILED),
+            OK: ok("BTCUSDT"),
+        }[word]
+        made = manifest(entry, run=f"r{number}")
+        if word in (WAIVED, WITHDRAWN):
+            made = msgspec.structs.replace(made, origin="waived")
+        held.append((made, 10 * (number + 1)))
+    for order in itertools.permutations([*held, held[0]]):
+        (record,) = merge(order).values()
+        assert (None if record.is_withdrawal else str(record.entry.outcome)) == left
+
+
 @given(st.lists(entries, max_size=3, unique_by=lambda entry: entry.symbol), st.booleans())
 def test_metadata_tells_what_coverage_needs(made: list[Entry], unfinished: bool) -> None:
     held = manifest(*made, unfinished=unfinished)

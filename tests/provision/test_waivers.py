@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from engine.catalogue import load_catalogue
 from engine.clock import utc_now
+from engine.coverage import Sureness
 from engine.errors import UsageError
 from engine.inventory import Inventory, check_range
 from engine.manifest import read_cell
@@ -44,8 +45,8 @@ def propose(lake: Lake, days: DayRange | None = None, types: tuple[str, ...] = T
     return propose_waivers(Inventory(lake.state), days or DayRange(DAY, DAY), ["binance"], types, **wanted)  # type: ignore[arg-type]
 
 
-def states(lake: Lake) -> dict[str, CellState]:
-    coverage = check_range(Inventory(lake.state), DayRange(DAY, DAY), ["binance"], TYPES, now=utc_now())
+def states(lake: Lake, day: date = DAY) -> dict[str, CellState]:
+    coverage = check_range(Inventory(lake.state), DayRange(day, day), ["binance"], TYPES, now=utc_now())
     return {cell.data_type: report.state for cell, report in coverage.reports.items()}
 
 
@@ -86,6 +87,32 @@ def test_what_is_waived_is_not_asked_for_again_and_what_is_withdrawn_is(holey: L
     assert states(holey)["trades"] is CellState.PARTIAL
     assert holey.engine(*command).returncode == 65
     assert len(holey.requests()) > asked
+
+
+def test_what_was_never_tried_is_missing_again_when_its_waiver_is_withdrawn(holey: Lake) -> None:
+    untried = DAY + timedelta(days=1)
+    days = DayRange(untried, untried)
+    before = states(holey, untried)
+    assert before["trades"] is CellState.MISSING
+    apply_waivers(propose(holey, days, everything=True), profile=profile_of(holey), state=holey.state)
+    assert states(holey, untried)["trades"] is CellState.COMPLETE
+    withdrawn = propose(holey, days, everything=True, withdraw=True)
+    assert withdrawn.files
+    apply_waivers(withdrawn, profile=profile_of(holey), state=holey.state)
+    assert states(holey, untried) == before
+    coverage = check_range(Inventory(holey.state), days, ["binance"], TYPES, now=utc_now())
+    assert {report.sureness for report in coverage.reports.values()} == {Sureness.NOTHING}
+    again = propose(holey, days, everything=True)
+    assert {was for cell in again.cells for was in cell.was} == {"absent"}
+    assert propose(holey, days, everything=True, withdraw=True).files == 0
+
+
+def test_what_was_tried_has_its_own_outcome_again_when_its_waiver_is_withdrawn(holey: Lake) -> None:
+    before = outcomes(holey)
+    apply_waivers(propose(holey, everything=True), profile=profile_of(holey), state=holey.state)
+    assert outcomes(holey) != before
+    apply_waivers(propose(holey, everything=True, withdraw=True), profile=profile_of(holey), state=holey.state)
+    assert outcomes(holey) == before
 
 
 def test_committed_files_and_unpublished_days_cannot_be_waived(holey: Lake) -> None:
