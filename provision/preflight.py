@@ -35,6 +35,9 @@ LIMIT_SECONDS = 25.0
 
 PARALLEL = 8
 
+_RESTART_LOCAL = "the local cloud runs since before an update of this program: tickdeck local down, then tickdeck local up"
+"""What an older local server does not know it refuses, or says that it is not there."""
+
 _DEFAULT_ACCOUNT = "-compute@developer.gserviceaccount.com"
 
 
@@ -198,11 +201,14 @@ def check_boot_image(clients: ComputeClients) -> list[Finding]:
         found = find_boot_image(clients, wanted)
     except NotFound:
         hint = "correct boot_image in the profile, e.g. projects/cos-cloud/global/images/family/cos-stable"
+        if clients.profile.kind == "local":
+            hint = f"{hint}; or {_RESTART_LOCAL}"
         return [bad(name, f"{wanted} does not exist", hint, ExitCode.CONFIGURATION)]
     except NotPermitted as error:
         return [warn(name, f"cannot be looked at: {error}", "make sure that VMs of the project can boot it")]
     except EngineError as error:
-        return [from_error(name, error)]
+        found_wrong = from_error(name, error)
+        return [dataclasses.replace(found_wrong, hint=_RESTART_LOCAL) if clients.profile.kind == "local" else found_wrong]
     made = f", made {found.made:%Y-%m-%d}" if found.made else ""
     return [good(name, f"{found.name.rsplit('/', 1)[-1]}{made}")]
 

@@ -182,6 +182,19 @@ def test_a_family_is_the_image_of_today_and_one_that_is_not_there_stops_a_launch
         assert name in finding.message
 
 
+@pytest.mark.parametrize("status", [404, 501])
+def test_a_local_cloud_that_an_update_left_running_is_told_to_be_started_anew(pad: Launchpad, status: int) -> None:
+    """An older server does not know the question."""
+    family = "projects/cos-cloud/global/images/family/cos-stable"
+    pad.wired.server.post("/_tickdeck/faults", {"fault": "status", "status": status, "match": "global/images", "count": 100})
+    try:
+        finding = pad.one("boot image", boot_image=family)
+    finally:
+        pad.wired.server.disarm()
+    assert finding.level is Level.BAD
+    assert "tickdeck local down, then tickdeck local up" in finding.hint
+
+
 @pytest.mark.parametrize(
     ("image", "level"),
     [("tickdeck-engine", Level.OK), (f"registry.example.com/engine@{DIGEST}", Level.OK), ("x.pkg.dev/p/r/e:1", Level.OK)],
