@@ -332,10 +332,9 @@ class Worker:
         reach(FaultPoint.CLAIM_RELEASED)
         self._shards_done += finished
         if not self.plan.job:
-            summary = ", ".join(f"{count} {outcome}" for outcome, count in sorted(found.items()))
             self._logbook.info(
                 "shard_finished" if finished else "shard_stopped",
-                f"shard {shard}: {sum(found.values())} of {work.files} files have an outcome ({summary})",
+                f"shard {shard}: {_summarize(found, work.files)}",
             )
         return True
 
@@ -539,9 +538,16 @@ def _natural(name: str) -> tuple[int, str]:
 
 def describe(report: Report) -> str:
     """One line about how the work ended."""
-    parts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items()))
     line = (
-        f"{report.files_done} of {report.files_total} files have an outcome ({parts or 'none'}); {report.files_resumed} were "
-        f"committed before; {report.rows} rows in {format_seconds(report.seconds)}"
+        f"{_summarize(report.outcomes, report.files_total)}; {report.files_resumed} were committed before; "
+        f"{report.rows} rows in {format_seconds(report.seconds)}"
     )
     return f"{line}; {report.reason}" if report.reason else line
+
+
+def _summarize(outcomes: Mapping[Outcome, int], files: int) -> str:
+    """How many of the files have an outcome, and which."""
+    if not outcomes:
+        return f"none of {files} files has an outcome"
+    parts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
+    return f"{sum(outcomes.values())} of {files} files have an outcome ({parts})"

@@ -201,6 +201,8 @@ class Totals:
 
     def show(self) -> None:
         """Print the table; columns of outcomes that did not occur are left out, and bad ones come first."""
+        if not self._rows:
+            return
         seen = {outcome for row in self._rows.values() for outcome in row.outcomes}
         outcomes = sorted(seen, key=lambda outcome: (outcome not in BAD_OUTCOMES, list(Outcome).index(outcome)))
         head = ("venue", "data type", *(outcome.replace("_", " ") for outcome in outcomes), "there before", "rows", "source")
@@ -242,16 +244,30 @@ def _show_report(run: str, plan: Plan, report: Report, totals: Totals, *, as_jso
             },
             one_line=True,
         )
-        return code
-    totals.show()
-    click.echo(f"run {run}: {describe(report)}", err=to_stderr)
-    for item in plan.not_ready:
-        click.echo(f"{item.venue} {item.day} is not published yet, due {item.due:%Y-%m-%d %H:%M} UTC", err=to_stderr)
-    if code is ExitCode.PARTIAL:
-        bad = sum(count for outcome, count in report.outcomes.items() if outcome in BAD_OUTCOMES)
-        step = "the same command tries them again; their reasons: tickdeck check --detailed, and the log above"
-        click.echo(f"engine: {bad} of {report.files_total} files failed -> {step}", err=True)
+    else:
+        totals.show()
+        click.echo(f"run {run}: {describe(report)}", err=to_stderr)
+        for item in plan.not_ready:
+            click.echo(f"{item.venue} {item.day} is not published yet, due {item.due:%Y-%m-%d %H:%M} UTC", err=to_stderr)
+    if report.exit_code is ExitCode.DONE and plan.not_ready:
+        say_not_ready(plan, program="engine")
+    else:
+        say_end(
+            report,
+            again="the same command tries them again; their reasons: tickdeck check --detailed, and the log above",
+            goes_on="the same command goes on; what is committed is not fetched again",
+        )
     return code
+
+
+def say_end(report: Report, *, again: str, goes_on: str) -> None:
+    """Tell on stderr how work ended that is not all done, with the next step: after bad files, or after a stop."""
+    if report.exit_code is ExitCode.PARTIAL:
+        bad = sum(count for outcome, count in report.outcomes.items() if outcome in BAD_OUTCOMES)
+        click.echo(f"engine: {bad} of {report.files_total} files failed -> {again}", err=True)
+    elif report.exit_code is ExitCode.TEMPORARY:
+        left = report.files_total - report.files_done
+        click.echo(f"engine: stopped with {left} of {report.files_total} files left ({report.reason}) -> {goes_on}", err=True)
 
 
 def _how_far(worker: Worker, file: File, took: str) -> str:

@@ -19,6 +19,7 @@ from engine.keeping import Keeper
 from engine.logbook import Logbook
 from engine.plan import load_plan
 from engine.settings import Settings, resolve
+from engine.verbs.by_hand import say_end
 from engine.verbs.opening import open_places, open_source
 from engine.verbs.options import bucket_options
 from engine.worker import Identity, Places, Worker, describe, find_identity, install_signals
@@ -100,6 +101,11 @@ async def work(
             await _stay(worker, places, settings, logbook, preemption)
             raise
         logbook.info("report", describe(report))
+        say_end(
+            report,
+            again="tickdeck repair plans them anew; their reasons: tickdeck check --detailed",
+            goes_on=f"tickdeck reconcile {run} sets another worker to it",
+        )
         await _stay(worker, places, settings, logbook, preemption)
     return report.exit_code
 

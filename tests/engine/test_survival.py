@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -79,6 +81,17 @@ def test_a_stopped_download_goes_on_without_fetching_a_committed_file_again(lake
     undisturbed = make_lake(lake.storage, lake.source, f"{lake.data.bucket}-calm")
     assert undisturbed.engine(*DOWNLOAD, *DAYS).returncode == 0
     assert content(lake.data) == content(undisturbed.data)
+
+
+def test_a_download_that_was_stopped_before_its_first_file_says_what_to_do(lake: Lake) -> None:
+    done = lake.engine(*DOWNLOAD, *DAYS, TICKDECK_KILL_AT="claim_taken:1:TERM")
+    assert done.returncode == 75
+    (line,) = done.stderr.splitlines()
+    assert re.fullmatch(r"engine: stopped with (\d+) of \1 files left \(signal SIGTERM\) -> the same command goes on; .*", line)
+    (stopped,) = [text for row in done.stdout.splitlines() if '"shard_stopped"' in row for text in [json.loads(row)["message"]]]
+    assert re.fullmatch(r"shard 0: none of \d+ files has an outcome", stopped)
+    assert re.search(r"^run \w+: none of \d+ files has an outcome; ", done.stdout, re.MULTILINE)
+    assert "venue  data type" not in done.stdout, "no table of nothing"
 
 
 def test_sigterm_leaves_an_open_manifest_of_what_is_known(lake: Lake) -> None:
