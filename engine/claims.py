@@ -14,6 +14,7 @@ import msgspec
 from engine.documents import JSON, Moment, decode, encode, encode_compact
 from engine.errors import AlreadyExists, GenerationMismatch
 from engine.heartbeat import read_heartbeat
+from engine.model import require_aware
 from engine.paths import claim_object, claim_prefix, parse_claim_object
 from engine.store import Store
 
@@ -85,6 +86,7 @@ def take(
     Returns:
         The claim we hold, or None if the shard is done or another live worker has it.
     """
+    require_aware(now)
     held = read_claim(store, run, shard)
     if held is None:
         claim = Claim(run=run, shard=shard, vm=vm, attempt=1, state="working", since=now)

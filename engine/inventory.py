@@ -21,7 +21,7 @@ from engine.instrument_coverage import INSTRUMENTS, list_definitions
 from engine.launch import list_runs
 from engine.live_work import live_shards
 from engine.manifest import Record, Summary, list_summaries, read_cell
-from engine.model import Cell, DayRange, File
+from engine.model import Cell, DayRange, File, require_aware
 from engine.paths import manifest_range, verification_range
 from engine.plan import CANDLES, Plan, Request, load_plan
 from engine.planner import make_plan
@@ -124,6 +124,7 @@ class Inventory:
 
     def recent_runs(self, now: datetime) -> list[str]:
         """Runs that may still be live, oldest first."""
+        require_aware(now)
         return [run for run in list_runs(self.state) if _is_recent(run, now)]
 
     def live(self, now: datetime) -> Mapping[Cell, Collection[LiveShard]]:

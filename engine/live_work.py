@@ -13,6 +13,7 @@ from engine.claims import STALE_AFTER, Claim, list_claims
 from engine.coverage import LiveShard
 from engine.heartbeat import Heartbeat, list_heartbeats
 from engine.launch import LaunchRecord, read_launches
+from engine.model import require_aware
 from engine.paths import drain_object
 from engine.plan import Plan, Shard
 from engine.store import Store
@@ -25,6 +26,7 @@ ENDED_STATES = frozenset({"done", "stopped", "failed"})
 
 def live_shards(state: Store, run: str, find_plan: Callable[[str], Plan], *, now: datetime) -> tuple[list[tuple[LiveShard, Shard]], bool]:
     """The shards of a run that are worked on or queued, and whether the run is over: every shard that was launched is done."""
+    require_aware(now)
     claims = {shard: held.claim for shard, held in list_claims(state, run).items()}
     records = read_launches(state, run)
     if not records:

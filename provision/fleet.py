@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from engine.clock import Clock, utc_now
+from engine.model import require_aware
 from provision.clients import ComputeClients
 from provision.names import KnownVm
 from provision.operations import VmEvent, list_events
@@ -122,6 +123,7 @@ def assess(
         events: what happened to missing VMs, oldest first.
         previous: the last snapshot, for progress and for causes that were found before.
     """
+    require_aware(now)
     by_run = {view.run: view for view in views}
     history: dict[str, list[VmEvent]] = {}
     for event in events:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from engine.clock import monotonic, parse_time
+from engine.model import require_aware
 from provision.clients import ComputeClients
 from provision.errors import cloud_errors, is_rate_limited, reason_of
 
@@ -187,6 +188,7 @@ def list_events(
     Args:
         vms: only these; None: all.
     """
+    require_aware(since)
     terms = " OR ".join(f'(operationType="{kind}")' for kind in EVENT_TYPES)
 
     def list_zone(zone: str) -> list[VmEvent]:

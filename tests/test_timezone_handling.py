@@ -7,6 +7,7 @@ times are refused wherever they could come in.
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import importlib
 import json
@@ -29,7 +30,7 @@ from hypothesis import strategies as st
 import engine
 import provision
 from engine.catalogue import parse_catalogue
-from engine.claims import Claim
+from engine.claims import Claim, take
 from engine.clock import format_time, parse_day, parse_time
 from engine.conversion.outcome import to_microseconds
 from engine.documents import decode, encode
@@ -37,6 +38,8 @@ from engine.errors import EngineError, UsageError
 from engine.estimate import allowance_end
 from engine.heartbeat import Heartbeat
 from engine.instruments.definitions import Instrument, at_moment
+from engine.inventory import Inventory
+from engine.live_work import live_shards
 from engine.manifest import Manifest
 from engine.model import Cell, DayRange, day_start, require_aware
 from engine.paths import (
@@ -48,12 +51,16 @@ from engine.paths import (
     probe_object,
     raw_feed_object,
 )
-from engine.replay.raw_feed import FeedWriter
-from engine.replay.replaying import floor_hour
+from engine.replay.raw_feed import FeedWriter, Selection
+from engine.replay.raw_source import RawSource
+from engine.replay.replaying import Order, floor_hour, plan_replay
 from engine.run import new_run, run_started
 from engine.validation.verification import Verification
+from provision.fleet import assess
 from provision.labels import make_labels
+from provision.logs.log_objects import read_log_objects, read_newest
 from provision.logs.query import LogQuery
+from provision.operations import list_events
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACES = ("UTC", "Asia/Tokyo", "America/New_York", "EAST-14", "WEST+12")
@@ -63,7 +70,10 @@ LEAP_DAY = date(2024, 2, 29)
 LEAP_DAY_US = 1_709_164_800_000_000
 """2024-02-29T00:00:00Z in microseconds."""
 DAY_US = 86_400_000_000
-NAIVE = datetime(2024, 5, 1, 6, tzinfo=UTC).replace(tzinfo=None)
+AWARE = datetime(2024, 5, 1, 6, tzinfo=UTC)
+NAIVE = AWARE.replace(tzinfo=None)
+NO_STORE: Any = None
+"""A time without a zone is refused before anybody is asked."""
 
 ANSWERS = """
 import dataclasses, io, json, sys, time
@@ -300,6 +310,8 @@ def test_a_range_of_days_has_each_day_once(start: date, more: int) -> None:
 MANIFEST: dict[str, Any] = {"day": LEAP_DAY, "data_type": "trades", "venue": "binance", "run": "r1", "shard": 0, "attempt": 1, "vm": "vm"}
 MANIFEST |= {"open": False, "engine_version": "0", "catalogue": "", "entries": ()}
 
+ONE_HOUR = Order("binance", Selection(("trade",), ()), AWARE, AWARE + timedelta(hours=1))
+
 REFUSED: dict[str, Callable[[], object]] = {
     "require_aware": partial(require_aware, NAIVE),
     "format_time": partial(format_time, NAIVE),
@@ -328,6 +340,18 @@ REFUSED: dict[str, Callable[[], object]] = {
     "an hour of raw messages": partial(FeedWriter, Path("x"), NAIVE),
     "at_moment": partial(at_moment, Instrument(id="BTCUSDT"), NAIVE),
     "an instrument between moments": partial(Instrument(id="BTCUSDT").overlaps, NAIVE, NAIVE),
+    "a claim": partial(take, NO_STORE, "r1", 0, "vm", now=NAIVE),
+    "live work": partial(live_shards, NO_STORE, "r1", NO_STORE, now=NAIVE),
+    "recent runs": partial(Inventory(NO_STORE).recent_runs, NAIVE),
+    "an hour of raw messages to be fetched": lambda: asyncio.run(RawSource.fetch(NO_STORE, "binance", NO_STORE, NAIVE)),
+    "plan_replay": partial(
+        plan_replay, NO_STORE, Order("binance", Selection(("trade",), ()), AWARE, AWARE + timedelta(hours=1)), now=NAIVE
+    ),
+    "log objects since": partial(read_log_objects, NO_STORE, "r1", since=NAIVE),
+    "log objects until": partial(read_log_objects, NO_STORE, "r1", since=AWARE, until=NAIVE),
+    "newest log objects": partial(read_newest, NO_STORE, NO_STORE, 1, NO_STORE, since=NAIVE),
+    "what happened to VMs": partial(list_events, NO_STORE, (), since=NAIVE),
+    "a look at the fleet": partial(assess, NAIVE, NO_STORE, (), ()),
     "to_microseconds": partial(to_microseconds, NAIVE),
     "a document to be written": partial(encode, Claim(run="r1", shard=0, vm="vm", attempt=1, state="working", since=NAIVE)),
     "a day in a document to be written": partial(encode, Manifest(**MANIFEST | {"day": NAIVE, "written": NAIVE.replace(tzinfo=UTC)})),

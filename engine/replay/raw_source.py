@@ -37,6 +37,7 @@ import aiohttp
 
 from engine.errors import ConfigurationError, EngineError, ExitCode, NotPermitted, SourceError, UsageError
 from engine.loopback import OutsideConnectionError
+from engine.model import require_aware
 from engine.replay.raw_feed import HOUR, DamagedHour, FeedFile, FeedWriter, Selection
 from engine.source import PAUSE_SIGNS
 
@@ -104,6 +105,7 @@ class RawSource:
             SourceError: no usable answer within the client's tries or the deadline.
             EngineError: the disk is full.
         """
+        require_aware(hour)
         cache = self._folder / f"cache-{hour:%Y%m%dT%H}"
         path = self._folder / f"{hour:%Y%m%dT%H}.ndjson.gz"
         final: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()

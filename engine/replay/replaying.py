@@ -104,7 +104,7 @@ def plan_replay(store: Store, order: Order, *, now: datetime) -> ReplayPlan:
         CommitConflict: if an hour is there with another selection: then the whole set is somebody else's.
         UsageError: if the range begins in the future.
     """
-    if order.start > now:
+    if order.start > require_aware(now):
         raise UsageError(f"{_text(order.start)} lies in the future", hint="--from and --to are UTC; --to now takes what there is")
     hours = order.hours()
     ready = [hour for hour in hours if hour + HOUR + FEED_DELAY <= now]

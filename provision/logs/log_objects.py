@@ -12,6 +12,7 @@ from typing import Protocol
 
 from engine.cloudlog import SEVERITIES, InsertIds
 from engine.errors import UsageError
+from engine.model import require_aware
 from engine.paths import log_prefix, parse_log_object
 from engine.store import ObjectData, ObjectInfo
 from provision.logs.entries import LogEntry, entry_from_line, merge
@@ -56,6 +57,8 @@ def read_log_objects(
         until: aware, exclusive.
         min_severity: a name from `SEVERITIES`.
     """
+    for moment in filter(None, (since, until)):
+        require_aware(moment)
     entries: list[LogEntry] = []
     ids: dict[str, InsertIds] = {}
     for info in store.list(log_prefix(run, vm)):
@@ -125,6 +128,7 @@ def read_newest(
     An object holds nothing newer than itself. So, from the newest object backwards, reading may end as soon as there are enough entries
     and the next object was written before the oldest of them.
     """
+    require_aware(since)
     kept: list[LogEntry] = []
     newest_first = sorted((piece for piece in pieces.pieces if piece[0].updated >= since), key=lambda piece: piece[0].updated, reverse=True)
 
