@@ -25,6 +25,7 @@ from yarl import URL
 
 from engine import __version__
 from engine import store as limits
+from engine.documents import convert
 from engine.errors import AlreadyExists, StoreError
 from engine.store import ObjectInfo, Store
 
@@ -225,7 +226,7 @@ def _proxy_to(url: str) -> str | None:
 def _read(said: bytes) -> _Resource | None:
     """The object in an answer, or None if it is something else."""
     try:
-        return msgspec.json.decode(said, type=_Resource, strict=False)
+        return convert(msgspec.json.decode(said), _Resource, strict=False)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
