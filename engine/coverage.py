@@ -14,6 +14,9 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 
+import msgspec
+from msgspec import structs
+
 from engine.catalogue import Catalogue
 from engine.errors import ConfigurationError, UsageError
 from engine.expectation import Expectations, Scope, expect
@@ -21,7 +24,7 @@ from engine.instrument_coverage import Definitions, definition_states
 from engine.manifest import Record, Summary
 from engine.model import Cell, CellState, DayRange, Outcome, require_aware
 from engine.plan import Shard
-from engine.tally import OpenCell, Tally, open_cells, state_of, tally_metadata, tally_records
+from engine.tally import COMPLETE, EMPTY, OpenCell, Tally, open_cells, state_of, tally_metadata, tally_records
 from engine.thinness import DayFigures, few, judge
 from engine.validation.verification import FOUND_WORDS, Depth, Finding, Kind, Verification, identify_manifests
 
@@ -95,8 +98,7 @@ class LiveShard:
         return f"run {self.run} is working on it" + (f": {self.vm}" if self.vm else "")
 
 
-@dataclass(frozen=True, slots=True)
-class CellReport:
+class CellReport(msgspec.Struct, frozen=True):
     """What is known about one cell."""
 
     cell: Cell
@@ -123,7 +125,7 @@ class CellReport:
     sureness: Sureness = Sureness.NOTHING
     verified_at: datetime | None = None
     """When its objects were last compared with its manifests, also where that proves nothing any more."""
-    proofs: Mapping[Depth, datetime] = field(default_factory=dict)
+    proofs: Mapping[Depth, datetime] = {}
     """Depth -> when all its objects were last found right at it. Empty if something is wrong, or was recorded since."""
     findings: tuple[Finding, ...] = ()
     """What a verification found wrong, and still stands."""
@@ -153,6 +155,10 @@ class CellReport:
     def verified_depth(self) -> Depth | None:
         """The deepest at which all its objects were found right; None if that is not known."""
         return next((depth for depth in reversed(Depth) if depth in self.proofs), None)
+
+
+_WAIVED, _COMMITTED = Outcome.WAIVED, Sureness.COMMITTED
+"""See `engine.tally.COMPLETE`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +297,7 @@ def overlay(coverage: Coverage, live: Mapping[Cell, Collection[LiveShard]]) -> C
 def with_live(report: CellReport, live: tuple[LiveShard, ...]) -> CellReport:
     """A cell that somebody has before them, or that waits for a worker."""
     words = dict.fromkeys(holder.words for holder in sorted(live, key=lambda holder: (holder.queued, holder.run, holder.shard)))
-    return replace(report, state=CellState.RUNNING, beneath=report.state, live=live, reasons=(*words, *report.reasons))
+    return structs.replace(report, state=CellState.RUNNING, beneath=report.state, live=live, reasons=(*words, *report.reasons))
 
 
 def assess(
@@ -335,34 +341,39 @@ def assess(
         cell = summary.name.cell
         listed[cell.venue, cell.data_type][cell.day].append(summary)
     rows = tuple((venue, data_type) for venue in dict.fromkeys(venues) for data_type in dict.fromkeys(data_types))
-    judged: dict[Cell, _Judged] = {}
+    judged: dict[tuple[str, str], dict[date, _Judged]] = {}
     expectations: dict[tuple[str, str], Expectations] = {}
     context = context_of(days)
     for venue in dict.fromkeys(venues):
         symbols = None if scope is None else scope.get(venue, frozenset())
-        for data_type, found in expect(require_catalogue(catalogues, venue), data_types, context, symbols=symbols).items():
-            expectations[venue, data_type] = found
+        for data_type, each in expect(require_catalogue(catalogues, venue), data_types, context, symbols=symbols).items():
+            expectations[venue, data_type] = each
     to_open: list[Cell] = []
     for row in rows:
-        _tally_row(row, days, expectations[row], listed[row], verified, judged, to_open)
+        judged[row] = _tally_row(row, days, expectations[row], listed[row], verified, to_open)
     for cell, opened in open_cells(to_open, lambda cell: _Opened.of(cell, open_cell)).items():
         expected = expectations[cell.venue, cell.data_type].at(cell.day)
         held = listed[cell.venue, cell.data_type][cell.day]
         if opened.trouble:
-            judged[cell] = _Judged(Tally(len(expected.symbols), {}, attempted=True), held, opened.trouble)
+            judgement = _Judged(Tally(len(expected.symbols), {}, attempted=True), held, opened.trouble)
         else:
             findings = verified[cell].findings if cell in verified else ()
-            judged[cell] = _Judged(tally_records(expected, opened.records, findings), held)
+            judgement = _Judged(tally_records(expected, opened.records, findings), held)
+        judged[cell.venue, cell.data_type][cell.day] = judgement
     reports: dict[Cell, CellReport] = {}
+    published = {venue: [(day, catalogues[venue].is_published(day)) for day in days] for venue in dict.fromkeys(venues)}
     for row in rows:
-        thin = _thin_days(row, catalogues[row[0]], expectations[row], judged)
-        for day in days:
-            cell = Cell(day, row[1], row[0])
-            if not expectations[row].at(day).symbols:
+        venue, data_type = row
+        offered, tallied = expectations[row], judged[row]
+        thin = _thin_days(data_type, catalogues[venue], offered, tallied)
+        for day, is_published in published[venue]:
+            cell = Cell(day, data_type, venue)
+            if not offered.at(day).symbols:
                 reports[cell] = _not_expected(cell, listed[row].get(day, ()))
             else:
-                published = catalogues[row[0]].is_published(day)
-                reports[cell] = _report(cell, judged[cell], published, thin.get(day, ()), live.get(cell, ()), verified.get(cell))
+                working = live.get(cell, ()) if live else ()
+                found = verified.get(cell) if verified else None
+                reports[cell] = _report(cell, tallied[day], is_published, thin.get(day, ()), working, found)
     counts = Counter(report.state for report in reports.values())
     instruments = {} if definitions is None else _instruments(days, {venue: catalogues[venue] for venue in venues}, definitions)
     instrument_rows = tuple(dict.fromkeys((cell.venue, cell.data_type) for cell in instruments))
@@ -410,8 +421,7 @@ def require_catalogue(catalogues: Mapping[str, Catalogue], venue: str) -> Catalo
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Judged:
+class _Judged(msgspec.Struct, frozen=True):
     tally: Tally
     summaries: Sequence[Summary]
     trouble: str = ""
@@ -438,36 +448,34 @@ def _tally_row(
     expectations: Expectations,
     listed: Mapping[date, list[Summary]],
     verified: Mapping[Cell, Verification],
-    judged: dict[Cell, _Judged],
     to_open: list[Cell],
-) -> None:
+) -> dict[date, _Judged]:
     """Count what metadata proves; name what has to be opened, damaged cells among them.
 
     Days of the context are never opened, they only help to judge.
     """
-    for day in {*days, *listed}:
-        if day not in expectations.days:
+    judged: dict[date, _Judged] = {}
+    damaged = {cell.day for cell, found in verified.items() if (cell.venue, cell.data_type) == row and found.damaged}
+    for day, expected in zip(expectations.days, expectations.by_day, strict=True):
+        held = listed.get(day, ())
+        if not expected.symbols or (not held and day not in days):
             continue
-        expected = expectations.at(day)
-        if not expected.symbols:
-            continue
-        cell = Cell(day, row[1], row[0])
-        found = verified.get(cell)
-        tally = tally_metadata(expected, listed.get(day, ())) if found is None or not found.damaged or day not in listed else None
+        tally = tally_metadata(expected, held) if not held or day not in damaged else None
         if tally is not None:
-            judged[cell] = _Judged(tally, listed.get(day, ()))
+            judged[day] = _Judged(tally, held)
         elif day in days:
-            to_open.append(cell)
+            to_open.append(Cell(day, row[1], row[0]))
+    return judged
 
 
 def _thin_days(
-    row: tuple[str, str], catalogue: Catalogue, expectations: Expectations, judged: Mapping[Cell, _Judged]
+    data_type: str, catalogue: Catalogue, expectations: Expectations, judged: Mapping[date, _Judged]
 ) -> dict[date, tuple[str, ...]]:
     figures = []
     nobody: frozenset[str] = frozenset()
     incidents = _incidents(catalogue, expectations.days)
     for day, expected in zip(expectations.days, expectations.by_day, strict=True):
-        found = judged.get(Cell(day, row[1], row[0]))
+        found = judged.get(day)
         if found is None or found.tally.done != found.tally.expected:
             continue
         tally = found.tally
@@ -477,14 +485,14 @@ def _thin_days(
                 expected=expected,
                 rows=tally.rows,
                 minutes=tally.covered_minutes,
-                empty_symbols=tuple(sorted(tally.empty_symbols)),
+                empty_symbols=tuple(sorted(tally.empty_symbols)) if tally.empty_symbols else (),
                 partial=expectations.partial.get(day, nobody),
                 incident=incidents.get(day, ""),
-                has_waived=bool(tally.counts.get(Outcome.WAIVED)),
+                has_waived=bool(tally.counts.get(_WAIVED)),
                 of_whole_cell=tally.of_whole_cell,
             )
         )
-    return judge(row[1], figures, expectations.kinds)
+    return judge(data_type, figures, expectations.kinds)
 
 
 def _incidents(catalogue: Catalogue, days: DayRange) -> dict[date, str]:
@@ -503,9 +511,17 @@ def _not_expected(cell: Cell, summaries: Sequence[Summary]) -> CellReport:
         cell,
         CellState.NOT_EXPECTED,
         manifests=len(summaries),
-        runs=tuple(sorted({summary.name.run for summary in summaries})),
-        written=max((summary.written for summary in summaries), default=None),
+        runs=_runs(summaries),
+        written=_written(summaries),
     )
+
+
+def _runs(summaries: Sequence[Summary]) -> tuple[str, ...]:
+    return (summaries[0].name.run,) if len(summaries) == 1 else tuple(sorted({summary.name.run for summary in summaries}))
+
+
+def _written(summaries: Sequence[Summary]) -> datetime | None:
+    return summaries[0].written if len(summaries) == 1 else max((summary.written for summary in summaries), default=None)
 
 
 def _report(
@@ -520,7 +536,7 @@ def _report(
     state = state_of(tally, published=published)
     reasons: tuple[str, ...] = ()
     working: tuple[LiveShard, ...] = ()
-    if state is CellState.COMPLETE:
+    if state is COMPLETE:
         if thin:
             state, reasons = CellState.THIN, thin
     else:
@@ -539,8 +555,8 @@ def _report(
         done=tally.done,
         bad=tally.bad,
         absent=tally.absent,
-        empty=tally.counts.get(Outcome.EMPTY, 0),
-        waived=tally.counts.get(Outcome.WAIVED, 0),
+        empty=tally.counts.get(EMPTY, 0),
+        waived=tally.counts.get(_WAIVED, 0),
         rows=tally.rows,
         source_bytes=tally.source_bytes,
         covered_minutes=tally.covered_minutes,
@@ -550,8 +566,8 @@ def _report(
         proofs=proofs,
         findings=findings,
         manifests=len(summaries),
-        written=max((summary.written for summary in summaries), default=None),
-        runs=(summaries[0].name.run,) if len(summaries) == 1 else tuple(sorted({summary.name.run for summary in summaries})),
+        written=_written(summaries),
+        runs=_runs(summaries),
         of_whole_cell=tally.of_whole_cell,
     )
     return with_live(report, working) if working else report
@@ -560,11 +576,11 @@ def _report(
 def _sureness(summaries: Sequence[Summary], proofs: Mapping[Depth, datetime]) -> Sureness:
     if not summaries:
         return Sureness.NOTHING
-    if any(summary.origin == "adopted" for summary in summaries):
+    if "adopted" in [summary.origin for summary in summaries]:
         proving = [summary for summary in summaries if summary.counts.get(Outcome.OK) or summary.counts.get(Outcome.EMPTY)]
         if proving and all(summary.origin == "adopted" for summary in proving):
             return Sureness.ADOPTED
-    return Sureness.VERIFIED if proofs else Sureness.COMMITTED
+    return Sureness.VERIFIED if proofs else _COMMITTED
 
 
 def _reasons(tally: Tally) -> tuple[str, ...]:

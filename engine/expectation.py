@@ -10,8 +10,9 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+
+import msgspec
 
 from engine.catalogue import GROUPED_BY_DEFAULT, Catalogue, Listing
 from engine.datatypes import GROUPED_SYMBOLS
@@ -25,8 +26,7 @@ DATED_KINDS = frozenset({"option", "future", "combo"})
 """Kinds that expire and are followed by the next one: their coming and going does not change what a cell amounts to."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Expected:
+class Expected(msgspec.Struct, eq=False):
     """What a cell must hold, on every day of one stretch."""
 
     symbols: tuple[str, ...]
@@ -35,7 +35,10 @@ class Expected:
     """Sorted, as the catalogue expects without a scope."""
     churn: int
     """How many undated symbols came or went since the first day: days of equal churn compare like with like."""
-    _digests: dict[tuple[str, ...], str] = field(repr=False)
+    _digests: dict[tuple[str, ...], str]
+    """Of all days of the venue. To look there costs the length of the list, so what was found is kept here as well."""
+    _own_digest: str = ""
+    _whole_digest: str = ""
 
     def __contains__(self, symbol: str) -> bool:
         place = bisect_left(self.symbols, symbol)
@@ -44,17 +47,21 @@ class Expected:
     @property
     def digest(self) -> str:
         """The hash that a manifest of exactly these symbols carries."""
-        return self._digest(self.symbols)
+        if not self._own_digest:
+            self._own_digest = self._digest(self.symbols)
+        return self._own_digest
 
     @property
     def whole_digest(self) -> str:
         """The hash that a manifest of the whole cell carries."""
-        return self._digest(self.whole)
+        if not self._whole_digest:
+            self._whole_digest = self._digest(self.whole)
+        return self._whole_digest
 
     @property
     def is_scoped(self) -> bool:
         """Whether a scope asks for less, or for something else, than the whole cell."""
-        return self.symbols != self.whole
+        return self.symbols is not self.whole and self.symbols != self.whole
 
     def _digest(self, symbols: tuple[str, ...]) -> str:
         found = self._digests.get(symbols)
@@ -63,8 +70,7 @@ class Expected:
         return found
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Expectations:
+class Expectations(msgspec.Struct, frozen=True, eq=False):
     """What one venue and data type must hold on each day of a range."""
 
     days: DayRange

@@ -20,16 +20,17 @@ from engine.estimate import LOCAL_SPEED, Rates, Sizes, Speed, file_sizes
 from engine.instrument_coverage import INSTRUMENTS, list_definitions
 from engine.launch import list_runs
 from engine.live_work import live_shards
-from engine.manifest import Record, Summary, list_summaries, read_cell
+from engine.manifest import Record, Summary, read_cell, summarize
 from engine.model import Cell, DayRange, File, require_aware
 from engine.paths import manifest_range, verification_range
 from engine.plan import CANDLES, Plan, Request, load_plan
 from engine.planner import make_plan
+from engine.range_listing import RangeListing
 from engine.run import run_started
 from engine.spelling import nearest
 from engine.store import Store
 from engine.universe import resolve_scope
-from engine.validation.verification import Finding, Verification, list_verifications, read_verification
+from engine.validation.verification import Finding, Verification, read_verification, read_verifications
 
 LIVE_WITHIN = timedelta(days=7)
 """A run that started earlier cannot hold a shard: VMs do not live so long."""
@@ -45,6 +46,7 @@ class Inventory:
 
     def __init__(self, state: Store) -> None:
         self.state = state
+        self._ranges = RangeListing(state)
         self._plans: dict[str, Plan] = {}
         self._catalogues: dict[str, Catalogue] = {}
         """The newest of each venue that was read: a table may hold 300,000 options."""
@@ -85,23 +87,12 @@ class Inventory:
         return held
 
     def summaries(self, days: DayRange) -> list[Summary]:
-        """All manifests of these days, from listings alone; long ranges in parallel by month."""
-        pieces = list(_months(days))
-        with ThreadPoolExecutor(min(8, len(pieces))) as pool:
-            return [summary for found in pool.map(self._list, pieces) for summary in found]
-
-    def _list(self, days: DayRange) -> list[Summary]:
-        start, end = manifest_range(days)
-        return list_summaries(self.state, start=start, end=end)
+        """All manifests of these days, from listings alone."""
+        return list(map(summarize, self._ranges.look(*manifest_range(days))))
 
     def verifications(self, days: DayRange) -> dict[Cell, Verification]:
-        """What the last comparisons of objects with manifests found on these days, from listings; long ranges in parallel by month."""
-        pieces = [verification_range(piece) for piece in _months(days)]
-        found: dict[Cell, Verification] = {}
-        with ThreadPoolExecutor(min(8, len(pieces))) as pool:
-            for listed in pool.map(lambda piece: list_verifications(self.state, start=piece[0], end=piece[1]), pieces):
-                found.update(listed)
-        return found
+        """What the last comparisons of objects with manifests found on these days, from listings."""
+        return read_verifications(self.state, self._ranges.look(*verification_range(days)))
 
     def open_cell(self, cell: Cell) -> dict[str, Record]:
         """What all manifests of a cell say together, by symbol."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cache
 from typing import Any, Literal, cast
 
 import msgspec
@@ -105,8 +105,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return Cell(self.day, self.data_type, self.venue)
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(msgspec.Struct, frozen=True):
     """A manifest as its metadata tells it, without the body."""
 
     name: ManifestName
@@ -152,26 +151,35 @@ def summarize(info: ObjectInfo) -> Summary:
         UsageError: if the object's name is no manifest's.
     """
     meta = info.metadata
-    counts = {}
-    for part in filter(None, meta.get("counts", "").split(",")):
-        outcome, _, count = part.partition(":")
-        counts[Outcome(outcome)] = int(count)
     empty = meta.get("empty", "")
     return Summary(
         name=parse_manifest_object(info.name),
         generation=info.generation,
         written=info.updated,
         open=meta.get("open") == "1",
-        counts=counts,
+        counts=_read_counts(meta.get("counts", "")),
         symbols_hash=meta.get("symbols", ""),
         rows=int(meta.get("rows", 0)),
         source_bytes=int(meta.get("source-bytes", 0)),
         object_bytes=int(meta.get("object-bytes", 0)),
         covered_minutes=int(meta.get("minutes", 0)),
-        empty_symbols=None if empty == MANY else tuple(filter(None, empty.split(","))),
+        empty_symbols=None if empty == MANY else tuple(empty.split(",")) if empty else (),
         catalogue=meta.get("catalogue", ""),
-        origin=convert(meta.get("origin", "committed"), cast("Any", Origin)),
+        origin=_read_origin(meta.get("origin", "committed")),
     )
+
+
+@cache
+def _read_counts(text: str) -> Mapping[Outcome, int]:
+    """Most manifests of a lake say one of a few things; whoever gets it must not change it."""
+    parts = (part.partition(":") for part in text.split(",") if part)
+    return {Outcome(outcome): int(count) for outcome, _, count in parts}
+
+
+@cache
+def _read_origin(text: str) -> Origin:
+    origin: Origin = convert(text, cast("Any", Origin))
+    return origin
 
 
 def write_manifest(store: Store, manifest: Manifest) -> str:
@@ -194,8 +202,7 @@ def write_manifest(store: Store, manifest: Manifest) -> str:
             return name
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """An entry together with the manifest it stands in."""
 
     entry: Entry

@@ -9,8 +9,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from functools import cache
 from typing import NoReturn
 from urllib.parse import quote, unquote
+
+import msgspec
 
 from engine.errors import UsageError
 from engine.model import Cell, DayRange, File, require_aware, require_symbol, require_venue
@@ -52,10 +55,15 @@ _STAMP = r"(?P<stamp>\d{8}T\d{6}\.\d{6}Z)"
 
 
 def _match(pattern: str, name: str) -> re.Match[str]:
-    found = re.fullmatch(pattern, name, re.ASCII)
+    found = _compile(pattern).fullmatch(name)
     if found is None:
         _refuse(name)
     return found
+
+
+@cache
+def _compile(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.ASCII)
 
 
 def _refuse(name: str) -> NoReturn:
@@ -486,8 +494,7 @@ def parse_vm_drain_object(name: str) -> tuple[str, str]:
     return found["run"], found["vm"]
 
 
-@dataclass(frozen=True, slots=True)
-class ManifestName:
+class ManifestName(msgspec.Struct, frozen=True):
     """Which cell a manifest speaks of, and which shard attempt wrote it."""
 
     cell: Cell
@@ -516,12 +523,14 @@ def manifest_object(name: ManifestName) -> str:
 
 def parse_manifest_object(name: str) -> ManifestName:
     """Inverse of `manifest_object`."""
-    found = _match(
-        rf"{MANIFESTS}{_DAY}/{_TYPE}/{_VENUE}/{_RUN}-(?P<shard>0|[1-9]\d*)-(?P<attempt>0|[1-9]\d*)"
-        r"(?:\.(?P<sequence>[1-9]\d*))?\.json",
-        name,
-    )
+    found = _match(_MANIFEST, name)
     return ManifestName(_cell(found), found["run"], int(found["shard"]), int(found["attempt"]), int(found["sequence"] or 0))
+
+
+_MANIFEST = (
+    rf"{MANIFESTS}{_DAY}/{_TYPE}/{_VENUE}/{_RUN}-(?P<shard>0|[1-9]\d*)-(?P<attempt>0|[1-9]\d*)"
+    r"(?:\.(?P<sequence>[1-9]\d*))?\.json"
+)
 
 
 def verification_object(cell: Cell) -> str:

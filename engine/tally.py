@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TypeVar
+
+import msgspec
+from msgspec.structs import force_setattr
 
 from engine.expectation import Expected
 from engine.manifest import Record, Summary
@@ -22,6 +24,9 @@ T = TypeVar("T")
 BAD_OUTCOMES = frozenset({Outcome.NOT_FOUND, Outcome.NOT_ENTITLED, Outcome.QUARANTINED, Outcome.FAILED})
 """Outcomes of an attempt that leave a hole."""
 
+EMPTY, COMPLETE = Outcome.EMPTY, CellState.COMPLETE
+"""A member is found by a function of Python each time it is named (until Python 3.12): too slow for each cell of a lake."""
+
 OpenCell = Callable[[Cell], Mapping[str, Record]]
 """Reads and merges all manifests of a cell: `engine.manifest.read_cell` with a store."""
 
@@ -29,8 +34,7 @@ OPEN_IN_PARALLEL = 16
 """Cells read at a time: each is a listing and a few small objects, all of it waiting."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(msgspec.Struct, frozen=True):
     """Outcomes of a cell's expected symbols."""
 
     expected: int
@@ -53,15 +57,20 @@ class Tally:
     of_whole_cell: bool = False
     """True if rows, bytes and minutes are those of the whole cell although less was asked for."""
 
-    @property
-    def done(self) -> int:
-        """Expected symbols that a later attempt does not try again."""
-        return sum(count for outcome, count in self.counts.items() if outcome in DONE_OUTCOMES)
+    done: int = 0
+    """Expected symbols that a later attempt does not try again. Follows from `counts`, as does `bad`: nobody gives it."""
+    bad: int = 0
+    """Expected symbols whose attempt left a hole."""
 
-    @property
-    def bad(self) -> int:
-        """Expected symbols whose attempt left a hole."""
-        return sum(count for outcome, count in self.counts.items() if outcome in BAD_OUTCOMES)
+    def __post_init__(self) -> None:
+        done = bad = 0
+        for outcome, count in self.counts.items():
+            if outcome in DONE_OUTCOMES:
+                done += count
+            elif outcome in BAD_OUTCOMES:
+                bad += count
+        force_setattr(self, "done", done)
+        force_setattr(self, "bad", bad)
 
     @property
     def absent(self) -> int:
@@ -81,7 +90,7 @@ def tally_metadata(expected: Expected, summaries: Sequence[Summary]) -> Tally | 
     if len(summaries) != 1 or summaries[0].open:
         return None
     found = summaries[0]
-    if found.empty_symbols is None and found.counts.get(Outcome.EMPTY):
+    if found.empty_symbols is None and found.counts.get(EMPTY):
         return None
     empty = found.empty_symbols or ()
     if found.symbols_hash == expected.digest and sum(found.counts.values()) == size:
@@ -134,7 +143,7 @@ def state_of(tally: Tally, *, published: bool) -> CellState:
     that is not published, what nobody could have fetched (absent, not found) is not held against the cell.
     """
     if tally.done == tally.expected:
-        return CellState.COMPLETE
+        return COMPLETE
     if not published:
         excused = tally.counts.get(Outcome.NOT_FOUND, 0)
         if tally.bad == excused:

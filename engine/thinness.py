@@ -7,8 +7,9 @@ behind. The only witness is the neighbourhood, so this judges one venue and data
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
+
+import msgspec
 
 from engine.expectation import Expected
 
@@ -49,8 +50,7 @@ QUIET_KINDS = frozenset({"option", "combo"})
 """Symbols that may go without a trade for days in any data type."""
 
 
-@dataclass(frozen=True, slots=True)
-class DayFigures:
+class DayFigures(msgspec.Struct, frozen=True):
     """What a cell with nothing missing holds."""
 
     day: date
@@ -77,8 +77,10 @@ def judge(data_type: str, figures: Sequence[DayFigures], kinds: Mapping[str, str
         kinds: symbol -> kind, as the catalogue says.
     """
     reasons: dict[date, list[str]] = {}
+    most_rows, most_minutes = _most_around([today.rows for today in figures]), _most_around([today.minutes for today in figures])
     for place, today in enumerate(figures):
-        if data_type not in EVENT_TYPES and (today.rows or data_type not in QUIET_TYPES):
+        is_low = today.rows < ROWS_SHARE * most_rows[place] or today.minutes < MINUTES_SHARE * most_minutes[place]
+        if is_low and data_type not in EVENT_TYPES and (today.rows or data_type not in QUIET_TYPES):
             for text in _below_band(figures, place):
                 reasons.setdefault(today.day, []).append(text)
     for day, symbols in _implausibly_empty(data_type, figures, kinds).items():
@@ -110,16 +112,25 @@ def few(symbols: Sequence[str], most: int = 5) -> str:
     return f"{shown} and {len(symbols) - most:,} more" if len(symbols) > most else shown
 
 
+def _most_around(values: Sequence[int]) -> list[int]:
+    """For each day a value that no day is above that may be its measure: of its block of days and the blocks before and behind.
+
+    What is not far below the largest of them cannot be far below the median of any. Most days of a lake are told apart by this alone.
+    """
+    blocks = [max(values[start : start + GOOD_DAYS]) for start in range(0, len(values), GOOD_DAYS)]
+    around = [max(blocks[max(0, block - 1) : block + 2]) for block in range(len(blocks))]
+    return [around[place // GOOD_DAYS] for place in range(len(values))]
+
+
 def _below_band(figures: Sequence[DayFigures], place: int) -> list[str]:
-    """Why a day is below its band. What is not far below the largest value around cannot be far below the median of any of them."""
+    """Why a day is below its band."""
     today = figures[place]
     reasons: list[str] = []
-    around = figures[max(0, place - GOOD_DAYS) : place + 1 + GOOD_DAYS]
-    if not today.has_waived and today.rows < ROWS_SHARE * max(other.rows for other in around):
+    if not today.has_waived:
         rows = [other.rows for other in _baseline(figures, place, strict=False)]
         if median := below_band(today.rows, rows, ROWS_SHARE):
             reasons.append(f"{today.rows:,} rows, usually {median:,}")
-    if today.minutes and not today.partial and today.minutes < MINUTES_SHARE * max(other.minutes for other in around):
+    if today.minutes and not today.partial:
         minutes = [other.minutes for other in _baseline(figures, place, strict=True) if other.minutes]
         if median := below_band(today.minutes, minutes, MINUTES_SHARE):
             reasons.append(f"{today.minutes:,} covered minutes, usually {median:,}")

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
+
+from msgspec import structs
 
 from engine.bigquery.contents import content_of_venue, objects_of
 from engine.bigquery.loads import LoadSummary, newest_loads
@@ -181,4 +183,4 @@ def _report(cell: Cell, tables: Sequence[LakeTable], states: Sequence[_TableStat
     )
     if not held:
         return report
-    return replace(report, sureness=Sureness.COMMITTED, written=max(load.loaded for load in held), manifests=len(held))
+    return structs.replace(report, sureness=Sureness.COMMITTED, written=max(load.loaded for load in held), manifests=len(held))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import date
 from enum import StrEnum
 
@@ -211,11 +210,11 @@ def read_verification(state: Store, cell: Cell) -> Verification | None:
     return None if found is None else decode(found.data, Verification, name=name)
 
 
-def list_verifications(state: Store, *, start: str = "", end: str = "") -> dict[Cell, Verification]:
-    """Verifications whose object names lie in [start, end): from listings, and bodies only where findings did not fit."""
+def read_verifications(state: Store, listed: Iterable[ObjectInfo]) -> dict[Cell, Verification]:
+    """Verifications as a listing shows them; bodies are read only where findings did not fit."""
     found: dict[Cell, Verification] = {}
     to_open: list[Cell] = []
-    for info in state.list("", start=start, end=end):
+    for info in listed:
         verification = summarize(info)
         if verification is None:
             to_open.append(parse_verification_object(info.name))
@@ -258,4 +257,4 @@ def _failed(record: Record, finding: Finding) -> Record:
     entry = msgspec.structs.replace(
         record.entry, outcome=Outcome.FAILED, reason=finding.kind.value, detail=detail, rows=0, source_bytes=0, covered_minutes=0
     )
-    return replace(record, entry=entry)
+    return msgspec.structs.replace(record, entry=entry)

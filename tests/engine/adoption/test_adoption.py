@@ -8,15 +8,14 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from msgspec import structs
 
 from engine.adoption import adopting as adoption
 from engine.adoption.adopting import Adoption, Choice, adopt
@@ -133,7 +132,7 @@ def test_coverage_shows_adopted_cells_apart_and_never_as_thin(lake: Lake) -> Non
     put_tiny(lake)
     report_of(lake)
     reports = coverage_of(lake, DayRange(DAY, NEXT), "trades", "book_snapshot_5").reports
-    complete, partial = reports[TRADES], reports[replace(TRADES, day=NEXT)]
+    complete, partial = reports[TRADES], reports[structs.replace(TRADES, day=NEXT)]
     assert (complete.state, complete.sureness, complete.rows) == (CellState.COMPLETE, Sureness.ADOPTED, 1740)
     assert (partial.state, partial.sureness, partial.absent) == (CellState.PARTIAL, Sureness.ADOPTED, 1)
 
@@ -184,7 +183,7 @@ def test_a_download_buys_only_what_was_not_adopted(lake: Lake) -> None:
     coverage = coverage_of(lake, DayRange(DAY, NEXT), "trades", "book_snapshot_5")
     assert coverage.complete_cells == 4
     assert coverage.report(TRADES).sureness is Sureness.ADOPTED
-    assert coverage.report(replace(TRADES, day=NEXT)).sureness is Sureness.COMMITTED
+    assert coverage.report(structs.replace(TRADES, day=NEXT)).sureness is Sureness.COMMITTED
 
     again = lake.engine(*wanted)
     assert again.returncode == 0
@@ -281,7 +280,7 @@ def test_times_without_a_zone_are_doubted_where_others_of_the_cell_were_shifted(
     report = report_of(lake, code=65)
     assert {left["reason"] for left in report["not_adopted"]} == {"wrong_day"}
     assert len(report["not_adopted"]) == 2
-    entry = read_cell(lake.state, replace(TRADES, day=NEXT))["BTCUSDT"].entry
+    entry = read_cell(lake.state, structs.replace(TRADES, day=NEXT))["BTCUSDT"].entry
     assert (entry.flags, entry.first_us) == (("naive_times",), start_us(NEXT))
 
 
@@ -334,7 +333,7 @@ def test_our_own_objects_get_their_manifests_back_without_a_byte_of_them(lake: L
     assert report["total"]["adopted"] == len(list(lake.data.list("raw_tick_data/")))
     for cell, entries in before.items():
         for symbol, record in read_cell(lake.state, cell).items():
-            assert record.entry == msgspec.structs.replace(entries[symbol], requests=0, status=0, seconds=0.0)
+            assert record.entry == structs.replace(entries[symbol], requests=0, status=0, seconds=0.0)
     assert report_of(lake, "--layout", "ours")["total"]["recorded"] == report["total"]["adopted"]
 
 
@@ -382,7 +381,7 @@ def test_verifying_reads_every_row_and_learns_the_covered_minutes(lake: Lake) ->
     assert read["footer_bytes"] <= read["bytes"] < read["verified_bytes"]
     entries = {symbol: record.entry for symbol, record in read_cell(lake.state, TRADES).items()}
     assert {symbol: entry.covered_minutes for symbol, entry in entries.items()} == {"BTCUSDT": 1440, "PEPEUSDT": 300}
-    entry = read_cell(lake.state, replace(TRADES, day=NEXT))["PEPEUSDT"].entry
+    entry = read_cell(lake.state, structs.replace(TRADES, day=NEXT))["PEPEUSDT"].entry
     assert (entry.first_us, entry.last_us, entry.covered_minutes, entry.flags) == (
         start_us(NEXT),
         start_us(NEXT) + 4 * MINUTE_US,

@@ -19,9 +19,9 @@ from engine.validation.verification import (
     Kind,
     Verification,
     identify_manifests,
-    list_verifications,
     metadata_of,
     read_verification,
+    read_verifications,
     standing,
     summarize,
     turn_back,
@@ -72,7 +72,7 @@ def test_findings_that_do_not_fit_are_read_from_the_body_with_all_others_from_th
     write_verification(lake.state, verification(venue="deribit", findings=(Finding(Kind.ALTERED, "BTC", 3, "other bytes"),)))
     listed = {info.name: info for info in lake.state.list("verifications/")}
     assert listed[verification_object(CELL)].metadata["findings"] == MANY
-    found = list_verifications(lake.state, start="verifications/", end="verifications0")
+    found = read_verifications(lake.state, lake.state.list("verifications/"))
     assert [finding.symbol for finding in found[CELL].findings] == [finding.symbol for finding in many]
     assert found[Cell(DAY, "trades", "deribit")].findings == (Finding(Kind.ALTERED, "BTC", 3),)
     whole = read_verification(lake.state, Cell(DAY, "trades", "deribit"))
