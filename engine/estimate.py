@@ -199,11 +199,12 @@ class Speed:
 
     def elapsed(self, sizes: Iterable[int]) -> float:
         """Seconds that one VM takes for files of these sizes, worked in this order by all its converters; without boot."""
+        seconds = [self.seconds_per_file + size / self.bytes_per_second for size in sizes]
         if self.converters == 1:
-            return sum(map(self.file_seconds, sizes))
+            return sum(seconds)
         slots = [0.0] * self.converters
-        for size in sizes:
-            heapq.heapreplace(slots, slots[0] + self.file_seconds(size))
+        for each in seconds:
+            heapq.heapreplace(slots, slots[0] + each)
         return max(slots)
 
 

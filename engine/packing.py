@@ -10,13 +10,14 @@ import heapq
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import date
+from operator import attrgetter, itemgetter
 from typing import TypeVar
 
 import msgspec
 
 from engine.clock import format_bytes, format_seconds
+from engine.collector import collector_held
 from engine.errors import UsageError
 from engine.estimate import Speed, lower_bound, makespan
 from engine.model import Cell
@@ -33,8 +34,7 @@ _ROUNDING = 1 + 1e-9
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
+class _Piece(msgspec.Struct, frozen=True):
     """Some files of one cell that stay together."""
 
     cell: Cell
@@ -64,18 +64,18 @@ def pack(works: Iterable[Work], shards: int, strategy: Strategy = "balanced", *,
     """
     if shards < 1:
         raise UsageError(f"{shards} shards cannot hold anything", hint="ask for one or more")
-    pieces = _cells(works, speed)
-    if not pieces:
-        return ()
-    if strategy == "balanced":
-        bins = _balanced(pieces, shards, speed)
-    elif strategy == "by-date":
-        bins = _by_date(pieces, shards, speed)
-    elif strategy == "by-instrument":
-        bins = _by_instrument(pieces, shards, speed)
-    else:
+    if strategy not in STRATEGIES:
         raise UsageError(f"there is no strategy {strategy!r}", hint=f"use {', '.join(STRATEGIES)}")
-    return tuple(_shard(index, content, speed) for index, content in enumerate(filter(None, bins)))
+    with collector_held():
+        pieces = _cells(works, speed)
+        if not pieces:
+            return ()
+        if strategy == "by-instrument":
+            bins = _by_instrument(pieces, shards, speed)
+        else:
+            divided = (_balanced if strategy == "balanced" else _by_date)(pieces, shards, speed)
+            bins = [_united(content, speed) for content in divided if content]
+        return tuple(_shard(index, work, speed) for index, work in enumerate(bins))
 
 
 CAP_USED = 0.99
@@ -137,7 +137,7 @@ def shards_for_deadline(works: Iterable[Work], seconds: float, strategy: Strateg
     pieces = _cells(works, speed)
     if not pieces:
         return 1
-    whole = [_work(piece) for piece in pieces]
+    whole = [_work(piece.cell, piece.files, piece.seconds) for piece in pieces]
     sizes = [size for piece in pieces for _, size in piece.files]
 
     def span(count: int) -> float:
@@ -188,8 +188,9 @@ def _cells(works: Iterable[Work], speed: Speed) -> list[_Piece]:
 
 
 def _piece(cell: Cell, files: Iterable[tuple[str, int]], speed: Speed) -> _Piece:
-    ordered = tuple(sorted(files, key=lambda file: (-file[1], file[0])))
-    return _Piece(cell, ordered, sum(speed.file_seconds(size) for _, size in ordered))
+    ordered = sorted(files)
+    ordered.sort(key=itemgetter(1), reverse=True)  # stable: equal sizes stay in the order of symbols
+    return _Piece(cell, tuple(ordered), sum([speed.file_seconds(size) for _, size in ordered]))
 
 
 def _level(items: Iterable[tuple[float, T]], count: int) -> list[list[T]]:
@@ -272,46 +273,58 @@ def _fill(loads: Sequence[float], capacity: float) -> list[tuple[int, int]]:
     return blocks
 
 
-def _by_instrument(cells: Sequence[_Piece], shards: int, speed: Speed) -> list[list[_Piece]]:
-    weights: dict[tuple[str, str], float] = defaultdict(float)
+def _by_instrument(cells: Sequence[_Piece], shards: int, speed: Speed) -> list[list[Work]]:
+    weights: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for cell in cells:
+        of_venue = weights[cell.cell.venue]
         for symbol, size in cell.files:
-            weights[cell.cell.venue, symbol] += speed.file_seconds(size)
-    count = min(shards, len(weights))
-    bins = _level(((weights[instrument], instrument) for instrument in sorted(weights)), count)
-    owner = {instrument: index for index, content in enumerate(bins) for instrument in content}
-    pieces: list[list[_Piece]] = [[] for _ in range(count)]
+            of_venue[symbol] += speed.file_seconds(size)
+    instruments = [(weights[venue][symbol], (venue, symbol)) for venue in sorted(weights) for symbol in sorted(weights[venue])]
+    owners: dict[str, dict[str, int]] = {venue: {} for venue in weights}
+    count = min(shards, len(instruments))
+    for index, content in enumerate(_level(instruments, count)):
+        for venue, symbol in content:
+            owners[venue][symbol] = index
+    bins: list[list[Work]] = [[] for _ in range(count)]
     for cell in cells:
-        parts: dict[int, list[tuple[str, int]]] = defaultdict(list)
-        for symbol, size in cell.files:
-            parts[owner[cell.cell.venue, symbol]].append((symbol, size))
+        owner = owners[cell.cell.venue]
+        parts: dict[int, list[tuple[str, int]]] = {}
+        for file in cell.files:
+            parts.setdefault(owner[file[0]], []).append(file)
+        day, data_type, venue = cell.cell.day, cell.cell.data_type, cell.cell.venue
         for index, files in parts.items():
-            pieces[index].append(_piece(cell.cell, files, speed))
-    return pieces
+            if len(files) == 1:  # nearly all, where there are many shards
+                ((symbol, size),) = files
+                seconds = speed.seconds_per_file + size / speed.bytes_per_second
+                work = Work(day=day, data_type=data_type, venue=venue, symbols=(symbol,), bytes=(size,), seconds=seconds)
+            else:
+                work = _work(cell.cell, files, sum([speed.file_seconds(size) for _, size in files]))
+            bins[index].append(work)
+    return bins
 
 
-def _shard(index: int, pieces: Iterable[_Piece], speed: Speed) -> Shard:
-    """Pieces of the same cell united, cells in the order of work."""
+def _united(pieces: Iterable[_Piece], speed: Speed) -> list[Work]:
+    """Pieces of the same cell as one, in the order of cells."""
     cells: dict[Cell, _Piece] = {}
     for piece in pieces:
-        held = cells.get(piece.cell)
-        cells[piece.cell] = piece if held is None else _piece(piece.cell, held.files + piece.files, speed)
-    work = [_work(piece) for piece in sorted(cells.values(), key=lambda piece: (-piece.seconds, piece.cell))]
+        held = cells.setdefault(piece.cell, piece)
+        if held is not piece:
+            cells[piece.cell] = _piece(piece.cell, held.files + piece.files, speed)
+    return [_work(piece.cell, piece.files, piece.seconds) for piece in sorted(cells.values(), key=attrgetter("cell"))]
+
+
+def _shard(index: int, work: list[Work], speed: Speed) -> Shard:
+    """What one worker does, one entry a cell, given in the order of cells."""
+    work.sort(key=attrgetter("seconds"), reverse=True)  # stable: equal ones stay in the order of cells
     return Shard(
         index=index,
         work=tuple(work),
-        files=sum(len(part.symbols) for part in work),
-        bytes=sum(sum(part.bytes) for part in work),
-        seconds=speed.elapsed(size for part in work for size in part.bytes),
+        files=sum([len(part.symbols) for part in work]),
+        bytes=sum([sum(part.bytes) for part in work]),
+        seconds=speed.elapsed([size for part in work for size in part.bytes]),
     )
 
 
-def _work(piece: _Piece) -> Work:
-    return Work(
-        day=piece.cell.day,
-        data_type=piece.cell.data_type,
-        venue=piece.cell.venue,
-        symbols=tuple(symbol for symbol, _ in piece.files),
-        bytes=tuple(size for _, size in piece.files),
-        seconds=piece.seconds,
-    )
+def _work(cell: Cell, files: Sequence[tuple[str, int]], seconds: float) -> Work:
+    symbols, sizes = zip(*files, strict=True)
+    return Work(day=cell.day, data_type=cell.data_type, venue=cell.venue, symbols=symbols, bytes=sizes, seconds=seconds)
