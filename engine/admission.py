@@ -11,7 +11,6 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
-from pathlib import Path
 
 import psutil
 
@@ -20,19 +19,6 @@ from engine.clock import monotonic
 MEMORY_CHECK_SECONDS = 0.25
 MEMORY_LOOK_SECONDS = 0.02
 """The memory in use is looked at once in so long, however many ask: hundreds of small files start in that time."""
-
-
-def memory_limit() -> int:
-    """Bytes this process may use: the cgroup's limit if there is one, else the machine's memory."""
-    total = psutil.virtual_memory().total
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            text = Path(path).read_text().strip()
-        except OSError:
-            continue
-        if text.isdigit():
-            total = min(total, int(text))
-    return total
 
 
 def memory_used() -> int:

@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 
 from engine import __version__
-from engine.admission import memory_limit, memory_used
+from engine.admission import memory_used
 from engine.allowance import Allowance
 from engine.catalogue import Catalogue, load_catalogue_table
 from engine.claims import Held, State, list_claims, release, take
@@ -33,6 +33,7 @@ from engine.jobs import require_arguments
 from engine.launch import find_vm, read_launches
 from engine.logbook import Logbook, LogObjects
 from engine.manifest import Entry, recorded_outcomes
+from engine.memory_limit import memory_limit
 from engine.model import File, Outcome
 from engine.pipeline import Pipeline
 from engine.plan import Plan, Request

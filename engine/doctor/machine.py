@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from engine.admission import memory_limit
 from engine.clock import format_bytes
 from engine.doctor.finding import Finding, bad, from_error, good, warn
 from engine.errors import ExitCode
 from engine.estimate import PRIOR_BYTES
 from engine.loopback import VARIABLE
+from engine.memory_limit import memory_limit
 from engine.settings import TABLE, Settings
 
 MIB = 1 << 20

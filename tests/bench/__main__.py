@@ -96,6 +96,33 @@ def _end_to_end() -> Bench:
     return Bench("2 GB of CSV through the whole engine, beside its conversion alone", run, bench_end_to_end.table)
 
 
+def _coverage() -> Bench:
+    from tests.bench import bench_coverage
+
+    def run(quick: bool) -> Figures:
+        return bench_coverage.run((40_000, 400_000), runs=1) if quick else bench_coverage.run(bench_coverage.SIZES, runs=5)
+
+    return Bench("how complete 519 days of 8 venues are, beside listing every object", run, bench_coverage.table)
+
+
+def _memory_cap() -> Bench:
+    from tests.bench import bench_memory_cap
+
+    def run(quick: bool) -> Figures:
+        return bench_memory_cap.run(60, 16_000, 1, 400_000) if quick else bench_memory_cap.run(600, 16_000, 4, 500_000)
+
+    return Bench("500 downloads at once in a cgroup of 1 GiB", run, bench_memory_cap.table)
+
+
+def _start() -> Bench:
+    from tests.bench import bench_start
+
+    def run(quick: bool) -> Figures:
+        return bench_start.run(rounds=3 if quick else 15)
+
+    return Bench("the engine's start: help beside bare python, the first byte beside `import aiohttp`", run, bench_start.table)
+
+
 REGISTRY: dict[str, Callable[[], Bench]] = {
     "candles": _candles,
     "convert": _convert,
@@ -103,6 +130,9 @@ REGISTRY: dict[str, Callable[[], Bench]] = {
     "wide": _wide,
     "uploads": _uploads,
     "end-to-end": _end_to_end,
+    "coverage": _coverage,
+    "memory-cap": _memory_cap,
+    "start": _start,
 }
 """Every benchmark by name. A function makes it, so that one that lacks a library does not stop the others from being listed."""
 
