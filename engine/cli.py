@@ -6,15 +6,13 @@ This is the one place where the engine's errors become a line for a person and a
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import click
 
@@ -23,8 +21,7 @@ from engine.errors import EngineError, ExitCode, UsageError, one_line
 from engine.loopback import VARIABLE, OutsideConnectionError, guard_from_environment
 
 
-@dataclass(frozen=True, slots=True)
-class Verb:
+class Verb(NamedTuple):
     """One verb of a command line: what `--help` says of it, and where it lives."""
 
     help: str
@@ -59,6 +56,8 @@ class VerbGroup(click.Group):
         """As click does, but an unknown verb names the nearest."""
         name = args[0]
         if not name.startswith("-") and name not in self._verbs:
+            import difflib
+
             near = difflib.get_close_matches(name, self._verbs, n=1)
             raise UsageError(f"there is no verb {name!r}", hint=f"did you mean {near[0]}?" if near else f"see: {ctx.info_name} --help")
         return super().resolve_command(ctx, args)

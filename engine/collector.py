@@ -20,17 +20,15 @@ def collector_held() -> Iterator[None]:
     """No collection as long as anybody is inside; afterwards as it was."""
     global _holders
     with _lock:
-        if _holders == 0 and not gc.isenabled():
-            was_off = True
-        else:
-            was_off = False
+        is_ours = _holders > 0 or gc.isenabled()
+        if is_ours:
             _holders += 1
             gc.disable()
     try:
         yield
     finally:
-        if not was_off:
+        if is_ours:
             with _lock:
                 _holders -= 1
-                if _holders == 0:
+                if not _holders:
                     gc.enable()

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from engine.catalogue import Catalogue, list_catalogues, list_venues, load_catalogue_table
+from engine.collector import collector_held
 from engine.coverage import CellReport, Coverage, LiveShard, assess, context_of, live_cells
 from engine.datatypes import require_data_type
 from engine.errors import UsageError
@@ -218,20 +219,21 @@ def check_range(
     data_types = tuple(require_data_type(name).name for name in asked if name != INSTRUMENTS)
     catalogues = inventory.catalogues(venues)
     scope = resolve_scope(symbols, universe, catalogues, folder=universe_folder)
-    return assess(
-        days,
-        tuple(catalogues),
-        data_types,
-        catalogues=catalogues,
-        summaries=inventory.summaries(context_of(days)),
-        open_cell=inventory.open_cell,
-        now=now,
-        scope=scope,
-        live=inventory.live(now),
-        verified=inventory.verifications(days),
-        definitions=None if data is None else list_definitions(data, _months(days)),
-        count_definitions=INSTRUMENTS in asked,
-    )
+    with collector_held():
+        return assess(
+            days,
+            tuple(catalogues),
+            data_types,
+            catalogues=catalogues,
+            summaries=inventory.summaries(context_of(days)),
+            open_cell=inventory.open_cell,
+            now=now,
+            scope=scope,
+            live=inventory.live(now),
+            verified=inventory.verifications(days),
+            definitions=None if data is None else list_definitions(data, _months(days)),
+            count_definitions=INSTRUMENTS in asked,
+        )
 
 
 SIZED_CELLS = 3

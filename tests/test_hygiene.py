@@ -128,6 +128,13 @@ def test_the_engine_answers_without_arrow_and_without_the_cloud(arguments: str) 
     assert (code, loaded) == (0, [])
 
 
+@pytest.mark.parametrize("arguments", ["--help", "--version"])
+def test_the_engine_says_what_it_can_do_without_what_does_it(arguments: str) -> None:
+    libraries = ("aiohttp", "asyncio", "difflib", "msgspec", "psutil", "ssl", "tenacity", "engine.verbs", "engine.model")
+    code, loaded = json.loads(_run(CALL, [libraries, "engine.cli", arguments]))
+    assert (code, loaded) == (0, [])
+
+
 def test_the_layer_contracts_hold() -> None:
     program = Path(sys.executable).with_name("lint-imports")
     if not program.exists():
