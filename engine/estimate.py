@@ -197,14 +197,20 @@ class Speed:
         """Time of one converter for a file of that many compressed bytes."""
         return self.seconds_per_file + size / self.bytes_per_second
 
+    def each_file_seconds(self, sizes: Iterable[int]) -> list[float]:
+        """`file_seconds` of many files: a plan may have a million, and a call for each is what packing them would consist of."""
+        fixed, rate = self.seconds_per_file, self.bytes_per_second
+        return [fixed + size / rate for size in sizes]
+
     def elapsed(self, sizes: Iterable[int]) -> float:
         """Seconds that one VM takes for files of these sizes, worked in this order by all its converters; without boot."""
-        seconds = [self.seconds_per_file + size / self.bytes_per_second for size in sizes]
+        seconds = self.each_file_seconds(sizes)
         if self.converters == 1:
             return sum(seconds)
         slots = [0.0] * self.converters
+        replace = heapq.heapreplace
         for each in seconds:
-            heapq.heapreplace(slots, slots[0] + each)
+            replace(slots, slots[0] + each)
         return max(slots)
 
 

@@ -11,6 +11,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
+from itertools import chain
 from operator import attrgetter, itemgetter
 from typing import TypeVar
 
@@ -190,7 +191,7 @@ def _cells(works: Iterable[Work], speed: Speed) -> list[_Piece]:
 def _piece(cell: Cell, files: Iterable[tuple[str, int]], speed: Speed) -> _Piece:
     ordered = sorted(files)
     ordered.sort(key=itemgetter(1), reverse=True)  # stable: equal sizes stay in the order of symbols
-    return _Piece(cell, tuple(ordered), sum([speed.file_seconds(size) for _, size in ordered]))
+    return _Piece(cell, tuple(ordered), sum(speed.each_file_seconds([size for _, size in ordered])))
 
 
 def _level(items: Iterable[tuple[float, T]], count: int) -> list[list[T]]:
@@ -277,8 +278,9 @@ def _by_instrument(cells: Sequence[_Piece], shards: int, speed: Speed) -> list[l
     weights: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for cell in cells:
         of_venue = weights[cell.cell.venue]
-        for symbol, size in cell.files:
-            of_venue[symbol] += speed.file_seconds(size)
+        seconds = speed.each_file_seconds([size for _, size in cell.files])
+        for (symbol, _), each in zip(cell.files, seconds, strict=True):
+            of_venue[symbol] += each
     instruments = [(weights[venue][symbol], (venue, symbol)) for venue in sorted(weights) for symbol in sorted(weights[venue])]
     owners: dict[str, dict[str, int]] = {venue: {} for venue in weights}
     count = min(shards, len(instruments))
@@ -286,6 +288,7 @@ def _by_instrument(cells: Sequence[_Piece], shards: int, speed: Speed) -> list[l
         for venue, symbol in content:
             owners[venue][symbol] = index
     bins: list[list[Work]] = [[] for _ in range(count)]
+    fixed, rate = speed.seconds_per_file, speed.bytes_per_second
     for cell in cells:
         owner = owners[cell.cell.venue]
         parts: dict[int, list[tuple[str, int]]] = {}
@@ -295,10 +298,10 @@ def _by_instrument(cells: Sequence[_Piece], shards: int, speed: Speed) -> list[l
         for index, files in parts.items():
             if len(files) == 1:  # nearly all, where there are many shards
                 ((symbol, size),) = files
-                seconds = speed.seconds_per_file + size / speed.bytes_per_second
-                work = Work(day=day, data_type=data_type, venue=venue, symbols=(symbol,), bytes=(size,), seconds=seconds)
+                weight = fixed + size / rate
+                work = Work(day=day, data_type=data_type, venue=venue, symbols=(symbol,), bytes=(size,), seconds=weight)
             else:
-                work = _work(cell.cell, files, sum([speed.file_seconds(size) for _, size in files]))
+                work = _work(cell.cell, files, sum(speed.each_file_seconds([size for _, size in files])))
             bins[index].append(work)
     return bins
 
@@ -316,13 +319,8 @@ def _united(pieces: Iterable[_Piece], speed: Speed) -> list[Work]:
 def _shard(index: int, work: list[Work], speed: Speed) -> Shard:
     """What one worker does, one entry a cell, given in the order of cells."""
     work.sort(key=attrgetter("seconds"), reverse=True)  # stable: equal ones stay in the order of cells
-    return Shard(
-        index=index,
-        work=tuple(work),
-        files=sum([len(part.symbols) for part in work]),
-        bytes=sum([sum(part.bytes) for part in work]),
-        seconds=speed.elapsed([size for part in work for size in part.bytes]),
-    )
+    sizes = list(chain.from_iterable([part.bytes for part in work]))
+    return Shard(index=index, work=tuple(work), files=len(sizes), bytes=sum(sizes), seconds=speed.elapsed(sizes))
 
 
 def _work(cell: Cell, files: Sequence[tuple[str, int]], seconds: float) -> Work:
