@@ -19,6 +19,7 @@ from enum import StrEnum
 from urllib.parse import quote
 
 import aiohttp
+from msgspec import structs
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from engine import __version__
@@ -416,7 +417,7 @@ class Source:
 
         A 404 is an answer too: the symbol was not there yet on that day, and we are not shut out.
         """
-        free = File(replace(file.cell, day=file.cell.day.replace(day=1)), file.symbol)
+        free = File(structs.replace(file.cell, day=file.cell.day.replace(day=1)), file.symbol)
         if free == file or self._session is None:
             return False
         state.requests += 1

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
+
+from msgspec import structs
 
 from engine.candles.cells import CandleCell, read_candle_cell
 from engine.candles.columns import Input
@@ -316,7 +318,7 @@ def _not_expected(cell: Cell, made: Sequence[Summary], candles: int) -> CellRepo
 
 def _recorded(report: CellReport, made: Sequence[Summary]) -> CellReport:
     """With what the manifests of candles say of themselves."""
-    return replace(
+    return structs.replace(
         report,
         sureness=Sureness.COMMITTED if made else Sureness.NOTHING,
         manifests=len(made),
