@@ -25,6 +25,7 @@ import google.oauth2.credentials
 import google_crc32c
 import pytest
 from google.cloud import storage
+from msgspec import structs
 
 from engine.commit import Committed, commit, commit_small, metadata_of
 from engine.conversion.outcome import Conversion
@@ -349,7 +350,7 @@ def test_an_object_created_at_once_is_the_one_that_the_official_client_would_hav
     assert bucket.delete(NAME, if_generation=committed.info.generation)
     other = commit(bucket, FILE, conversion_to(data), data).info
     changing = {"generation": 0, "updated": other.updated}
-    assert replace(other, **changing) == replace(committed.info, **changing)
+    assert structs.replace(other, **changing) == structs.replace(committed.info, **changing)
 
 
 # What no honest server answers: a script in place of the bucket.
