@@ -203,7 +203,7 @@ class Server:
             following = str(start + len(items)) if start + len(items) < self.lake.firsts[-1] else ""
             return _answer(items, following)
         first = max(prefix, query.get("startOffset", ""), token)
-        self._count(first.partition("/")[0])
+        self._count(first.partition("/")[0] + (" of one cell" if prefix.startswith("manifests/") else ""))
         end = query.get("endOffset", "")
         low = bisect_left(self.names, first)
         high = min(bisect_left(self.names, end) if end else len(self.names), bisect_left(self.names, f"{prefix}\U0010ffff"))
