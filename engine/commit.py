@@ -34,6 +34,9 @@ NAMES_LIMIT = 2000
 
 PARQUET = "application/vnd.apache.parquet"
 
+CREATIONS = 2
+"""How often an object is created at most: what was in the way and is gone (somebody deleted it) leaves room for ours."""
+
 
 @dataclass(frozen=True, slots=True)
 class Committed:
@@ -66,37 +69,52 @@ def commit(store: Store, file: File, conversion: Conversion, data: bytes | Path)
 
     Raises:
         CommitConflict: if another source file or schema is committed under its name.
+        AlreadyExists: if the bucket refuses to create the object and shows none.
         StoreError: if the bytes are not those that the conversion made, as the bucket sees it.
     """
     name, metadata = data_object(file), metadata_of(conversion)
-    try:
-        info = store.put(name, data, if_generation=0, metadata=metadata, content_type=PARQUET, crc32c=conversion.crc32c)
-    except AlreadyExists as error:
-        return _committed_before(store, file, metadata, error)
-    return Committed(info, already=False)
+    for _ in range(CREATIONS):
+        try:
+            info = store.put(name, data, if_generation=0, metadata=metadata, content_type=PARQUET, crc32c=conversion.crc32c)
+        except AlreadyExists:
+            if (before := _committed_before(store, file, metadata)) is not None:
+                return before
+        else:
+            return Committed(info, already=False)
+    raise _unseen(file)
 
 
 async def commit_small(objects: SmallObjects, file: File, conversion: Conversion, data: bytes) -> Committed:
     """The same by one request on the event loop, for what `objects` takes.
 
     Raises:
-        CommitConflict, StoreError: as for `commit`.
+        CommitConflict, AlreadyExists, StoreError: as for `commit`.
     """
     name, metadata = data_object(file), metadata_of(conversion)
-    try:
-        info = await objects.create(name, data, metadata=metadata, content_type=PARQUET, crc32c=conversion.crc32c)
-    except AlreadyExists as error:
-        return await asyncio.to_thread(_committed_before, objects.store, file, metadata, error)
-    return Committed(info, already=False)
+    for _ in range(CREATIONS):
+        try:
+            info = await objects.create(name, data, metadata=metadata, content_type=PARQUET, crc32c=conversion.crc32c)
+        except AlreadyExists:
+            if (before := await asyncio.to_thread(_committed_before, objects.store, file, metadata)) is not None:
+                return before
+        else:
+            return Committed(info, already=False)
+    raise _unseen(file)
 
 
-def _committed_before(store: Store, file: File, metadata: Mapping[str, str], taken: AlreadyExists) -> Committed:
-    """What is there under the file's name, if it is the same."""
+def _committed_before(store: Store, file: File, metadata: Mapping[str, str]) -> Committed | None:
+    """What is there under the file's name, if it is the same; None if what was in the way is gone."""
     existing = store.stat(data_object(file))
     if existing is None:
-        raise taken
+        return None
     require_same_source(file, existing, metadata)
     return Committed(existing, already=True)
+
+
+def _unseen(file: File) -> AlreadyExists:
+    return AlreadyExists(
+        f"{file}: the bucket says that its object is there, and does not show it", hint="run again; then: engine doctor --deep"
+    )
 
 
 def require_same_source(file: File, existing: ObjectInfo, wanted: Mapping[str, str]) -> None:

@@ -167,6 +167,8 @@ COMMITS = [
     Case("412 another source", SMALL, (), "CommitConflict", 65, {START: 1, GET: 1}, held(source_fingerprint="100:1:2")),
     Case("412 an object of somebody else", SMALL, (), "CommitConflict", 65, {START: 1, GET: 1}, foreign),
     Case("412, and it cannot be looked at", SMALL, fault(403, GET, count=None), "NotPermitted", 77, {START: 1, GET: 1}, held()),
+    Case("412, and it is gone", SMALL, fault(412, START), "created", 0, {START: 2, GET: 1}),
+    Case("412 for ever, and nothing is there", SMALL, fault(412, START, count=None), "AlreadyExists", 69, {START: 2, GET: 2}),
     Case("large", LARGE, (), "created", 0, {START: 1, CHUNK: 3}),
     Case("large, 408 at the start", LARGE, fault(408, START), "created", 0, {START: 2, CHUNK: 3}),
     Case("large, 429 at the start", LARGE, fault(429, START), "created", 0, {START: 2, CHUNK: 3}),
