@@ -33,7 +33,7 @@ def costs_sentence(profile: Profile, spending: Spending, warnings: Iterable[str]
     else:
         phrases, tone = _past_phrases(profile, spending)
     if alarms:
-        more = f", and {len(alarms) - 1} older warnings" if len(alarms) > 1 else ""
+        more = f", and {plural(len(alarms) - 1, 'older warning')}" if len(alarms) > 1 else ""
         phrases.append(Phrase(f"; {alarms[-1]}{more}", Tone.WARN))
         tone = tone if tone is Tone.BAD else Tone.WARN
     return phrases, tone

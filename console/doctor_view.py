@@ -130,10 +130,16 @@ def doctor_sentence(rows: Sequence[CheckRow]) -> tuple[list[Phrase], Tone]:
         return [Phrase(f"{plural(open_, 'check')} of {len(rows)} still looking{so_far}")], Tone.BUSY
     if bad:
         first = bad[0]
-        return [Phrase(f"{len(bad)} to mend", Tone.BAD, strong=True), Phrase(f", {odd} to look at; first: {first.check}")], Tone.BAD
+        many = [Phrase(f"{len(bad)} to mend", Tone.BAD, strong=True), Phrase(f", {odd} to look at; first: {first.check}")]
+        return [*many, *_step(first)], Tone.BAD
     if odd:
         return [Phrase("A launch can begin", strong=True), Phrase(f"; {odd} of {len(rows)} checks want a look")], Tone.WARN
     return [Phrase(f"All {len(rows)} checks are fine", Tone.GOOD, strong=True)], Tone.GOOD
+
+
+def _step(row: CheckRow) -> list[Phrase]:
+    hint = row.finding.hint if row.finding is not None else ""
+    return [Phrase(f" → {hint}", Tone.WARN)] if hint else []
 
 
 def row_details(row: CheckRow) -> dict[str, object]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from console.amounts import format_hours
 from console.fleet_view import format_ranges
 from console.widgets.figures import UNKNOWN, format_duration, plural
 from provision.preemptions import PREEMPTED, Life, Lineage, MoveAdvice, ZoneRate
@@ -90,7 +91,8 @@ def tell(lives: Sequence[Life]) -> str:
 def zone_line(rate: ZoneRate) -> str:
     """`asia-northeast1-a: 3 preempted of 12 VMs, 0.25 an hour of a VM`."""
     each = UNKNOWN if rate.per_hour is None else f"{rate.per_hour:.2g}"
-    return f"{rate.zone}: {rate.preempted} preempted of {plural(rate.vms, 'VM')} in {rate.vm_hours:.1f} VM-hours, {each} an hour of a VM"
+    of = f"{plural(rate.vms, 'VM')} in {format_hours(rate.vm_hours)} VM-hours"
+    return f"{rate.zone}: {rate.preempted} preempted of {of}, {each} an hour of a VM"
 
 
 def summary(lineages: Sequence[Lineage], now: datetime) -> str:

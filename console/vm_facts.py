@@ -134,9 +134,9 @@ def group_fields(record: Mapping[str, object]) -> list[tuple[str, Mapping[str, o
 
 
 def file_line(entry: LogEntry) -> str:
-    """One file's outcome: `05:36:01 ✓ binance trades 2024-05-01 BTCUSDT ok: 4123877 rows, 31.0 MB  2.1 s`."""
+    """One file's outcome: `05:36:01 ✓ binance trades 2024-05-01 BTCUSDT ok: 4123877 rows, 31.0 MB in 2.1 s`."""
     outcome = str(entry.fields.get("outcome", entry.event.removeprefix("file_")))
     glyph = {"ok": "✓", "empty": "○", "not_ready": "…", "not_found": "!"}.get(outcome, "✓" if outcome == "committed" else "×")
     seconds = entry.fields.get("seconds")
-    took = f"  {format_duration(float(seconds))}" if isinstance(seconds, int | float) else ""
+    took = f" in {format_duration(float(seconds))}" if isinstance(seconds, int | float) else ""
     return f"{entry.timestamp.astimezone(UTC):%H:%M:%S} {glyph} {entry.message}{took}"

@@ -163,7 +163,7 @@ def read_spending(
     )
     guessed = sum(use.known_by == "limit" for cost in costs for use in cost.vms)
     if guessed:
-        notes.append(f"nobody saw {guessed} VMs end: they count up to the latest moment at which they can have")
+        notes.append(f"nobody saw {guessed} VM{'' if guessed == 1 else 's'} end: counted up to the latest moment that it can have been")
     return Spending(costs, spent_by_day(use for cost in costs for use in cost.vms), tuple(notes))
 
 
@@ -410,7 +410,7 @@ def _lines(
     rest = service_lines(rates, class_a=operations, source_bytes=received, hours=hours)
     machines = rates.vm_hour
     vms = Price(
-        item=f"{len(uses)} VMs with disks and addresses, {vm_hours:,.1f} hours",
+        item=f"{len(uses)} VM{'' if len(uses) == 1 else 's'} with disks and addresses, {vm_hours:,.{1 if vm_hours >= 1 else 4}f} hours",
         low=spent,
         expected=spent,
         high=spent,

@@ -23,25 +23,43 @@ class Call:
     """Type of the answer: `module:Class`, or a name of `_BUILT_IN`. It is imported when it is first read."""
     streams: bool = False
     """An asynchronous iterator; each of its items is a frame."""
+    iterates: bool = False
+    """An iterator; all its items are one frame, when the last has come."""
     any_key: bool = False
     """In a replay the newest answer counts, whatever the arguments were: the console looks at one thing at a time."""
+
+    def key(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+        """What tells one question from another."""
+        return "" if self.any_key else key_of(args, kwargs)
 
 
 CALLS: Final[Mapping[str, Call]] = {
     "watching.fleet": Call("provision.fleet:FleetSnapshot", any_key=True),
     "watching.live_runs": Call("names"),
+    "watching.launch_records": Call("launches"),
     "coverage.check": Call("engine.coverage:Coverage", any_key=True),
+    "coverage.arrivals": Call("arrivals", any_key=True),
     "planning.plan": Call("engine.plan:Plan"),
+    "planning.what_if": Call("alternatives"),
+    "planning.kept": Call("saved plans", any_key=True),
+    "planning.find_kept": Call("engine.plan:Plan"),
+    "launching.preflight": Call("checks", iterates=True, any_key=True),
+    "health.names": Call("names", any_key=True),
+    "health.examine": Call("checks", iterates=True, any_key=True),
     "audit.deeds": Call("deeds", any_key=True),
     "money.spending": Call("provision.costs:Spending", any_key=True),
     "logs.follow_logs": Call("provision.logs:Batch", streams=True, any_key=True),
     "logs.find_logs": Call("provision.logs:Evidence"),
-    "logs.recent_files": Call("provision.logs:Evidence", any_key=True),
+    "logs.recent_files": Call("provision.logs:Evidence"),
     "logs.serial": Call("text"),
     "inventory.open_cell": Call("records"),
     "inventory.findings": Call("findings"),
     "inventory.catalogues": Call("catalogues"),
+    "inventory.plan": Call("engine.plan:Plan"),
 }
+
+STEP_CALL: Final = "watching.fleet"
+"""Each look at the fleet is a moment of a recording, also one that shows nothing new."""
 
 
 def _built_in(name: str) -> Any:
@@ -50,6 +68,26 @@ def _built_in(name: str) -> Any:
             return str
         case "names":
             return list[str]
+        case "launches":
+            from engine.launch import LaunchRecord
+
+            return list[LaunchRecord]
+        case "arrivals":
+            from engine.arrivals import Arrival
+
+            return tuple[Arrival, ...]
+        case "alternatives":
+            from provision.what_if import Alternative
+
+            return tuple[Alternative, ...]
+        case "saved plans":
+            from engine.saved_plans import SavedPlan
+
+            return list[SavedPlan]
+        case "checks":
+            from engine.doctor.finding import Finding as Found
+
+            return list[Found]
         case "deeds":
             from provision.audit import Deed
 

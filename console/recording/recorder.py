@@ -5,18 +5,20 @@ Into one file that a person named, or into a ring of pieces in the state folder 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import queue
 import secrets
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from console.recording.calls import CALLS, encode_answer, key_of
+from console.recording.calls import CALLS, STEP_CALL, encode_answer
 from console.recording.frames import MAGIC, SUFFIX, Failure, Frame, Header, pack
 from engine import __version__
 from engine.clock import Clock, utc_now
@@ -67,6 +69,9 @@ class Recorder:
         self._masks: tuple[bytes, ...] = ()
         self._header: Header | None = None
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._inside = threading.local()
+        self._last: dict[tuple[str, str], bytes] = {}
+        """What each question was answered last, in the piece that is written now."""
         self.dropped = 0
         """Answers that came faster than the disk took them."""
         self.problem = ""
@@ -98,6 +103,17 @@ class Recorder:
         except queue.Full:
             self.dropped += 1
 
+    @contextmanager
+    def asking(self) -> Iterator[bool]:
+        """While a call is answered; whether a person's screen asks: what a call asks in its turn is a part of its answer."""
+        is_first = not getattr(self._inside, "busy", False)
+        self._inside.busy = True
+        try:
+            yield is_first
+        finally:
+            if is_first:
+                self._inside.busy = False
+
     def stop(self) -> None:
         """Write what is waiting, and no more."""
         if self._thread.is_alive():
@@ -120,6 +136,7 @@ class Recorder:
         number = 0
         while True:
             path = self._piece(number)
+            self._last.clear()
             with open(path, "xb" if self._place.is_ring else "wb", opener=_private) as file:
                 file.write(head)
                 while not self._place.is_ring or file.tell() < PIECE_BYTES:
@@ -147,12 +164,20 @@ class Recorder:
         return path / f"{self._clock():%Y%m%dT%H%M%SZ}-{self._header.session}-{number:04d}{SUFFIX}"
 
     def _frame(self, at: float, call: str, key: str, answer: object, failure: Failure | None) -> Frame | None:
+        """None: it says what was said before."""
         if failure is not None:
+            self._last.pop((call, key), None)
             return Frame(at, call, key, failure=self._clean_failure(failure))
         try:
-            return Frame(at, call, key, msgspec.Raw(self._clean(encode_answer(answer))))
+            said = self._clean(encode_answer(answer))
         except (TypeError, NotImplementedError) as error:
             return Frame(at, call, key, failure=Failure(f"not recorded: {error}"))
+        if call != STEP_CALL and not CALLS[call].streams:
+            digest = hashlib.sha256(said).digest()
+            if self._last.get((call, key)) == digest:
+                return None
+            self._last[call, key] = digest
+        return Frame(at, call, key, msgspec.Raw(said))
 
     def _clean(self, data: bytes) -> bytes:
         """Secrets become as many stars, so that every length in the document stays true."""
@@ -196,7 +221,9 @@ class _Tap:
         call = f"{self._subject}.{name}"
         if call not in CALLS:
             return found
-        return self._stream(call, found) if CALLS[call].streams else self._value(call, found)
+        if CALLS[call].streams:
+            return self._stream(call, found)
+        return self._iterator(call, found) if CALLS[call].iterates else self._value(call, found)
 
     def __setattr__(self, name: str, value: object) -> None:
         setattr(self._inner, name, value)
@@ -205,14 +232,34 @@ class _Tap:
         recorder: Recorder = self._recorder
 
         def recorded(*args: Any, **kwargs: Any) -> Any:
-            key = key_of(args, kwargs)
+            with recorder.asking() as is_first:
+                if not is_first:
+                    return method(*args, **kwargs)
+                key = CALLS[call].key(args, kwargs)
+                try:
+                    answer = method(*args, **kwargs)
+                except Exception as error:
+                    recorder.take(call, key, None, failure_of(error))
+                    raise
+                recorder.take(call, key, answer)
+                return answer
+
+        return recorded
+
+    def _iterator(self, call: str, method: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+        recorder: Recorder = self._recorder
+
+        def recorded(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            key = CALLS[call].key(args, kwargs)
+            items = []
             try:
-                answer = method(*args, **kwargs)
+                for item in method(*args, **kwargs):
+                    items.append(item)
+                    yield item
             except Exception as error:
                 recorder.take(call, key, None, failure_of(error))
                 raise
-            recorder.take(call, key, answer)
-            return answer
+            recorder.take(call, key, items)
 
         return recorded
 
@@ -220,7 +267,7 @@ class _Tap:
         recorder: Recorder = self._recorder
 
         async def recorded(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-            key = key_of(args, kwargs)
+            key = CALLS[call].key(args, kwargs)
             try:
                 async for item in method(*args, **kwargs):
                     recorder.take(call, key, _bounded(item))

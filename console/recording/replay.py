@@ -14,7 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
-from console.recording.calls import CALLS, decode_answer, key_of
+from console.recording.calls import CALLS, STEP_CALL, decode_answer
 from console.recording.frames import Frame, Header, Recording, read_recording
 from console.recording.recorder import Start, merge, newest_recording
 from engine.documents import packed_decoder
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from console.opening import Opened
     from console.session import Session
     from engine.plan import Request
-
-_STEP_CALL: Final = "watching.fleet"
-"""Each look at the fleet is a moment one can go to."""
 
 
 def open_recording(path: Path) -> Recording:
@@ -55,7 +52,7 @@ class Replay:
         self._frames: dict[str, list[Frame]] = {}
         for frame in recording.frames:
             self._frames.setdefault(frame.call, []).append(frame)
-        steps = [frame.at for frame in self._frames.get(_STEP_CALL, ())] or [frame.at for frame in recording.frames]
+        steps = [frame.at for frame in self._frames.get(STEP_CALL, ())] or [frame.at for frame in recording.frames]
         self.steps: tuple[float, ...] = tuple(dict.fromkeys(steps))
         """The moments one can go to, seconds since 1970."""
         self.at = self.steps[0]
@@ -94,7 +91,7 @@ class Replay:
         Raises:
             EngineError: as it failed then, or because it was never asked.
         """
-        frame = self._find(call, key_of(args, kwargs or {}))
+        frame = self._find(call, CALLS[call].key(args, kwargs or {}))
         if frame is None:
             raise UsageError("the recording has no answer to this", hint="it plays what the console asked then, and no more")
         if frame.failure is not None:
@@ -185,6 +182,8 @@ class _ReplayedSubject:
             return _REFUSED
         if CALLS[call].streams:
             return lambda *args, **_kwargs: self._replay.stream(call, _keeper(args))
+        if CALLS[call].iterates:
+            return lambda *args, **kwargs: iter(self._replay.answer(call, args, kwargs))
         return lambda *args, **kwargs: self._replay.answer(call, args, kwargs)
 
 

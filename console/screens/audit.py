@@ -54,7 +54,7 @@ class AuditScreen(TableScreen):
         deeds = feed.value
         if deeds is None:
             if feed.error:
-                sentence.set_sentence(f"the audit trail cannot be read: {feed.error}", tone=Tone.BAD)
+                sentence.set_sentence("The audit trail cannot be read", tone=Tone.BAD)
             return
         phrases, tone = audit_sentence(deeds, days=DAYS, now=self.console.clock())
         sentence.set_sentence(phrases, tone=tone, as_of=feed.at)

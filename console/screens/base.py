@@ -18,6 +18,7 @@ from console.actions import Action, Mode, actions_for, check_action, disabled_re
 from console.query import parse
 from console.screens.key_line import KeyLine
 from console.state import Feed
+from console.widgets.confirm import CRAMPED
 from console.widgets.prompt import Prompt
 from console.widgets.sentence import Sentence
 from console.widgets.status_bar import StatusBar
@@ -53,6 +54,7 @@ class ModeScreen(Screen[None]):
     TOLD_UNDER: ClassVar[str] = ""
     """Selector of a widget whose last lines are the ones that are read: what is told in a corner hangs from its top instead."""
     BINDINGS: ClassVar[list[BindingType]] = []
+    VERTICAL_BREAKPOINTS = CRAMPED
 
     DEFAULT_CSS = """
     ModeScreen { background: $background; color: $foreground; layout: vertical; overflow: hidden; }
@@ -216,6 +218,11 @@ class ModeScreen(Screen[None]):
         if action in self.off_reasons:
             return None
         return check_action(action, read_only=self.console.read_only, link_down=self.link_down)
+
+    @property
+    def keys_taken(self) -> frozenset[str]:
+        """Keys that what has the focus takes for itself: an action that has another one is shown with that."""
+        return frozenset()
 
     def reason_off(self, each: Action) -> str:
         """Why an action is off now; empty if it is on."""

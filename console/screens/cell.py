@@ -299,9 +299,8 @@ class CellScreen(ModalScreen[None]):
 def plan_record(session: Session, cell: Cell, manifest: Manifest) -> dict[str, object] | None:
     """What a run was asked for, and which part of it a cell was; None if the run had no plan. Blocks."""
     from console.verbs.options import command_line
-    from engine.launch import read_launches
 
-    launches = read_launches(session.buckets.state, manifest.run)
+    launches = session.watching.launch_records(manifest.run)
     if not launches:
         return None
     plan = session.inventory.plan(launches[0].plan)

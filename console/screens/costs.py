@@ -106,7 +106,7 @@ class CostsScreen(TableScreen):
         spending = feed.value
         if spending is None:
             if feed.error:
-                sentence.set_sentence(f"costs cannot be added up: {feed.error}", tone=Tone.BAD)
+                sentence.set_sentence("Costs cannot be added up yet", tone=Tone.BAD)
             return
         self._spending = spending
         profile = self.session.profile

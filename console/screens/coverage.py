@@ -31,7 +31,7 @@ from console.widgets.heatmap import Heatmap
 from console.widgets.legend import HeatLegend
 from console.widgets.prompt import Prompt
 from console.widgets.sentence import Phrase, Sentence
-from console.widgets.table import LineTable
+from console.widgets.table import NOT_KNOWN, LineTable
 from console.widgets.tones import Tone
 from engine.clock import parse_day
 from engine.coverage import LOADED, CellReport, Coverage, Layer, overlay
@@ -80,7 +80,7 @@ class CoverageScreen(ModeScreen):
         yield Static("", id="coverage-facts", markup=False)
         yield Static("", id="coverage-arrivals", markup=False)
         yield Prompt(vocabulary=VOCABULARY)
-        yield Heatmap(fit=True, empty="reading manifests …")
+        yield Heatmap(fit=True, empty=NOT_KNOWN)
         yield HolePane(id="coverage-list")
         yield Static("", id="coverage-cell", markup=False)
         yield HeatLegend()
@@ -103,7 +103,7 @@ class CoverageScreen(ModeScreen):
             self._repair, self._estimated = None, None
             self._heatmap.set_grid((), (), ())
             if feed.error:
-                self.query_one(Sentence).set_sentence(feed.error, tone=Tone.BAD)
+                self.query_one(Sentence).set_sentence("The lake cannot be seen: which cells are complete is not known", tone=Tone.BAD)
             else:
                 self._say_reading()
             self._explain()
@@ -122,7 +122,7 @@ class CoverageScreen(ModeScreen):
         phrases, tone = sentence_of(coverage, self._repair)
         self.query_one(Sentence).set_sentence(phrases, tone=tone, as_of=feed.at)
         facts = facts_of(coverage, self.console.clock(), adopted=self._map.adopted if self._map is not None else 0)
-        self.query_one("#coverage-facts", Static).update(f"× {feed.error} · {facts}" if feed.error else facts)
+        self.query_one("#coverage-facts", Static).update(facts)
 
     def _read(self, coverage: Coverage) -> None:
         """Walk the cells, in a thread where they are many."""

@@ -87,7 +87,7 @@ class DoctorScreen(TableScreen):
         here = terminal_checks(size)
         of_terminal = {check.name for check in here}
         try:
-            checks = await in_thread(lambda: health.checks(here), name="checks")
+            names = await in_thread(lambda: health.names(here), name="checks")
         except Exception as error:  # noqa: BLE001 - a person reads why, and the console goes on
             self.query_one("#doctor-sentence", Sentence).set_sentence(one_line(error), tone=Tone.BAD)
             return
@@ -95,11 +95,11 @@ class DoctorScreen(TableScreen):
         def area(name: str) -> str:
             return "terminal" if name in of_terminal else "machine" if name in _OF_MACHINE else "cloud"
 
-        self._rows = [CheckRow(number, area(check.name), check.name) for number, check in enumerate(checks)]
+        self._rows = [CheckRow(number, area(name), name) for number, name in enumerate(names)]
         self._show()
 
         def look() -> None:
-            for finding in health.examine(checks):
+            for finding in health.examine(here):
                 self.app.call_from_thread(self._found, finding)
 
         await in_thread(look, name="doctor")

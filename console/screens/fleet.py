@@ -105,7 +105,7 @@ class FleetScreen(ModeScreen):
         verdict = self.query_one("#fleet-verdict", Sentence)
         if feed.value is None:
             if feed.error:
-                verdict.set_sentence(f"the fleet cannot be seen: {feed.error}", tone=Tone.BAD)
+                verdict.set_sentence("The fleet cannot be seen: whether anything runs is not known", tone=Tone.BAD)
             return
         self._watch_runs()
         snapshot = self._shown

@@ -22,6 +22,8 @@ from console.widgets.prompt import Prompt
 
 _KEY_WIDTH = 14
 _LABEL_WIDTH = 15
+_NARROW = 56
+"""Columns below which what a key does stands under it."""
 
 
 WORDS = Vocabulary(("key", "label", "text", "screen", "why"), ("off",))
@@ -49,11 +51,18 @@ class _Line:
     def render(self, width: int) -> list[Content]:
         lead = _KEY_WIDTH + _LABEL_WIDTH
         text = f"off: {self.off}" if self.off else self.row.text
+        if width < _NARROW:
+            return self._below(text, width)
         first, *more = textwrap.wrap(text, max(20, width - lead)) or [""]
         tone, quiet = ("$state-warn", "$quiet") if self.off else ("", "")
         key, label = fit(self.row.key, _KEY_WIDTH - 2), fit(self.row.label, _LABEL_WIDTH - 2)
         head = Content.assemble((f"{key}  ", quiet or "bold $accent"), (f"{label}  ", quiet), (first, tone))
         return [head, *(Content.assemble(" " * lead, (each, tone)) for each in more)]
+
+    def _below(self, text: str, width: int) -> list[Content]:
+        tone, quiet = ("$state-warn", "$quiet") if self.off else ("", "")
+        head = Content.assemble((f"{self.row.key}  ", quiet or "bold $accent"), (self.row.label, quiet))
+        return [head, *(Content.assemble("  ", (each, tone)) for each in textwrap.wrap(text, max(20, width - 2)))]
 
 
 class HelpScreen(ModalScreen[None]):

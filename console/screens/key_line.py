@@ -5,7 +5,7 @@ Apart from Textual's footer because that one scrolls what does not fit out of si
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 from rich.cells import cell_len
 from textual import events
@@ -14,6 +14,9 @@ from textual.widget import Widget
 
 from console.actions import Action, Mode, action, actions_for
 from console.modes import MODES
+
+if TYPE_CHECKING:
+    from console.screens.base import ModeScreen
 
 _WIDE: Final = 120
 """From this width on the other screens are named."""
@@ -102,7 +105,8 @@ class KeyLine(Widget):
 
     def _part(self, each: Action, *, primary: bool = False) -> Content:
         node = self.screen if each.modes else self.app
-        key = each.key_text.split(" / ")[0]
+        keys = each.key_text.split(" / ")
+        key = next((key for key in keys if key not in cast("ModeScreen", self.screen).keys_taken), keys[0])
         if not node.check_action(each.id, ()):
             return Content.assemble((f" {key} {each.label} ", "$rule"))
         if primary:

@@ -87,6 +87,7 @@ class LogsScreen(ModeScreen):
     DEFAULT_CSS = """
     LogsScreen LogHistogram { display: none; }
     LogsScreen LogHistogram.-some { display: block; }
+    LogsScreen.-cramped LogHistogram, LogsScreen.-cramped CausesTable { display: none; }
     LogsScreen LogView { height: 1fr; }
     """
 

@@ -135,6 +135,8 @@ class PlanScreen(LaunchingScreen):
         """
         self._base, self._because, self._kept, self._asked_at = request, because, None, self.console.clock()
         self._form.fill(fields_of(request))
+        # Enter launches what is asked for now, also where the panes of another plan were being looked at.
+        self._panes.open(BALANCE)
         self._check()
         self._plan_now()
 
@@ -176,6 +178,11 @@ class PlanScreen(LaunchingScreen):
             self._open_finding(finding)
         else:
             self.action_launch()
+
+    @property
+    def keys_taken(self) -> frozenset[str]:
+        focused = self.focused
+        return frozenset({"enter"}) if focused is not None and focused.id in ("plan-checks", "plan-what-if") else frozenset()
 
     def on_descendant_focus(self) -> None:
         self.set_class(bool(self._form.focused_field), "-editing")
@@ -371,22 +378,18 @@ class PlanScreen(LaunchingScreen):
     def action_open_plan(self) -> None:
         """The kept plans, to open one or to compare with it."""
         from console.screens.saved_plans import SavedChoice, SavedPlansScreen
-        from engine.saved_plans import list_saved_plans
 
         def chosen(choice: SavedChoice | None) -> None:
             if choice is not None:
                 self._read_kept(choice.id, opens=choice.verb == "open")
 
-        state = self.session.buckets.state
-        self.app.push_screen(SavedPlansScreen(lambda: list_saved_plans(state), self.console.clock()), chosen)
+        self.app.push_screen(SavedPlansScreen(self.session.planning.kept, self.console.clock()), chosen)
 
     @work(group="kept plan", exclusive=True, exit_on_error=False)
     async def _read_kept(self, word: str, *, opens: bool) -> None:
         """Fetch a kept plan by its id, or `last`; show it, or compare with it."""
-        from engine.saved_plans import find_saved_plan
-
         try:
-            plan = await in_thread(partial(find_saved_plan, self.session.buckets.state, word), name="kept plan")
+            plan = await in_thread(partial(self.session.planning.find_kept, word), name="kept plan")
         except EngineError as error:
             if word != "last":
                 self.notify(one_line(error), title="not opened", severity="error", timeout=15)

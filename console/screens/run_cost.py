@@ -85,6 +85,8 @@ class RunCostScreen(ModalScreen[None]):
     def show_run(self, run: RunCost) -> None:
         """The same run as it is now."""
         self._run = run
+        if not self.query("#cost-bill"):
+            return  # Between the key and the screen.
         storage = storage_growth(plan_rates(self._profile), run.actual.bytes)
         self.query_one("#cost-bill", LineTable).set_rows(bill_rows(run, storage))
         self._vms.set_rows(sorted(run.vms, key=lambda use: (use.dollars is not None, -(use.dollars or 0.0))))

@@ -50,9 +50,9 @@ class SavedChoice:
 
 
 _COLUMNS: Final[tuple[Column[SavedRow], ...]] = (
-    Column("Plan", lambda row: row.id, 8, 12, rank=0),
+    Column("Plan", lambda row: row.id, 12, rank=0),
     Column("Age", lambda row: Toned(row.age, Tone.QUIET), 4, rank=1, right=True),
-    Column("Days", lambda row: row.days, 10, 22, rank=2),
+    Column("Days", lambda row: row.days, 22, rank=2),
     Column("Files", lambda row: row.files, 6, rank=5, right=True),
     Column("Source", lambda row: row.size, 7, rank=4, right=True),
     Column("VMs", lambda row: row.vms, 4, rank=6, right=True),

@@ -43,6 +43,7 @@ class SerialPane(Vertical):
         read: Callable[[str], str],
         clock: Callable[[], datetime],
         *,
+        named: bool = True,
         id: str | None = None,  # noqa: A002 - Textual's name
         classes: str | None = None,
     ) -> None:
@@ -50,8 +51,10 @@ class SerialPane(Vertical):
         Args:
             read: The end of the serial output of a VM by name; blocking, called in a thread.
             clock: UTC.
+            named: Whether the title says of which VM it is.
         """
         super().__init__(id=id, classes=classes)
+        self._named = named
         self._read = read
         self._clock = clock
         self._vm = ""
@@ -91,7 +94,9 @@ class SerialPane(Vertical):
         try:
             text = await in_thread(lambda: self._read(vm), name="serial")
         except Exception as error:  # noqa: BLE001 - the reason is what the pane shows then
-            self._say(error_line(error))
+            self._say("not read" if not self.text else "not read again: this is what it said before")
+            if not self.text:
+                self.query_one("#serial-lines", Static).update(Content(f"× {one_line(error_line(error)).replace(' -> ', ' → ')}"))
             return
         if text == self.text and text:
             return
@@ -109,7 +114,8 @@ class SerialPane(Vertical):
         return [one_line(readable(line)) for line in lines[-_MOST_LINES:]]
 
     def _say(self, text: str) -> None:
-        self.query_one("#serial-title", Static).update(Content(one_line(f"{self.TITLE} of {self._vm} · {text}")))
+        of = f" of {self._vm}" if self._named else ""
+        self.query_one("#serial-title", Static).update(Content(one_line(f"{self.TITLE}{of} · {text}")))
 
 
 class FilesPane(SerialPane):

@@ -30,7 +30,8 @@ SAMPLE: Final = (
 class ThemeScreen(ModalScreen[str | None]):
     """Its result is the name of the theme that was chosen, or None."""
 
-    DEFAULT_CSS = """
+    # CSS, not DEFAULT_CSS: it must win over the defaults of the list inside.
+    CSS = """
     ThemeScreen { align: right middle; background: transparent; }
     ThemeScreen > Vertical {
         width: 50;

@@ -20,7 +20,7 @@ from console.widgets.tones import Tone
 from provision.fleet import FleetSnapshot
 from provision.preemptions import advise_move, find_lineages, rate_zones
 
-_BESIDE_BAR = 34
+_BESIDE_BAR = 32
 """Cells of the columns beside the bar, and of the frame."""
 _ZONES = 4
 """Lines about zones."""
@@ -76,12 +76,14 @@ class TimelineScreen(ModalScreen[str | None]):
         self.query_one(LineTable).focus()
 
     def on_resize(self) -> None:
-        self._show()
+        if self.is_mounted:
+            self._show()
 
     def show_fleet(self, snapshot: FleetSnapshot) -> None:
         """The same runs as they are now."""
         self._snapshot = snapshot
-        self._show()
+        if self.is_mounted:  # The fleet may be looked at between the key and the screen.
+            self._show()
 
     def on_line_table_row_highlighted(self) -> None:
         self._tell()
@@ -97,7 +99,7 @@ class TimelineScreen(ModalScreen[str | None]):
         lineages = find_lineages(self._snapshot)
         rates = rate_zones(lineages, now)
         table = self.query_one(LineTable)
-        table.set_rows(timeline_rows(lineages, now, max(20, self.size.width - _BESIDE_BAR)))
+        table.set_rows(timeline_rows(lineages, now, max(20, self.size.width * 98 // 100 - _BESIDE_BAR)))
         self.query_one("#timeline-title", Static).update(Content(summary(lineages, now)))
         self.query_one("#timeline-zones", Static).update(Content("\n".join(map(zone_line, rates[:_ZONES]))))
         advice = self.query_one("#timeline-advice", Static)

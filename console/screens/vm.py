@@ -33,7 +33,7 @@ _TWO_COLUMNS: Final = 110
 """Cells from which the facts stand in two columns."""
 _WIDEST: Final = 150
 _RIGHT: Final = ("machine", "boot", "worker")
-_HINT: Final = "f serial · L logs · R replace · x delete · s shell · tab scroll · esc"
+_HINT: Final = "f files/serial · L logs · R replace · x delete · s shell · tab · esc"
 
 
 class VmWish(StrEnum):
@@ -123,8 +123,8 @@ class VmScreen(ModalScreen[VmWish | None]):
                 yield Static(id="vm-left", classes="vm--column")
                 yield Static(id="vm-right", classes="vm--column")
             with Horizontal(id="vm-panes"):
-                yield FilesPane(self._read_files, self._clock, id="vm-files")
-                yield SerialPane(self._serial, self._clock, id="vm-serial")
+                yield FilesPane(self._read_files, self._clock, named=False, id="vm-files")
+                yield SerialPane(self._serial, self._clock, named=False, id="vm-serial")
             yield Static(_HINT, classes="vm--hint", markup=False)
 
     def on_mount(self) -> None:
@@ -133,12 +133,14 @@ class VmScreen(ModalScreen[VmWish | None]):
         self.action_read_again()
 
     def on_resize(self) -> None:
-        self._show()
+        if self.is_mounted:
+            self._show()
 
     def show_vm(self, vm: FleetVm, view: RunView | None) -> None:
         """The same VM as it is now."""
         self._vm, self._view = vm, view
-        self._show()
+        if self.is_mounted:  # The fleet may be looked at between the key and the screen.
+            self._show()
 
     def action_close(self) -> None:
         self.dismiss(None)

@@ -17,11 +17,21 @@ class Health:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def checks(self, others: Iterable[Check] = ()) -> tuple[Check, ...]:
-        """All checks in the order of the report: of a launch of as many VMs as the profile allows, of the engine here, and others.
+    def names(self, others: Iterable[Check] = ()) -> list[str]:
+        """Of all checks, in the order of the report."""
+        return [check.name for check in self._checks(others)]
 
-        What both would look at is looked at once.
+    def examine(self, others: Iterable[Check] = ()) -> Iterator[Finding]:
+        """Run all checks at once; each finding as soon as it and those before it are there.
+
+        They are those of a launch of as many VMs as the profile allows, those of the engine here, and others; what two would look at
+        is looked at once.
         """
+        from provision.preflight import run_checks
+
+        return run_checks(self._checks(others))
+
+    def _checks(self, others: Iterable[Check]) -> tuple[Check, ...]:
         from engine.doctor import checkup
         from provision.preflight import checks_of, fleet_of, settings_of
 
@@ -32,9 +42,3 @@ class Health:
         names = {check.name for check in of_launch}
         of_engine = checkup.checks_of(settings_of(session.profile, session.api_key), clock=session.clock)
         return (*of_launch, *(check for check in of_engine if check.name not in names), *others)
-
-    def examine(self, checks: Iterable[Check]) -> Iterator[Finding]:
-        """Run them at once; each finding as soon as it and those before it are there."""
-        from provision.preflight import run_checks
-
-        return run_checks(checks)

@@ -14,6 +14,7 @@ from engine.plan import CANDLES, Plan, Request, save_plan, seal
 
 if TYPE_CHECKING:
     from console.session.session import Session
+    from engine.saved_plans import SavedPlan
     from provision.what_if import Alternative, Choices
 
 LOCAL_SHARDS: Final = 4
@@ -122,6 +123,22 @@ class Planning:
             rates_of=lambda machine_type, model: plan_rates(session.profile, machine_type=machine_type, model=model),
             now=session.clock(),
         )
+
+    def kept(self) -> list[SavedPlan]:
+        """The plans that were kept, newest first."""
+        from engine.saved_plans import list_saved_plans
+
+        return list_saved_plans(self._session.buckets.state)
+
+    def find_kept(self, word: str) -> Plan:
+        """A kept plan by its id, the beginning of one, or `last`.
+
+        Raises:
+            UsageError: if there is none, or more than one.
+        """
+        from engine.saved_plans import find_saved_plan
+
+        return find_saved_plan(self._session.buckets.state, word)
 
     def save(self, plan: Plan) -> str:
         """Store a plan; returns its object's name."""

@@ -11,6 +11,7 @@ from provision.notify import Event, parse_hooks, tell, telling
 
 if TYPE_CHECKING:
     from console.session.session import Session
+    from engine.launch import LaunchRecord
     from provision.fleet import FleetSnapshot
     from provision.news import News
 
@@ -84,6 +85,12 @@ class Watching:
         """Runs with unfinished shards, oldest first."""
         session = self._session
         return [view.run for view in session.runs.live_runs(session.clock())]
+
+    def launch_records(self, run: str) -> list[LaunchRecord]:
+        """The launches of a run, oldest first; empty if there is no such run."""
+        from engine.launch import read_launches
+
+        return read_launches(self._session.buckets.state, run)
 
     def runs_at_hand(self) -> list[str]:
         """Runs of the project that are live, or that have VMs."""

@@ -41,7 +41,9 @@ def doctor_command(*, profile_name: str, plan_id: str, vms: int, machine_type: s
     model = "STANDARD" if on_demand else ""
     findings = session.launching.preflight(plan, vms=vms, machine_type=machine_type, model=model)
     if terminal:
-        findings = chain(findings, session.health.examine(terminal_checks()))
+        from provision.preflight import run_checks
+
+        findings = chain(findings, run_checks(terminal_checks()))
     found = show_preflight(findings, quiet=as_json)
     if as_json:
         print_json(to_json(found))

@@ -134,10 +134,9 @@ def list_command(*, profile_name: str, as_json: bool) -> int:
     """The plans that were kept, newest first."""
     from console.plan_comparison import cost_words, days_words, scope_words
     from console.widgets.figures import format_age
-    from engine.saved_plans import list_saved_plans
 
     session = headless_session(profile_name)
-    plans = list_saved_plans(session.buckets.state)
+    plans = session.planning.kept()
     if as_json:
         print_json({"plans": plans})
         return ExitCode.DONE
@@ -217,9 +216,7 @@ def repeat_command(*, run: str, save: bool, profile_name: str, as_json: bool) ->
 
 
 def _kept(session: Session, word: str) -> Plan:
-    from engine.saved_plans import find_saved_plan
-
-    return find_saved_plan(session.buckets.state, word)
+    return session.planning.find_kept(word)
 
 
 def _compare_fleets(session: Session, plan: Plan, vms: str, *, quiet: bool) -> Sequence[Alternative]:

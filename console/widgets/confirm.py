@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -24,6 +24,10 @@ from console.widgets.tones import Tone
 _AROUND_LIST = 9
 """Lines of the dialog beside its title, text and list."""
 _LONGEST_LIST = 20
+
+
+CRAMPED: Final = [(0, "-cramped"), (16, "-roomy")]
+"""Breakpoints of a screen that gives up what can be done without in a terminal of a few rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +55,18 @@ class ConfirmOne(ModalScreen[bool]):
         background: $surface;
         border: round $state-warn;
     }
+    ConfirmOne.-cramped > Vertical { padding: 0 1; }
     ConfirmOne .confirm--title { text-style: bold; color: $state-warn; height: auto; }
     ConfirmOne .confirm--text { height: auto; margin: 1 0; }
+    ConfirmOne.-cramped .confirm--text { margin: 0; }
     ConfirmOne Horizontal { height: 1; align-horizontal: right; }
     ConfirmOne Button { margin-left: 2; min-width: 14; background: $panel; color: $foreground; }
     ConfirmOne #confirm-yes { color: $state-bad; }
     ConfirmOne Button:focus { background: $cursor; color: $cursor-text; text-style: bold; background-tint: transparent; }
     ConfirmOne #confirm-yes:focus { background: $state-bad; color: $background; }
     """
+
+    VERTICAL_BREAKPOINTS = CRAMPED
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,n,backspace", "cancel", "Cancel"),

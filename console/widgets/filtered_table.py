@@ -18,7 +18,7 @@ from console.query import ANYTHING, EVERYTHING, Query, Vocabulary, words_of
 from console.widgets.columns import Column
 from console.widgets.figures import format_count, one_line
 from console.widgets.prompt import Prompt
-from console.widgets.table import LineTable
+from console.widgets.table import NOT_KNOWN, LineTable
 
 RowT = TypeVar("RowT", bound=Hashable)
 
@@ -55,7 +55,9 @@ class FilteredTable(Vertical, Generic[RowT]):
         self._vocabulary = vocabulary
         self._empty = empty
         self._rows: tuple[RowT, ...] = ()
-        self._table: LineTable[RowT] = LineTable(columns, key, muted=muted, empty=empty)
+        self._is_known = False
+        """Whether rows were ever handed over: before that nobody knows that there are none."""
+        self._table: LineTable[RowT] = LineTable(columns, key, muted=muted, empty=NOT_KNOWN)
 
     def compose(self) -> ComposeResult:
         yield Prompt(vocabulary=self._vocabulary)
@@ -79,7 +81,7 @@ class FilteredTable(Vertical, Generic[RowT]):
 
     def set_rows(self, rows: Iterable[RowT]) -> None:
         """Show those of these rows that pass."""
-        self._rows = tuple(rows)
+        self._rows, self._is_known = tuple(rows), True
         self._fill()
 
     def records(self) -> list[Mapping[str, object]]:
@@ -131,7 +133,7 @@ class FilteredTable(Vertical, Generic[RowT]):
             return
         query = self._prompt.query_now
         shown = [row for row in self._rows if self._passes(query, row)] if query else list(self._rows)
-        self._table.set_empty_text("nothing passes the filter" if self._rows else self._empty)
+        self._table.set_empty_text("nothing passes the filter" if self._rows else self._empty if self._is_known else NOT_KNOWN)
         self._table.set_rows(shown)
         self._prompt.set_hits(len(shown), len(self._rows))
         self.set_class(bool(query) and not self._prompt.has_class("-open"), "-filtered")

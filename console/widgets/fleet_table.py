@@ -20,7 +20,7 @@ from console.widgets.figures import (
     format_percent,
     format_rate,
 )
-from console.widgets.table import LineTable
+from console.widgets.table import NOT_KNOWN, LineTable
 from console.widgets.tones import Tone
 
 STATE_LOOKS: Final[Mapping[str, tuple[str, Tone]]] = {
@@ -169,7 +169,7 @@ class FleetTable(LineTable[FleetRow]):
             lambda row: row.name,
             markable=lambda row: row.managed,
             muted=lambda row: not row.managed,
-            empty="no VM: launch a plan from screen 1",
+            empty=NOT_KNOWN,
             id=id,
             classes=classes,
         )

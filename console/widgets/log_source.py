@@ -56,7 +56,10 @@ class LogSource(Sentence):
     def reconnecting(self, reason: str) -> str:
         """The tail broke off; returns what an empty view should say."""
         quota = is_quota(reason)
-        self._say(Tone.WARN, f" · reconnecting: {reason}; {_QUOTA if quota else 'what is missed is read back'}")
+        why, _, hint = reason.partition(" -> ")
+        # What to do comes first where it has to be done by a person, and what was being done is known from the words before.
+        then = _QUOTA if quota else f"→ {hint}" if hint else "what is missed is read back"
+        self._say(Tone.WARN, f" · reconnecting: {why.partition(': ')[2] or why if hint else why}; {then}")
         then = _QUOTA if quota else "tried again by itself; o reads log objects, which need no Cloud Logging"
         return f"no line yet: {one_line(reason)}\n{then}"
 

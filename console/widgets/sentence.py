@@ -64,11 +64,11 @@ class Sentence(Widget):
         """Say something else.
 
         Args:
-            phrases: The sentence, or plain text.
+            phrases: The sentence, or plain text; the arrow of an error's next step becomes a real one.
             tone: Of the whole; its glyph stands in front.
             as_of: When its figures were true, UTC; None: it does not age.
         """
-        self._phrases = (Phrase(phrases),) if isinstance(phrases, str) else tuple(phrases)
+        self._phrases = (Phrase(phrases.replace(" -> ", " → ")),) if isinstance(phrases, str) else tuple(phrases)
         self._tone, self._as_of = tone, as_of
         self._restyle()
         self.refresh(layout=True)

@@ -7,7 +7,7 @@ refresh) and forgets what the cursor was on when rows are re-sorted. Here the cu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, Generic
+from typing import Any, ClassVar, Final, Generic
 
 from rich.segment import Segment
 from rich.style import Style
@@ -26,6 +26,8 @@ _ROOMY = 110
 """From this width on two blanks stand between columns."""
 _GUTTER = 2
 """Cells at the left for the cursor and the mark, so that both show without colours."""
+NOT_KNOWN: Final = "nothing is known yet"
+"""Instead of rows before there was an answer: that there are none would be a claim."""
 
 
 _MARKING = frozenset({"mark", "mark_range", "mark_all", "invert_marks"})

@@ -14,12 +14,18 @@ from datetime import date
 from types import SimpleNamespace
 from typing import Any, Literal
 
+from textual.app import App
 from textual.pilot import Pilot
+from textual.screen import Screen
+from textual.worker import Worker
 
 from console.app import ConsoleApp
+from console.screens.starting import StartingScreen
 from console.session.audit import Audit
 from engine.errors import UsageError
-from engine.plan import Request
+from engine.launch import LaunchRecord, read_launches
+from engine.plan import Plan, Request
+from engine.saved_plans import SavedPlan, find_saved_plan, list_saved_plans
 from provision.actions import (
     ItemResult,
     Proposal,
@@ -65,7 +71,7 @@ class FleetSession:
 
     def __init__(self, snapshot: FleetSnapshot, *, live: bool = True) -> None:
         self.planning = self.coverage = self.launching = self.watching = self.healing = self
-        self.changes = self.jobs = self.logs = self.money = self
+        self.changes = self.jobs = self.logs = self.money = self.health = self
         self.audit = Audit(self)  # type: ignore[arg-type]  # reads a state bucket, as of a real session
         self.profile = recorded.LOCAL
         self.holder = Holder("0" * 16, "me@here")
@@ -96,6 +102,15 @@ class FleetSession:
 
     def telling(self, _urls: Sequence[str] = (), **_how: Any) -> AbstractContextManager[None]:
         return nullcontext()
+
+    def launch_records(self, run: str) -> list[LaunchRecord]:
+        return read_launches(self.buckets.state, run)  # type: ignore[arg-type]
+
+    def kept(self) -> list[SavedPlan]:
+        return list_saved_plans(self.buckets.state)  # type: ignore[arg-type]
+
+    def find_kept(self, word: str) -> Plan:
+        return find_saved_plan(self.buckets.state, word)  # type: ignore[arg-type]
 
     def live_runs(self) -> list[str]:
         return [recorded.RUN] if self.live else []
@@ -198,3 +213,32 @@ async def in_mode(pilot: Pilot[Any], mode: str) -> None:
     await until(pilot, lambda: app.current_mode == mode and app.screen.is_mounted)
     await until(pilot, lambda: app.fleet.at is not None or app.fleet.failures > 0)  # type: ignore[attr-defined]
     await pilot.pause()
+
+
+def text_of(app: App[Any]) -> str:
+    """What can be read on the screen."""
+    return "\n".join("".join(segment.text for segment in strip) for strip in app.screen._compositor.render_strips())
+
+
+class StartingConsole(ConsoleApp):
+    """A console whose start takes no time that could be seen."""
+
+    def get_default_screen(self) -> Screen[Any]:
+        screen = super().get_default_screen()
+        assert isinstance(screen, StartingScreen)
+        screen._monotonic = lambda: 0.0
+        return screen
+
+
+async def settled(pilot: Pilot[Any]) -> None:
+    """Wait until nothing is being asked any more, but by feeds, which ask for ever, and of the person."""
+
+    def is_over(worker: Worker[Any]) -> bool:
+        return worker.is_finished or worker.group.startswith("feed") or worker.group in _WAIT
+
+    await until(pilot, lambda: all(map(is_over, pilot.app.workers)))
+    await pilot.pause()
+
+
+_WAIT = frozenset({"ask", "deed", "open", "waive"})
+"""Groups of workers that wait for a person, or are the start itself."""

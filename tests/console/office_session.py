@@ -65,7 +65,7 @@ def spending(*, live: bool = True, limit: float = 30.0) -> Spending:
         forecast=found,
     )
     runs = (*past, now)
-    return Spending(runs, spent_by_day(use for run in runs for use in run.vms), ("nobody saw 1 VMs end",))
+    return Spending(runs, spent_by_day(use for run in runs for use in run.vms), ("nobody saw 1 VM end",))
 
 
 def trail() -> Iterator[AuditRecord]:
@@ -145,7 +145,6 @@ class OfficeSession(FleetSession):
     def __init__(self, *, live: bool = True, limit: float = 30.0) -> None:
         super().__init__(recorded.troubled())
         self.profile = replace(gcp_profile(), name="prod", warn_cost_day=10.0)
-        self.health = self
         self.spent: Spending | Exception = spending(live=live, limit=limit)
         self.store = TrailStore(trail())
         self.buckets = SimpleNamespace(state=self.store, data=self.store)
@@ -156,12 +155,15 @@ class OfficeSession(FleetSession):
             raise self.spent
         return self.spent
 
-    def checks(self, others: Iterable[Check] = ()) -> tuple[Check, ...]:
-        self.calls.append(("checks",))
-        return (*(Check(each.check, lambda each=each: [each]) for each in self.found), *(_calm(check) for check in others))  # type: ignore[misc]
+    def names(self, others: Iterable[Check] = ()) -> list[str]:
+        return [check.name for check in self._checks(others)]
 
-    def examine(self, checks: Iterable[Check]) -> Iterator[Finding]:
-        return examine(checks)
+    def examine(self, others: Iterable[Check] = ()) -> Iterator[Finding]:
+        self.calls.append(("examine",))
+        return examine(self._checks(others))
+
+    def _checks(self, others: Iterable[Check]) -> tuple[Check, ...]:
+        return (*(Check(each.check, lambda each=each: [each]) for each in self.found), *(_calm(check) for check in others))  # type: ignore[misc]
 
 
 def _calm(check: Check) -> Check:

@@ -25,6 +25,7 @@ from console.widgets.legend import HeatLegend
 from console.widgets.prompt import Prompt
 from console.widgets.sentence import Sentence
 from console.widgets.table import LineTable
+from console.widgets.trouble_line import TroubleLine
 from engine.model import CellState
 from tests.console.fleet_session import until
 from tests.console.recorded import CANDLE_RUN, DAYS, VENUES, RecordedSession, command, console_on
@@ -351,7 +352,7 @@ async def test_a_dead_link_keeps_the_map_and_says_so() -> None:
     async with coverage_screen(session) as (pilot, screen):
         session.down = "the state bucket does not answer"
         pilot.app.look_again()  # type: ignore[attr-defined]
-        await until(pilot, lambda: "the state bucket does not answer" in str(screen.query_one("#coverage-facts", Static).visual))
+        await until(pilot, lambda: "the state bucket does not answer" in screen.query_one(TroubleLine).text)
         assert len(screen.query_one(Heatmap).grid.rows) == 24
         assert "98.0 %" in screen.query_one(Sentence).text
         await pilot.press("n")
@@ -500,7 +501,7 @@ def test_trouble_looks_as_it_did(snap_compare: SnapCompare, trouble: str) -> Non
         if trouble == "no catalogue":
             await until(pilot, lambda: pilot.app.current_mode == "plan")
             await pilot.press("4")
-            await until(pilot, lambda: "no catalogue" in pilot.app.screen.query_one(Sentence).text)
+            await until(pilot, lambda: "no catalogue" in pilot.app.screen.query_one(TroubleLine).text)
             await until(pilot, lambda: pilot.app.fleet.at is not None)  # type: ignore[attr-defined]
             pilot.app.clear_notifications()
             await pilot.pause(0.1)
@@ -509,7 +510,7 @@ def test_trouble_looks_as_it_did(snap_compare: SnapCompare, trouble: str) -> Non
         await settled(pilot)
         session.down = "the state bucket does not answer"
         pilot.app.look_again()  # type: ignore[attr-defined]
-        await until(pilot, lambda: session.down in str(screen.query_one("#coverage-facts", Static).visual))
+        await until(pilot, lambda: session.down in screen.query_one(TroubleLine).text)
 
     if trouble == "no catalogue":
         session.down = "the state bucket has no catalogue of venue 'binance' -> fetch it: engine instruments --venues binance"

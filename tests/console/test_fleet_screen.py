@@ -27,6 +27,7 @@ from console.widgets.fleet_table import FleetTable
 from console.widgets.logview import LogView
 from console.widgets.prompt import Prompt
 from console.widgets.sentence import Sentence
+from console.widgets.table import LineTable
 from console.widgets.totals_line import ReasonLine, TotalsLine
 from engine.errors import EngineError
 from provision.fleet import FleetSnapshot, assess
@@ -133,8 +134,23 @@ async def test_why_the_serial_output_cannot_be_read_stands_in_its_place() -> Non
         await in_mode(pilot, "fleet")
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, VmScreen))
-        title = pilot.app.screen.query_one("#vm-serial #serial-title", Static)
-        await until(pilot, lambda: "there is no VM" in str(title.render()))
+        lines = pilot.app.screen.query_one("#vm-serial #serial-lines", Static)
+        await until(pilot, lambda: "there is no VM" in str(lines.render()) and "tickdeck logs" in str(lines.render()))
+
+
+async def test_a_look_at_the_fleet_between_the_key_and_what_it_opens_is_shown_there() -> None:
+    snapshot, after = recorded.healthy(), recorded.troubled()
+    async with console_on(FleetSession(snapshot)).run_test(size=(120, 40)) as pilot:
+        await in_mode(pilot, "fleet")
+        asked = {"reasons": lambda _vm: "fine", "serial": lambda _vm: "", "files": lambda _vm: ()}
+        view = VmScreen(snapshot.vms[0], None, **asked, clock=recorded.clock)  # type: ignore[arg-type]
+        pilot.app.push_screen(view)
+        view.show_vm(after.vms[0], None)
+        await until(pilot, lambda: view.is_mounted and after.vms[0].name in str(view.query_one(".vm--title", Static).render()))
+        timeline = TimelineScreen(snapshot, ())
+        pilot.app.push_screen(timeline)
+        timeline.show_fleet(after)
+        await until(pilot, lambda: timeline.is_mounted and bool(timeline.query_one(LineTable).rows))
 
 
 async def test_the_serial_output_opens_by_itself_for_a_vm_that_is_silent_after_boot() -> None:

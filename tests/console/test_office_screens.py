@@ -54,7 +54,7 @@ async def test_the_sentence_says_spent_burn_and_finish_against_estimate_and_limi
     async with on(OfficeSession(), "5") as (_, screen):
         for part in ("spent $8.02", "burns $3.10/h", "at the finish $13.40 ($12.60 to $16.90)", "estimate $12.90", "limit $30.00"):
             assert part in said(screen)
-        assert "the VMs of 2024-05-20 cost $21.40: the profile warns above $10.00 a day, and 1 older warnings" in said(screen)
+        assert "the VMs of 2024-05-20 cost $21.40: the profile warns above $10.00 a day, and 1 older warning" in said(screen)
 
 
 @pytest.mark.parametrize(("limit", "words"), [(13.0, "limit $13.00 will be passed"), (15.0, "limit $15.00 may be passed")])
@@ -174,7 +174,7 @@ async def test_looking_again_finds_what_was_mended() -> None:
         session.found = [each for each in session.found if each.level == "ok"]
         await pilot.press("r")
         await until(pilot, lambda: "All 9 checks are fine" in said(screen))
-        assert len(session.names_of("checks")) == 2
+        assert len(session.names_of("examine")) == 2
 
 
 @pytest.mark.parametrize("size", SIZES, ids=IDS)

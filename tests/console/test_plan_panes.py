@@ -10,6 +10,7 @@ from msgspec import structs
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
+from console.screens.key_line import KeyLine
 from console.screens.plan import PlanScreen
 from console.screens.plan_slice import SliceScreen
 from console.screens.saved_plans import SavedPlansScreen
@@ -300,3 +301,20 @@ async def test_from_a_hole_to_its_repair_launched_takes_at_most_five_keys_also_w
         await pilot.press(*keys)
         await until(pilot, lambda: pilot.app.current_mode == "fleet")
         assert len(session.names_of("launch")) == 1
+
+
+async def test_a_repair_is_launched_by_enter_wherever_in_plan_one_was_before() -> None:
+    session = RecordedSession()
+    async with plan_screen(session) as (pilot, screen):
+        await pilot.press("f")
+        await until(pilot, lambda: screen.focused is not None and screen.focused.id == "plan-checks")
+        keys = screen.query_one(KeyLine)
+        assert keys.text.strip().startswith("l Launch"), "enter opens the check under the cursor there"
+        await pilot.press("4")
+        await until(pilot, lambda: pilot.app.current_mode == "coverage" and pilot.app.coverage.at is not None)  # type: ignore[attr-defined]
+        await pilot.press("m", "r")
+        await until(pilot, lambda: pilot.app.screen is screen)
+        await until(pilot, lambda: keys.text.strip().startswith("enter Launch"))
+        await planned(pilot)
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(session.names_of("launch")))

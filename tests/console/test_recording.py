@@ -141,6 +141,27 @@ def test_no_secret_is_in_the_file_in_any_spelling(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o077 == 0
 
 
+def test_what_is_said_twice_is_written_once_and_what_a_call_asks_in_its_turn_is_a_part_of_its_answer(tmp_path: Path) -> None:
+    class Asking(RecordedSession):
+        def arrivals(self, *args: Any, **kwargs: Any) -> Any:
+            self.coverage.check(DAYS, VENUES, TYPES)  # type: ignore[attr-defined]  # by way of the recorder, as a real session does
+            return super().arrivals(*args, **kwargs)
+
+    def ask(session: Any, _clock: Clock) -> None:
+        coverage = RecordedSession().check(DAYS, VENUES, TYPES)
+        for _ in range(3):
+            session.coverage.arrivals(VENUES, TYPES, coverage=coverage)
+            assert [finding.check for finding in session.launching.preflight()] == ["credentials", "quota"]
+        session.watching.fleet()
+        session.watching.fleet()
+
+    path = tmp_path / "file"
+    record(Place(path, is_ring=False), Asking(live=True), ask)
+    assert [frame.call for frame in read_recording(path).frames] == ["coverage.arrivals", "launching.preflight", *["watching.fleet"] * 2]
+    replayed = Replay(open_recording(path)).session()
+    assert [finding.check for finding in replayed.launching.preflight()] == ["credentials", "quota"]
+
+
 def test_the_ring_stays_within_its_size_and_its_newest_session_is_played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recording, "PIECE_BYTES", 4_000)
     monkeypatch.setattr(recording, "RING_BYTES", 40_000)

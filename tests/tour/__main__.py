@@ -19,7 +19,6 @@ def main() -> int:
     if shutil.which("tmux") is None:
         print("the tour is walked in tmux, which is missing. Fix: apt-get install tmux (or: brew install tmux)", file=sys.stderr)
         return 69
-    folder.mkdir(parents=True, exist_ok=True)
     for number, size in enumerate(SIZES, 1):
         print(f"{number}/{len(SIZES)} a demo run at {size[0]}x{size[1]}", flush=True)
         with tempfile.TemporaryDirectory(prefix="tickdeck-tour-", ignore_cleanup_errors=True) as place:

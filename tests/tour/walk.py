@@ -32,20 +32,29 @@ class Step:
 
 STEPS = (
     Step("plan", (), "Downloads"),
-    Step("launched", ("Enter",), r"[1-9]\d* (% )?of 213 files", picture=False),
+    Step("saved", ("s",), "is saved", picture=False),
+    Step("kept", ("O",), "1 kept plan", picture=False),
+    Step("what-if", ("q", "w"), "by-date", picture=False),
+    Step("checks", ("f",), "✓ f Checks|Checks ✓|data bucket", picture=False),
+    Step("launched", ("l",), r"[1-9]\d* (% )?of 213 files", picture=False),
     Step("preempted", (), "preempt"),
     Step("slowest", ("g",), "limited by|shard \\d+:"),
-    Step("vm", ("Enter",), "attempt"),
+    Step("timeline", ("t",), "Since the launch", picture=False),
+    Step("vm", ("q", "Enter"), r"last files · \d+ file"),
     Step("logs", ("L",), r"Logs ›.*\d\d:\d\d:\d\d"),
     Step("coverage-running", ("4",), "expected"),
     Step("fleet-done", ("2",), "done in"),
-    Step("hole", ("4", "n", "N"), "partial  "),
+    Step("hole", ("4", "n", "N"), r"81\.8 %.*partial  "),
     Step("cell", ("Enter",), "symbol"),
-    Step("repair", ("q", "m", "r"), "Downloads|Repair"),
+    Step("plan-of-cell", ("p",), "tickdeck deploy", picture=False),
+    Step("logs-of-cell", ("q", "L"), r"Logs", picture=False),
+    Step("repair", ("4", "m", "r"), r"Downloads 3 files.*repair of 3 cells"),
     Step("repair-launched", ("Enter",), "of [1-9]\\d* files|done in", picture=False),
     Step("repair-done", (), "done in"),
     Step("costs", ("5",), "Estimate"),
-    Step("audit", ("6",), "launch .*done"),
+    Step("bill", ("Enter",), "Came to", picture=False),
+    Step("other-fleets", ("q", "w"), "m machine type", picture=False),
+    Step("audit", ("q", "6"), "launch .*done"),
     Step("doctor", ("7",), "credentials"),
     Step("cleanup", ("2", "X"), r"Type \d+ and Enter"),
     Step("clean", ("={count}", "Enter"), r"^(?!.*Type \d+ and Enter).*Fleet", picture=False),
@@ -63,6 +72,7 @@ def walk(size: tuple[int, int], folder: Path, recording: Path) -> None:
     width, height = size
     command = [sys.executable, "-m", "console.cli", "demo", "--record", str(recording)]
     pages = []
+    folder.mkdir(parents=True, exist_ok=True)
     with Terminal(command, size, {}) as terminal:
         for step in STEPS:
             asked = re.search(r"Type (\d+) and Enter", terminal.text)
