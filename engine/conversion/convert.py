@@ -10,6 +10,7 @@ happen outside the GIL. pyarrow is loaded by the first one.
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from engine.conversion.row_groups import Tally
 
 _CHECKSUM_STEP = 1024 * 1024
+
+# pyarrow brings numpy, and that a pool of threads with their memory that nothing here uses.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def convert(
@@ -145,8 +149,9 @@ def _convert_members(
                 line = 2
             if rows:
                 final_newline = rows.endswith(b"\n")
-                groups.add(parser.parse(rows, line), len(rows))
-                line += rows.count(b"\n")
+                arrays = parser.parse(rows, line)
+                groups.add(arrays, len(rows))
+                line += len(arrays[0])
         groups.finish()
         if expected_bytes is not None and members.source_bytes != expected_bytes:
             raise ContentFlaw(Reason.WRONG_LENGTH, f"{members.source_bytes} bytes came instead of {expected_bytes}")

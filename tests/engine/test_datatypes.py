@@ -65,7 +65,7 @@ def test_every_field_describes_itself_and_every_number_has_a_unit(name: str) -> 
 def test_encodings_suit_the_kinds(name: str) -> None:
     fitting = {
         Kind.TIME: {Encoding.DELTA},
-        Kind.NUMBER: {Encoding.DICTIONARY, Encoding.SPLIT},
+        Kind.NUMBER: {Encoding.DICTIONARY, Encoding.SPLIT, Encoding.PLAIN},
         Kind.TEXT: {Encoding.DELTA_TEXT},
         Kind.CATEGORY: {Encoding.DICTIONARY},
         Kind.FLAG: {Encoding.PLAIN},

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from engine.conversion.convert import convert
-from engine.datatypes import DATA_TYPES, SCHEMA_VERSION, Encoding, schema
+from engine.datatypes import DATA_TYPES, SCHEMA_VERSION, Encoding, Kind, schema
 from engine.model import Outcome
 from tests.bench.convert_inputs import write_input
 from tests.engine.conversion.tardis_csv import BTCUSDT, DAY_US, TRADES, converted, line, packed, trades, trades_csv
@@ -30,8 +30,8 @@ def test_the_schema_is_the_declared_one() -> None:
     assert file.schema.column(3).logical_type.type == "TIMESTAMP"
 
 
-@pytest.mark.parametrize("name", ["trades", "book_snapshot_5", "options_chain"])
-def test_every_column_has_its_encoding_zstd_statistics_and_a_page_index(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["trades", "book_snapshot_5", "derivative_ticker", "options_chain"])
+def test_every_column_has_its_encoding_and_zstd_and_those_of_every_event_statistics_and_a_page_index(name: str, tmp_path: Path) -> None:
     file = write_input(name, 3_000, tmp_path / "a.csv.gz", level=1)
     done = convert(tmp_path / "a.csv.gz", tmp_path / "a.parquet", data_type=DATA_TYPES[name], file=file)
     assert done.outcome is Outcome.OK
@@ -42,9 +42,8 @@ def test_every_column_has_its_encoding_zstd_statistics_and_a_page_index(name: st
         assert chunk.compression == "ZSTD"
         assert column.encoding.value in chunk.encodings
         assert (Encoding.DICTIONARY.value in chunk.encodings) == (column.encoding is Encoding.DICTIONARY)
-        assert chunk.has_column_index
+        assert chunk.has_column_index == chunk.is_stats_set == (column.kind is Kind.TIME or column.name in ("exchange", "symbol"))
         assert chunk.has_offset_index
-        assert chunk.is_stats_set
 
 
 def test_row_groups_have_exactly_the_declared_rows() -> None:

@@ -10,14 +10,16 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from engine.conversion.convert import ConvertSettings, convert
 from engine.datatypes import DATA_TYPES
 from engine.model import Cell, File
-from tests.bench.convert_inputs import DAY as BENCH_DAY
+from tests.bench.convert_files import DAY as BENCH_DAY
 from tests.bench.convert_inputs import write_input
-from tests.engine.conversion.tardis_csv import BTCUSDT, DAY, DAY_US, HEADERS, TRADES, converted, packed, sha256, trades_csv
+from tests.engine.conversion.tardis_csv import BTCUSDT, DAY, DAY_US, HEADERS, TRADES, converted, line, packed, sha256, trades, trades_csv
 
 SMALL_GROUPS = replace(TRADES, row_group_rows=350)
 TEXT = trades_csv(1_000)
@@ -72,6 +74,19 @@ def test_steps_back_in_time_do_not_change_that(block: int, tmp_path: Path) -> No
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "a.csv.gz"]
 
 
+@pytest.mark.parametrize("block", [1, 300, 4_000])
+@pytest.mark.parametrize("odd", [0, 7, 60, 99])
+def test_a_row_whose_symbol_is_spelled_in_another_way_does_not_show_where_blocks_end(block: int, odd: int) -> None:
+    lines = [line(symbol="BTC/USDT" if index == odd else "BTC-USDT", local_timestamp=DAY_US + index) for index in range(100)]
+    body = packed(trades(*lines))
+    file = File(Cell(DAY, "trades", "binance"), "BTC-USDT")
+    usual = converted(body, data_type=replace(TRADES, row_group_rows=30), file=file)
+    other = converted(body, data_type=replace(TRADES, row_group_rows=30), file=file, settings=ConvertSettings(block_bytes=block))
+    assert sha256(usual.parquet) == sha256(other.parquet)
+    symbols = pq.read_table(pa.BufferReader(usual.parquet), columns=["symbol"]).column("symbol").to_pylist()
+    assert symbols == ["BTC/USDT" if index == odd else "BTC-USDT" for index in range(100)]
+
+
 @pytest.mark.parametrize("block", [1, 700, 20_000])
 def test_dictionaries_come_in_order_of_appearance_in_each_row_group(block: int) -> None:
     symbols = ["C", "A", "B", "A", "D", "D", "C", "E", "B"] * 40
@@ -85,7 +100,7 @@ def test_dictionaries_come_in_order_of_appearance_in_each_row_group(block: int) 
     assert sha256(usual.parquet) == sha256(other.parquet)
 
 
-@pytest.mark.parametrize("name", ["trades", "book_snapshot_5", "options_chain"])
+@pytest.mark.parametrize("name", ["trades", "book_snapshot_5", "derivative_ticker", "options_chain"])
 def test_threads_beside_each_other_do_not_show(name: str, tmp_path: Path) -> None:
     source = tmp_path / "a.csv.gz"
     file = write_input(name, 6_000, source, level=1)
