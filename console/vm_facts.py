@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from console.fleet_view import format_ranges, second_reason, state_and_word
 from console.sentences import money
-from console.widgets.figures import UNKNOWN, format_age, format_bytes, format_count, format_duration, format_rate
+from console.widgets.figures import UNKNOWN, format_age, format_bytes, format_count, format_duration, format_moment, format_rate
+from engine.errors import describe_exit
 from engine.heartbeat import Heartbeat
 from provision.runs import RunView
 from provision.vm_state import FleetVm
@@ -97,8 +98,8 @@ def _machine(vm: FleetVm) -> dict[str, object]:
         "zone": vm.zone or UNKNOWN,
         "machine": vm.machine_type or UNKNOWN,
         "model": vm.model or UNKNOWN,
-        "created": _moment(vm.created),
-        "booted": _moment(started),
+        "created": format_moment(vm.created),
+        "booted": format_moment(started),
         "cost": money(vm.cost) if vm.managed else UNKNOWN,
     }
 
@@ -107,18 +108,14 @@ def _worker(beat: Heartbeat, now: datetime) -> dict[str, object]:
     return {
         "says": beat.state,
         "heartbeat": f"number {beat.sequence}, {format_age((now - beat.written).total_seconds())} ago",
-        "started": _moment(beat.started),
+        "started": format_moment(beat.started),
         "cpu": f"{beat.cpu_percent:.0f} %",
         "memory": format_bytes(beat.rss_bytes),
         "retries": f"{beat.retries}, {beat.throttled} refused by the source (429)",
         "errors": beat.errors,
-        "exit code": beat.exit_code if beat.exit_code >= 0 else UNKNOWN,
+        "exit code": describe_exit(beat.exit_code).removeprefix("exit code ") if beat.exit_code >= 0 else UNKNOWN,
         "engine": beat.engine_version or UNKNOWN,
     }
-
-
-def _moment(moment: datetime | None) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if moment else UNKNOWN
 
 
 def vm_title(vm: FleetVm) -> str:

@@ -6,7 +6,10 @@ Each error carries the input that caused it (in its text) and the next step for 
 
 from __future__ import annotations
 
+import signal
+from contextlib import suppress
 from enum import IntEnum
+from typing import Final
 
 
 class ExitCode(IntEnum):
@@ -26,6 +29,28 @@ class ExitCode(IntEnum):
     """A credential or a permission is missing."""
     CONFIGURATION = 78
     """A setting, a name or an environment variable is wrong."""
+
+
+_MEANINGS: Final = {
+    ExitCode.DONE: "done",
+    ExitCode.USAGE: "wrong usage",
+    ExitCode.PARTIAL: "some files failed",
+    ExitCode.UNAVAILABLE: "source or bucket out of reach",
+    ExitCode.TEMPORARY: "stopped or not ready, run again",
+    ExitCode.NOT_PERMITTED: "not permitted",
+    ExitCode.CONFIGURATION: "wrong configuration",
+}
+_KILLED: Final = 128
+"""A shell adds the number of the signal that ended a process."""
+
+
+def describe_exit(code: int) -> str:
+    """An exit code with what it means: `exit code 65 (some files failed)`, `exit code 137 (ended by SIGKILL)`."""
+    meaning = _MEANINGS.get(ExitCode(code), "") if code in set(ExitCode) else ""
+    if not meaning and code > _KILLED:
+        with suppress(ValueError):
+            meaning = f"ended by {signal.Signals(code - _KILLED).name}"
+    return f"exit code {code} ({meaning})" if meaning else f"exit code {code}"
 
 
 class EngineError(Exception):

@@ -18,7 +18,7 @@ import msgspec
 from engine import jobs
 from engine.clock import Clock, format_time, utc_now
 from engine.draining import told_to_end
-from engine.errors import EngineError
+from engine.errors import EngineError, describe_exit
 from engine.heartbeat import Heartbeat, read_heartbeat, write_heartbeat
 from engine.jobs import Job
 from engine.logbook import Logbook, LogObjects
@@ -94,7 +94,7 @@ class Keeper:
             tail.append(str(error))
             code = int(error.exit_code)
         self._job, self._exit_code = None, code
-        self._logbook.info("job_ended", f"job {job.number} ended with exit code {code}", job=job.number, exit_code=code)
+        self._logbook.info("job_ended", f"job {job.number} ended with {describe_exit(code)}", job=job.number, exit_code=code)
         await self._ask(self._objects.flush)
         lines = tuple(map(self._logbook.redact, tail))
         await self._ask(lambda: jobs.finish(self._store, job, exit_code=code, tail=lines, now=self._clock()))

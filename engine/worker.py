@@ -25,7 +25,7 @@ from engine.catalogue import Catalogue, load_catalogue_table
 from engine.claims import Held, State, list_claims, release, take
 from engine.clock import Clock, format_bytes, format_seconds, format_time, monotonic, utc_now
 from engine.draining import told_to_end
-from engine.errors import ConfigurationError, EngineError, ExitCode, StoreError
+from engine.errors import ConfigurationError, EngineError, ExitCode, StoreError, describe_exit
 from engine.failure_budget import parse_budget
 from engine.fault_points import FaultPoint, reach
 from engine.heartbeat import Heartbeat, list_heartbeats, write_heartbeat
@@ -357,9 +357,9 @@ class Worker:
 
         self._job_code = await run_verb(require_arguments(self.plan.job), self.stopped, hear)
         self._job = ""
-        self._logbook.info("job_ended", f"engine {words} ended with exit code {self._job_code}")
+        self._logbook.info("job_ended", f"engine {words} ended with {describe_exit(self._job_code)}")
         if not self.stopped.is_set() and self._job_code not in (ExitCode.DONE, ExitCode.PARTIAL):
-            raise JobFailed(f"engine {self.plan.job[0]} ended with exit code {self._job_code}: {last}", self._job_code)
+            raise JobFailed(f"engine {self.plan.job[0]} ended with {describe_exit(self._job_code)}: {last}", self._job_code)
 
     def _share_of(self, shard: int, daily_bytes: int) -> Allowance:
         """The shard's share of the daily cap. That it is used up is said, because nothing else moves until midnight."""
@@ -491,7 +491,7 @@ class Worker:
 
     async def _say_goodbye(self, code: ExitCode | None) -> None:
         """The last heartbeat and log object; a bucket that is gone must not hide why we end."""
-        self._logbook.info("worker_ended", f"ends with exit code {int(code) if code is not None else '?'}", exit_code=code)
+        self._logbook.info("worker_ended", f"ends with {describe_exit(int(code)) if code is not None else 'exit code ?'}", exit_code=code)
         with contextlib.suppress(EngineError):
             await asyncio.to_thread(self.log_objects.flush)
         reach(FaultPoint.LOG_WRITTEN)

@@ -17,7 +17,7 @@ import msgspec
 
 from engine.clock import Clock, utc_now
 from engine.commit import entry_of
-from engine.errors import EngineError, ExitCode, UsageError
+from engine.errors import EngineError, ExitCode, UsageError, describe_exit
 from engine.launch import LaunchedVm
 from engine.manifest import Summary, summarize
 from engine.model import Cell, Outcome
@@ -239,7 +239,7 @@ def _judge(
         if heartbeat.exit_code == ExitCode.DONE:
             proof = "its shards are done, and hold nothing to commit"
         else:
-            cause = f"its worker ended with exit code {heartbeat.exit_code} and committed nothing"
+            cause = f"its worker ended with {describe_exit(heartbeat.exit_code)} and committed nothing"
             return CanaryVm(name, problem=_with_reason(cause, heartbeat.last_error), evidence="heartbeat", state=shown)
     return CanaryVm(name, proof=proof, state=shown)
 
@@ -248,7 +248,7 @@ def _problem(clients: ComputeClients, state: Store, view: RunView, row: FleetVm)
     """Why the VMs that wait would fail as this one did, and where that was read; ("", "") if nothing says so."""
     heartbeat = row.heartbeat
     if heartbeat is not None and heartbeat.exit_code in HOPELESS_EXITS:
-        cause = f"its worker ended with exit code {heartbeat.exit_code}"
+        cause = f"its worker ended with {describe_exit(heartbeat.exit_code)}"
         if heartbeat.last_error:
             return _with_reason(cause, heartbeat.last_error), "heartbeat"
         return _with_reason(cause, _last_errors(state, view.run, row.name)), "log"

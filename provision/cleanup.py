@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 from engine.clock import Clock, utc_now
-from engine.errors import ExitCode
+from engine.errors import ExitCode, describe_exit
 from engine.store import Store
 from provision.actions import Item, Proposal
 from provision.clients import ComputeClients
@@ -113,7 +113,7 @@ def _ended_vm(vm: Vm, row: FleetVm, view: RunView | None, now: datetime) -> str 
         if ownership.run == ADOPTED:
             return "was adopted, and is powered off"
         if ended and heartbeat is not None:
-            return f"its worker ended with exit code {heartbeat.exit_code}"
+            return f"ended: {describe_exit(heartbeat.exit_code)}"
         if row.replaced_by:
             return f"{row.replaced_by} took its place"
         if view is not None and view.phase(now) is not Phase.RUNNING:

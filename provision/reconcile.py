@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from engine.clock import Clock, utc_now
-from engine.errors import ExitCode
+from engine.errors import ExitCode, describe_exit
 from engine.launch import LaunchedVm
 from engine.plan import Plan, load_plan
 from engine.store import Store
@@ -475,7 +475,8 @@ def _decide(profile: Profile, snapshot: FleetSnapshot, view: RunView, row: Fleet
             return Waiting(view.run, row.name, shards, "a person drained it: the other VMs of the run take its shards")
         return GivenUp(view.run, row.name, shards, "a person drained it, and no other VM works: resize the run")
     if rule.remedy is Remedy.GIVE_UP:
-        said = f"its worker ended with exit code {row.exit_code}: {row.last_error or row.note}" if row.exit_code >= 0 else row.note
+        words = f"its worker ended with {describe_exit(row.exit_code)}"
+        said = (f"{words}: {row.last_error}" if row.last_error else words) if row.exit_code >= 0 else row.note
         return GivenUp(view.run, row.name, shards, said)
     if rule.remedy is Remedy.WAIT and row.exists:
         return Waiting(view.run, row.name, shards, "a person stopped it: start it again, or delete it")

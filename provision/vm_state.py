@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from msgspec import structs
 
-from engine.errors import ExitCode
+from engine.errors import ExitCode, describe_exit
 from engine.heartbeat import Heartbeat
 from provision.operations import FailureKind, VmEvent
 from provision.orders import LaunchOperation
@@ -310,7 +310,7 @@ def _judge_end(row: FleetVm, events: Sequence[VmEvent], before: FleetVm | None) 
     if heartbeat is None or (heartbeat.exit_code < 0 and heartbeat.state not in _FINAL):
         return None
     code = heartbeat.exit_code
-    note = f"worker ended, exit code {code}" if code >= 0 else "worker ended"
+    note = f"worker ended, {describe_exit(code)}" if code >= 0 else "worker ended"
     if heartbeat.kept_until is not None and not row.dead:
         note += f"; kept for jobs until {heartbeat.kept_until:%H:%M} UTC" + (f", at {heartbeat.current}" if heartbeat.current else "")
     if code == ExitCode.PARTIAL and heartbeat.state == "stopped":

@@ -9,7 +9,7 @@ import click
 
 from console.confirming import ask_yes
 from console.verbs.options import headless_session, json_option, profile_option
-from engine.errors import EngineError, ExitCode, UsageError
+from engine.errors import EngineError, ExitCode, UsageError, describe_exit
 from engine.jobs import CUT_OFF, VERBS, JobResult
 from engine.verbs.printing import print_json
 
@@ -63,7 +63,7 @@ def run_command(
         time.sleep(LOOK_SECONDS)
     _show(_document(result), "\n".join(result.tail), as_json)
     if result.exit_code:
-        what = "was cut off: its worker was stopped" if result.exit_code == CUT_OFF else f"ended with exit code {result.exit_code}"
+        what = "was cut off: its worker was stopped" if result.exit_code == CUT_OFF else f"ended with {describe_exit(result.exit_code)}"
         click.echo(f"tickdeck: job {result.number} {what} -> its log: tickdeck logs {result.vm}", err=True)
     return ExitCode.UNAVAILABLE if result.exit_code == CUT_OFF else result.exit_code
 

@@ -18,7 +18,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static, Tree
 from textual.widgets.tree import TreeNode
 
-from console.widgets.figures import UNKNOWN, one_line
+from console.widgets.figures import UNKNOWN, format_moment, one_line
 
 _DEEPEST = 12
 
@@ -84,7 +84,7 @@ class DetailScreen(ModalScreen[str | None]):
             tree.show_root = False
             tree.guide_depth = 2
             yield tree
-            yield Static("enter filters by a field · - hides what has it · y copies it · esc closes", classes="detail--hint", markup=False)
+            yield Static("enter filters by it · - hides what has it · y copies · esc closes", classes="detail--hint", markup=False)
 
     def on_mount(self) -> None:
         tree = self._tree()
@@ -135,7 +135,7 @@ def _grow(node: TreeNode[tuple[str, object]], record: Mapping[str, object], path
             label = Text.assemble((title, "bold"), (f"  {len(inner)}", look.quiet))
             _grow(node.add(label, (field, value), expand=True), inner, field, look, depth + 1)
             continue
-        first, *more = _lines(value, look.width)
+        first, *more = _lines(format_moment(value) if isinstance(value, datetime) else value, look.width)
         label = Text.assemble((f"{title:<{name_width}}  ", look.quiet), first)
         if not more:
             node.add_leaf(label, (field, value))

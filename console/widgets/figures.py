@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 from rich.cells import cell_len, set_cell_size
@@ -94,6 +95,11 @@ def format_age(seconds: float | None) -> str:
         if whole >= size:
             return f"{whole // size} {unit}"
     return f"{whole} s"
+
+
+def format_moment(moment: datetime | None) -> str:
+    """A time in full, UTC, whole seconds: `2024-05-23 05:36:12 UTC`."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if moment else UNKNOWN
 
 
 def format_money(dollars: float | None) -> str:

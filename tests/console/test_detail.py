@@ -33,7 +33,7 @@ async def test_all_fields_are_listed_with_their_inner_ones() -> None:
         await pilot.pause()
         assert texts(app.screen.query_one(Tree)) == [
             "severity ERROR",
-            "time 2024-05-01T05:40:00+00:00",
+            "time 2024-05-01 05:40:00 UTC",
             "message Traceback:",
             "line one",
             "line ␛[31mtwo",

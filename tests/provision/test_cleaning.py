@@ -44,7 +44,7 @@ def real(orders: Any) -> dict[str, Any]:
 def test_a_powered_off_vm_whose_worker_said_goodbye_is_garbage() -> None:
     (item,) = found([make_vm(vm_name(0), "TERMINATED")], heartbeats=[beat(vm_name(0), "done", exit_code=0)])
     assert (item.kind, item.name, item.status) == ("vm", vm_name(0), "TERMINATED")
-    assert "exit code 0" in item.why
+    assert "exit code 0 (done)" in item.why
     assert item.age_seconds == 3600
     assert item.cost_per_day > 0
 

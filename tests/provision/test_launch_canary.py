@@ -201,7 +201,7 @@ def test_a_permission_error_stops_the_launch_for_good_and_keeps_the_canaries(wir
     done = pass_over(wired, run)
     (canary,) = done.canaries
     assert canary.verdict is Verdict.FAILED
-    assert "exit code 77: 403 secretmanager.versions.access denied" in canary.message
+    assert "exit code 77 (not permitted): 403 secretmanager.versions.access denied" in canary.message
     assert done.results == ()
     stop = read_canary_stop(wired.state, run)
     assert stop is not None
@@ -227,7 +227,7 @@ def test_the_cause_is_looked_for_in_the_log_where_the_heartbeat_does_not_say(wir
     wired.work(run, first, 0, "stopped", exit_code=78)
     found = judged(wired, plan, run)
     assert found.failed is not None
-    assert found.failed.problem.endswith("exit code 78: the bucket lake is another project's")
+    assert found.failed.problem.endswith("exit code 78 (wrong configuration): the bucket lake is another project's")
     assert found.failed.evidence == "log"
 
 
@@ -340,4 +340,7 @@ def test_a_stop_that_somebody_wrote_first_stands(wired: Wired) -> None:
     stop = read_canary_stop(wired.state, run)
     assert stop is not None
     assert stop.vm == first
-    assert judged(wired, plan, run).message == f"canary {first} failed, 10 VMs are not asked for: its worker ended with exit code 77: one"
+    assert (
+        judged(wired, plan, run).message
+        == f"canary {first} failed, 10 VMs are not asked for: its worker ended with exit code 77 (not permitted): one"
+    )
