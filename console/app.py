@@ -7,12 +7,11 @@ handed it. Imports of this module and of the first screen are kept small: the fi
 from __future__ import annotations
 
 import dataclasses
-import gc
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events
 from textual.binding import BindingType
@@ -22,31 +21,26 @@ from textual.worker import Worker, WorkerState
 
 from console.actions import ACTIONS, ActionProvider, app_bindings, use
 from console.blocking import in_thread
-from console.commands import read_command
 from console.commands_provider import CommandProvider
-from console.export import Form
+from console.everywhere_keys import EverywhereKeys
 from console.feeds import Feeds, FeedUpdated, LogsArrived
 from console.log_tail import LogTail
-from console.modes import Mode, is_mode, mode_screens
-from console.navigation import Place, Trail
-from console.obeying import context_of, obey
+from console.modes import Mode
 from console.opening import look_around
-from console.places import state_folder, user_folder
+from console.places import user_folder
 from console.rights import Rights
 from console.screens.base import ModeScreen
 from console.screens.starting import StartingScreen
 from console.sources import SOURCES
 from console.state import Feed
 from console.status_line import write_status
-from console.themed_app import ThemedApp
-from console.widgets.detail import DetailScreen
 from engine.clock import Clock, utc_now
 from engine.errors import ConfigurationError, one_line
 
 if TYPE_CHECKING:
-    from console.commands import Command
+    from pathlib import Path
+
     from console.custom_commands import CustomCommand
-    from console.export import Record
     from console.opening import Opened, Opener
     from console.own_actions import OwnActions
     from console.recording.recorder import Recorder
@@ -71,11 +65,10 @@ def _bindings() -> list[BindingType]:
     return keys
 
 
-class ConsoleApp(ThemedApp):
+class ConsoleApp(EverywhereKeys):
     """One operator's console on one profile."""
 
     TITLE = "tickdeck"
-    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = mode_screens()
     BINDINGS: ClassVar[list[BindingType]] = _bindings()
     COMMANDS = {ActionProvider, CommandProvider}  # noqa: RUF012 - Textual's declaration
 
@@ -90,6 +83,7 @@ class ConsoleApp(ThemedApp):
         find_venues: Callable[[Session], Sequence[str]] | None = None,
         clock: Clock = utc_now,
         theme: str = "",
+        theme_file: Path | None = None,
         recorder: Recorder | None = None,
         replay: Replay | None = None,
         own: OwnActions | None = None,
@@ -103,12 +97,13 @@ class ConsoleApp(ThemedApp):
             on_launched: Called with the session and the run's id after a launch.
             find_venues: Asks the session's source for all its venues; None: those of the catalogues are all that can be named.
             clock: The time, UTC.
-            theme: Name of a colour theme; empty: the profile's, or ours.
+            theme: Name of a colour theme; empty: the profile's, the one chosen last, or ours.
+            theme_file: Where the one that is chosen here is kept for the next start; None: nowhere.
             recorder: Writes down what the session answers.
             replay: The recording that is played; the opener gives its session, and its time is the console's.
             own: The person's keys and commands.
         """
-        super().__init__(user_folder("themes"), theme)
+        super().__init__(user_folder("themes"), theme, theme_file=theme_file)
         self.clock = clock if replay is None else replay.clock
         self._own = own
         self.custom_commands: dict[str, CustomCommand] = {each.id: each for each in own.commands} if own is not None else {}
@@ -126,15 +121,9 @@ class ConsoleApp(ThemedApp):
         self._covered: Request | None = request
         self._layer = "raw"
         self._run = ""
-        self._history: list[Mode] = []
-        self._collected: set[Mode] = set()
-        """Modes whose objects were taken out of the garbage collector's sight."""
-        self._trail = Trail()
-        self._mode_screens: dict[Mode, ModeScreen] = {}
         self._known: Known | None = None
         self.because = ""
         """Where the request that Plan opens with comes from, a few words."""
-        self._export_form = Form.CSV
         self._wanted_theme = theme
         self.feeds = Feeds((source(self) for source in SOURCES), self.post_message)
         self._tail = LogTail(lambda batch: self.post_message(LogsArrived(batch)), self._tail_failed)
@@ -241,6 +230,10 @@ class ConsoleApp(ThemedApp):
         return self._opened
 
     @property
+    def theme_of_settings(self) -> str:
+        return self.session.profile.theme if self.is_open else ""
+
+    @property
     def profile_name(self) -> str:
         """For the status line."""
         return ("demo" if self._is_demo else self.session.profile.name) if self.is_open else "tickdeck"
@@ -329,49 +322,6 @@ class ConsoleApp(ThemedApp):
             if before is None or _range_of(before) != _range_of(request):
                 self.feeds.forget("coverage")
 
-    def show_mode(self, mode: Mode) -> None:
-        """Show a mode's screen stack; `back` returns to the present one."""
-        if not self.is_open or self.current_mode == mode:
-            return
-        self.leave_place()
-        if is_mode(self.current_mode):
-            here = Mode(self.current_mode)
-            self._history = [each for each in self._history if each not in (here, mode)] + [here]
-        # What was said over another screen would cover this one.
-        self.clear_notifications()
-        self.switch_mode(mode)
-        if mode not in self._collected:
-            # What a screen imports and mounts stays: the collector need not look through it again while keys wait for their picture.
-            self._collected.add(mode)
-            self.call_after_refresh(gc.freeze)
-
-    def leave_place(self) -> None:
-        """One goes on from here: `[` comes back, with cursor, filter and scroll as they are now."""
-        if (screen := self.visible_screen) is not None:
-            from console.remembering import place_of
-
-            self._trail.leave(place_of(screen))
-
-    def _go_along(self, step: Callable[[Place], Place | None], end: str) -> None:
-        screen = self.visible_screen
-        if screen is None or len(self.screen_stack) > 1:
-            return
-        from console.remembering import place_of, return_to
-
-        place = step(place_of(screen))
-        if place is None:
-            self.notify(end, timeout=2)
-            return
-        if self.current_mode != place.mode:
-            self.switch_mode(place.mode)
-        return_to(self._mode_screens[place.mode], place)
-
-    def action_place_back(self) -> None:
-        self._go_along(self._trail.back, "nothing was shown before this")
-
-    def action_place_on(self) -> None:
-        self._go_along(self._trail.on, "nothing was shown after this")
-
     def plan_request(self, request: Request, *, because: str = "") -> None:
         """Show the Plan screen, filled in with `request`.
 
@@ -386,10 +336,14 @@ class ConsoleApp(ThemedApp):
         if isinstance(screen := self._mode_screens.get(Mode.PLAN), PlanScreen):
             screen.fill_in(request, because=because)
 
-    def run_launched(self, run: str) -> None:
-        """A run was launched: follow it in Fleet."""
+    def follow_run(self, run: str) -> None:
+        """Look at this run from now on, also if it is over."""
         self._run = run
         self.feeds.poke()
+
+    def run_launched(self, run: str) -> None:
+        """A run was launched: follow it in Fleet."""
+        self.follow_run(run)
         self.show_mode(Mode.FLEET)
         if self._on_launched is not None:
             self._on_launched(self.session, run)
@@ -425,21 +379,6 @@ class ConsoleApp(ThemedApp):
             self.refresh_status(screen)
             screen.refresh_bindings()
 
-    async def copy(self, text: str) -> None:
-        """Copy out of this terminal and say how."""
-        from console.clipboard import copy_text
-
-        try:
-            copied = await copy_text(self, text, fallback=state_folder() / "copied.txt")
-        except OSError as error:
-            self.notify(f"cannot copy: {error}", severity="error")
-        else:
-            self.notify(str(copied), timeout=4)
-
-    async def on_detail_screen_copy_requested(self, message: DetailScreen.CopyRequested) -> None:
-        """A detail that is shown wants to be copied."""
-        await self.copy(message.text)
-
     # Screens come and go
 
     def adopt(self, screen: ModeScreen) -> None:
@@ -471,145 +410,6 @@ class ConsoleApp(ThemedApp):
     def on_logs_arrived(self, message: LogsArrived) -> None:
         if self.is_running and (screen := self._mode_screens.get(Mode.LOGS)) is not None:
             screen.show_logs(message.batch)
-
-    @property
-    def visible_screen(self) -> ModeScreen | None:
-        """The screen of the current mode, also under a dialog; None before there is one, and once the console ends."""
-        if not self.is_running or not is_mode(self.current_mode):
-            return None  # While it ends, screens lose their widgets one by one, and a look may still come in.
-        return self._mode_screens.get(Mode(self.current_mode))
-
-    # Keys that work everywhere
-
-    def action_show_mode(self, mode: str) -> None:
-        self.show_mode(Mode(mode))
-
-    def action_help(self) -> None:
-        from console.screens.help import HelpScreen
-
-        if (screen := self.visible_screen) is not None:
-            self.push_screen(
-                HelpScreen(screen.MODE, read_only=self.read_only, link_down=screen.link_down, off=self.off_reasons | screen.off_reasons)
-            )
-
-    @property
-    def off_reasons(self) -> dict[str, str]:
-        """Common actions that are off now: id -> why."""
-        return {} if self.replay is not None else dict.fromkeys(("replay_back", "replay_on"), ONLY_IN_REPLAY)
-
-    def action_filter(self) -> None:
-        if (screen := self.visible_screen) is not None:
-            screen.open_filter()
-
-    async def action_copy(self) -> None:
-        screen = self.visible_screen
-        if screen is not None and (text := screen.copy_row()):
-            await self.copy(text)
-
-    def action_export(self) -> None:
-        from console.screens.export import ExportScreen
-
-        screen = self.visible_screen
-        if screen is None or not (records := screen.export_records()):
-            self.notify("nothing to export here", timeout=3)
-            return
-        forms = ExportScreen(len(records), self._export_form, text=screen.export_text() is not None)
-        self.push_screen(forms, partial(self._export, screen.MODE.value, records, screen.export_text()))
-
-    async def _export(self, name: str, records: Sequence[Record], line: Callable[[Record], str] | None, form: Form | None) -> None:
-        if form is None:
-            return
-        from console.export import write_export
-
-        self._export_form = form
-        try:
-            path = await in_thread(lambda: write_export(name, records, form, now=self.clock(), line=line), name="export")
-        except OSError as error:
-            self.notify(f"cannot write: {error}", severity="error")
-        else:
-            self.notify(f"{len(records):,} rows written to {path}")
-
-    def action_command(self) -> None:
-        from console.screens.command import CommandScreen
-
-        if (screen := self.visible_screen) is not None:
-            self.push_screen(CommandScreen(context_of(self, screen)), self._obey)
-
-    async def run_command(self, line: str) -> None:
-        """Do what a line of `console.commands` says."""
-        if (screen := self.visible_screen) is not None:
-            await self._obey(read_command(line, context_of(self, screen)))
-
-    async def _obey(self, command: Command | None) -> None:
-        screen = self.visible_screen
-        if command is not None and screen is not None:
-            await obey(self, command, screen)
-
-    def action_look_now(self) -> None:
-        self.feeds.poke(force=True)
-        self.notify("asking every source", timeout=2)
-
-    def action_hold(self) -> None:
-        self.feeds.hold(not self.feeds.held)
-        if (screen := self.visible_screen) is not None:
-            self.refresh_status(screen)
-
-    def action_replay_back(self) -> None:
-        self._replay_by(-1)
-
-    def action_replay_on(self) -> None:
-        self._replay_by(1)
-
-    def _replay_by(self, steps: int) -> None:
-        if self.replay is None:
-            self.notify(ONLY_IN_REPLAY, timeout=4)
-        elif not self.replay.move(steps):
-            self.notify("the recording begins here" if steps < 0 else "the recording ends here", timeout=2)
-        else:
-            self.time_moved(back=steps < 0)
-
-    def time_moved(self, *, back: bool) -> None:
-        """The recording stands at another moment: everything is looked at again."""
-        self.feeds.poke(force=True)
-        for screen in self._mode_screens.values():
-            screen.time_moved(back=back)
-        if (shown := self.visible_screen) is not None:
-            self.refresh_status(shown)
-
-    def action_theme(self) -> None:
-        from console.screens.themes import ThemeScreen
-
-        self.push_screen(ThemeScreen(self.theme_names, self.theme), self.theme_chosen)
-
-    def theme_chosen(self, name: str | None) -> None:
-        """A theme was chosen: say how to keep it."""
-        from provision.config_file import config_path
-
-        if name is not None and (not self.is_open or name != self.session.profile.theme):
-            self.notify(f'to keep it: theme = "{name}" in {config_path()}', title=f"theme {name}", timeout=6)
-
-    async def action_back(self) -> None:
-        """One step back; from the first screen: quit."""
-        if not self.step_back():
-            self.exit(0)
-
-    def action_leave(self) -> None:
-        """One step back; never quits, because Escape is also pressed out of habit."""
-        if not self.step_back():
-            self.notify("this is the first screen; q quits, the fleet goes on", timeout=3)
-
-    def step_back(self) -> bool:
-        """One step back; False if there is none."""
-        screen = self.screen
-        if isinstance(screen, ModeScreen) and screen.leave():
-            return True
-        if len(self.screen_stack) > 1:
-            self.pop_screen()
-            return True
-        if self._history:
-            self.switch_mode(self._history.pop())
-            return True
-        return False
 
     def _tail_failed(self, reason: str) -> None:
         from provision.logs import Batch
@@ -651,9 +451,6 @@ class ConsoleApp(ThemedApp):
         if self._recorder is not None:
             self._recorder.stop()
         self._told.close()
-
-
-ONLY_IN_REPLAY: Final = "only where a recording is played: tickdeck --replay FILE"
 
 
 def _range_of(request: Request) -> Request:

@@ -73,6 +73,12 @@ def audit_sentence(deeds: Sequence[Deed], *, days: int, now: datetime) -> tuple[
     return phrases, Tone.BAD if unfinished else Tone.WARN if failed else Tone.GOOD
 
 
+def place_in_fleet(deed: Deed) -> tuple[str, str]:
+    """The run that a change is about, and the VM if it is about one of it; without a run its first VM. Empty if there is none."""
+    vms = list(dict.fromkeys(item.name for item in deed.items if item.kind in ("vm", "new")))
+    return deed.intent.run, vms[0] if len(vms) == 1 or (vms and not deed.intent.run) else ""
+
+
 def deed_details(deed: Deed) -> dict[str, object]:
     """All of it, for the detail view: both records, item by item, with the serial tails."""
     intent = deed.intent
@@ -93,7 +99,7 @@ def deed_details(deed: Deed) -> dict[str, object]:
         "ending": deed.ending.value,
         "who": intent.who,
         "host": intent.host,
-        "intent": intent.when,
+        "when": intent.when,
         "receipt": deed.receipt.when if deed.receipt is not None else "none: whoever did it died in the middle, or is still at it",
         "run": intent.run,
         "plan": intent.plan,

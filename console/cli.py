@@ -50,17 +50,18 @@ VERBS = {
 @click.option("--read-only", is_flag=True, help="Look, change nothing.")
 @click.option("--record", metavar="FILE", default="", help="Record what the console sees here [a ring of the last hours]; off: nowhere.")
 @click.option("--replay", metavar="FILE", default="", help="Look at a recording, step by step with , and . ; last: the newest one here.")
+@click.option("--theme", metavar="NAME", default="", help="Colours [those of the settings, else the ones chosen last].")
 @click.version_option(__version__, prog_name="tickdeck")
 @click.pass_context
-def command(ctx: click.Context, profile_name: str, read_only: bool, record: str, replay: str) -> Any:
+def command(ctx: click.Context, profile_name: str, read_only: bool, record: str, replay: str, theme: str) -> Any:
     """Backfill a crypto tick-data lake on Google Cloud and keep it complete. Without a verb: the console."""
     if profile_name:
         os.environ["TICKDECK_PROFILE"] = profile_name
     if read_only:
         os.environ["TICKDECK_READ_ONLY"] = "true"
     if ctx.invoked_subcommand is not None:
-        if record or replay:
-            raise UsageError("--record and --replay are the console's own", hint="leave the verb out")
+        if record or replay or theme:
+            raise UsageError("--record, --replay and --theme are the console's own", hint="leave the verb out")
         return None
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("the console needs a terminal", hint="use a verb; see: tickdeck --help")
@@ -71,7 +72,7 @@ def command(ctx: click.Context, profile_name: str, read_only: bool, record: str,
         from console.recording.replay import Replay, open_recording
 
         played = Replay(open_recording(recordings_folder() if replay == "last" else Path(replay)))
-        return run_console(lambda _report: played.session(), None, read_only=True, replay=played)
+        return run_console(lambda _report: played.session(), None, read_only=True, replay=played, theme=theme)
 
     def opener(report: Any) -> Any:
         # Imported in the thread that opens: the first picture waits for nothing.
@@ -79,7 +80,7 @@ def command(ctx: click.Context, profile_name: str, read_only: bool, record: str,
 
         return open_session(profile_name, report=report)
 
-    return run_console(opener, None, read_only=read_only, recorder=make_recorder(record))
+    return run_console(opener, None, read_only=read_only, recorder=make_recorder(record), theme=theme)
 
 
 EXTRAS = {"textual": "console", "rich": "console", "grpc": "console", "google": "console", "numpy": "local"}

@@ -303,6 +303,8 @@ def state_and_word(vm: FleetVm, now: datetime) -> tuple[str, str]:
     """The table's key for glyph and colour, and the word."""
     if vm.replaced_by:
         return "replaced", REPLACED
+    if vm.state is VmState.DONE and not vm.exists:
+        return "gone", "done, gone"
     if vm.state is VmState.BOOTING:
         return "booting", _boot_stage(vm, now)
     if vm.state is VmState.RUNNING and vm.note.startswith("paused"):

@@ -64,8 +64,8 @@ class Scope:
         """Whose, in full."""
         whose = self.vm or ("every VM" if self.run else "every run")
         of_run = f" of run {self.run}" if self.run and not self.vm else ""
-        when = f", {self.around:%Y-%m-%d %H:%M:%S} UTC ± {AROUND.seconds} s" if self.around is not None else ""
-        when = f", at {self.at:%Y-%m-%d %H:%M:%S} UTC" if self.at is not None else when
+        when = f", {self.around:%m-%d %H:%M:%S} UTC ± {AROUND.seconds} s" if self.around is not None else ""
+        when = f", at {self.at:%m-%d %H:%M:%S} UTC" if self.at is not None else when
         return f"{whose}{of_run}{when}"
 
     def begin(self, now: datetime) -> datetime:

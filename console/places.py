@@ -19,6 +19,11 @@ def recordings_folder() -> Path:
     return state_folder() / "recordings"
 
 
+def theme_file() -> Path:
+    """The name of the theme that was chosen in the console. May not exist."""
+    return state_folder() / "theme"
+
+
 def views_file() -> Path:
     """Saved views of the screens, beside the configuration. May not exist."""
     return config_path().parent / "views.toml"

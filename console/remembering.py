@@ -16,6 +16,8 @@ from textual.widget import Widget
 from console.navigation import Place
 from console.query import QueryError, parse
 from console.widgets.heatmap import Heatmap
+from console.widgets.logring import Key
+from console.widgets.logview import LogView
 from console.widgets.prompt import Prompt
 from console.widgets.table import LineTable
 
@@ -74,6 +76,16 @@ def _(widget: LineTable, memory: tuple[str | None, int]) -> None:  # type: ignor
 
 
 @remember.register
+def _(widget: LogView) -> tuple[Key | None]:
+    return (widget.place,)
+
+
+@recall.register
+def _(widget: LogView, memory: tuple[Key | None]) -> None:
+    widget.go_to_place(memory[0])
+
+
+@remember.register
 def _(widget: Heatmap) -> tuple[str, Any] | None:
     at = widget.cursor
     return None if at is None else (at[0], at[1])
@@ -85,6 +97,6 @@ def _(widget: Heatmap, memory: tuple[str, Any]) -> None:
 
 
 def _widgets(screen: ModeScreen) -> Iterator[tuple[str, Widget]]:
-    for kind in (Prompt, LineTable, Heatmap):
+    for kind in (Prompt, LineTable, Heatmap, LogView):
         for number, widget in enumerate(screen.query(kind)):
             yield f"{kind.__name__} {number}", widget

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from statistics import median
 
-from console.widgets.figures import format_bytes, format_count, format_duration, format_rate
+from console.widgets.figures import format_bytes, format_duration, format_rate, plural
 from provision.fleet import FleetSnapshot
 from provision.preemptions import find_lineages
 from provision.vm_state import FleetVm, VmState
@@ -47,6 +47,8 @@ def moment_of_trouble(row: FleetVm) -> datetime | None:
 def reasons(row: FleetVm, snapshot: FleetSnapshot) -> list[str]:
     """Why it is slow, stuck or lost, the strongest first; empty if nothing is odd."""
     found = []
+    if row.state is VmState.DONE and not row.exists:
+        found.append(f"gone: Compute Engine listed no such VM at {snapshot.taken.astimezone(UTC):%H:%M:%S} UTC")
     if row.note and row.state is not VmState.RUNNING:
         # The file it hangs on is said at the end of the line.
         found.append(row.note.removesuffix(f" on {row.heartbeat.current}") if row.heartbeat is not None else row.note)
@@ -59,7 +61,7 @@ def reasons(row: FleetVm, snapshot: FleetSnapshot) -> list[str]:
         found.append(f"began late: {before.end or 'lost'} before, {format_duration(line.lost_seconds)} lost")
     found += _against_others(row, snapshot)
     if row.heartbeat is not None and row.heartbeat.throttled and row.limited_by != "source 429":
-        found.append(f"{format_count(row.heartbeat.throttled)} times refused by the source (429)")
+        found.append(f"{plural(row.heartbeat.throttled, 'time')} refused by the source (429)")
     if row.last_error:
         found.append(f"last error: {row.last_error}")
     return found

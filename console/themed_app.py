@@ -9,6 +9,7 @@ from textual.command import Command, CommandPalette
 from textual.notifications import SeverityLevel
 
 from console.blocking import in_thread
+from console.remembered_theme import keep_theme, read_theme
 from console.theme import DEFAULT_THEME, UserThemes, install_themes, theme_names, variable_defaults
 
 LOOK_SECONDS = 1.0
@@ -18,23 +19,57 @@ LOOK_SECONDS = 1.0
 class ThemedApp(App[object]):
     """Whoever edits a theme sees it at each save; a broken file is told in a line, and the colours stay as they were."""
 
-    def __init__(self, theme_folder: Path, theme: str = "") -> None:
+    def __init__(self, theme_folder: Path, theme: str = "", *, theme_file: Path | None = None) -> None:
         """
         Args:
             theme_folder: The user's; may not exist.
-            theme: Name of the first one; empty: ours.
+            theme: Name of the first one; empty: the one chosen last, or ours.
+            theme_file: Where the one that is chosen is kept for the next start; None: nowhere.
         """
         super().__init__()
+        self._theme_file = theme_file
         self._theme_folder = theme_folder
         self._user_themes = UserThemes(theme_folder)
         self._theme_problems = install_themes(self, theme_folder)
         self._before_preview = ""
-        self.theme = theme or DEFAULT_THEME
+        wanted = theme or (read_theme(theme_file) if theme_file is not None else "")
+        # One that was chosen once may be gone by now.
+        self.theme = wanted if wanted in self.available_themes else DEFAULT_THEME
 
     @property
     def theme_names(self) -> list[str]:
         """Ours and the user's that can be used, sorted."""
         return [name for name in theme_names(self._theme_folder) if name in self.available_themes]
+
+    @property
+    def theme_of_settings(self) -> str:
+        """The theme that the settings name, as far as they are known; empty: none."""
+        return ""
+
+    def action_theme(self) -> None:
+        from console.screens.themes import ThemeScreen
+
+        self.push_screen(ThemeScreen(self.theme_names, self.theme), self.theme_chosen)
+
+    def theme_chosen(self, name: str | None) -> None:
+        """A theme was chosen: keep it for the next start, and say what would win over it there."""
+        from provision.config_file import config_path
+
+        if name is None:
+            return
+        set_by_hand = self.theme_of_settings
+        if set_by_hand and set_by_hand != name:
+            said = f'the next start has theme = "{set_by_hand}" of the settings; to keep this one, write it there: {config_path()}'
+        elif self._theme_file is None:
+            said = "for now"
+        else:
+            try:
+                keep_theme(self._theme_file, name)
+            except OSError as error:
+                said = f"it cannot be kept for the next start: {error}"
+            else:
+                said = "kept for the next start"
+        self.notify(said, title=f"theme {name}", timeout=6)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our colours for themes that do not know them."""

@@ -5,11 +5,11 @@ The sentence and the tables come from one feed (`Session.money`); Enter opens a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from textual import on
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
@@ -35,13 +35,11 @@ from console.costs_view import (
     run_record,
     run_rows,
 )
+from console.screens.fleet_links import show_in_fleet
 from console.screens.run_cost import RunCostScreen
 from console.screens.table_screen import TableScreen
 from console.state import Feed
 from console.widgets.filtered_table import AnyTable, FilteredTable
-from console.widgets.sentence import Sentence
-from console.widgets.table import LineTable
-from console.widgets.tones import Tone
 from provision.budget import VIEWS, compare
 from provision.costs import RunCost, Spending, cost_warnings
 from provision.prices import list_figures, machine_speed, plan_rates
@@ -57,6 +55,7 @@ class CostsScreen(TableScreen):
     """The money of the last thirty days, and of the run that is on."""
 
     MODE = Mode.COSTS
+    OPENS = "open_run_cost"
     FEEDS = ("costs",)
     BINDINGS: ClassVar[list[BindingType]] = list(bindings_for(Mode.COSTS))
 
@@ -72,8 +71,6 @@ class CostsScreen(TableScreen):
         self._spending: Spending | None = None
 
     def body(self) -> Iterable[Widget]:
-        sentence = Sentence(now=self.console.clock, stale_after_seconds=180, id="costs-sentence")
-        sentence.set_sentence("adding up what runs cost …", tone=Tone.BUSY)
         runs: AnyTable = FilteredTable(
             RUN_COLUMNS, lambda row: row.run, run_record, vocabulary=RUN_WORDS, empty="no run in the last 30 days", id="runs"
         )
@@ -85,7 +82,7 @@ class CostsScreen(TableScreen):
             PRICE_COLUMNS, lambda row: f"{row.region} {row.item} {row.unit}", price_record, vocabulary=PRICE_WORDS, id="prices"
         )
         yield Vertical(
-            sentence,
+            self.first_sentence("adding up what runs cost …", stale_after_seconds=180),
             Static("", id="costs-tabs"),
             ContentSwitcher(runs, days, job, prices, initial="runs"),
             classes="body",
@@ -101,17 +98,12 @@ class CostsScreen(TableScreen):
 
     def show_costs(self, feed: Feed[Spending]) -> None:
         """What runs cost, or why it cannot be found out."""
-        self.set_class(feed.is_down, "-stale")
-        sentence = self.query_one("#costs-sentence", Sentence)
-        spending = feed.value
-        if spending is None:
-            if feed.error:
-                sentence.set_sentence("Costs cannot be added up yet", tone=Tone.BAD)
+        if (spending := self.value_of(feed, "Costs cannot be added up yet")) is None:
             return
         self._spending = spending
         profile = self.session.profile
         phrases, tone = costs_sentence(profile, spending, cost_warnings(profile, spending))
-        sentence.set_sentence(phrases, tone=tone, as_of=feed.at)
+        self.sentence.set_sentence(phrases, tone=tone, as_of=feed.at)
         self.query_one("#runs", FilteredTable).set_rows(run_rows(spending))
         self.query_one("#days", FilteredTable).set_rows(day_rows(profile, spending))
         self._show_tabs()
@@ -128,39 +120,54 @@ class CostsScreen(TableScreen):
     def off_reasons(self) -> dict[str, str]:
         reasons: dict[str, str] = {}
         if self.is_mounted and self._run is None:
-            reasons["open_run_cost"] = reasons["what_if"] = "no run under the cursor"
+            reasons = dict.fromkeys(("open_run_cost", "what_if", "show_in_fleet"), "no run under the cursor")
         return reasons
+
+    def view_settings(self) -> dict[str, str]:
+        return {"tab": self.query_one(ContentSwitcher).current or "runs"} | super().view_settings()
+
+    def apply_view(self, settings: Mapping[str, str]) -> None:
+        if (tab := settings.get("tab", "")) in TABS:
+            self._show_table(tab)
+        super().apply_view(settings)
+
+    def own_place(self) -> str:
+        return self.query_one(ContentSwitcher).current or "runs"
+
+    def go_to_place(self, own: object) -> None:
+        if own in TABS:
+            self._show_table(str(own))
 
     # Keys
 
     def action_costs_view(self) -> None:
-        switcher = self.query_one(ContentSwitcher)
         names = list(TABS)
-        switcher.current = names[(names.index(switcher.current or "runs") + 1) % len(names)]
+        self._show_table(names[(names.index(self.query_one(ContentSwitcher).current or "runs") + 1) % len(names)])
+
+    def _show_table(self, name: str) -> None:
+        self.query_one(ContentSwitcher).current = name
         self._show_tabs()
         self.shown.table.focus()
         self.refresh_bindings()
 
     def action_open_run_cost(self) -> None:
         if (run := self._run) is not None:
-            self.app.push_screen(RunCostScreen(run, self.session.profile))
+            self.app.push_screen(RunCostScreen(run, self.session.profile), partial(self._show_vm, run.run))
+
+    def action_show_in_fleet(self) -> None:
+        if (run := self._run) is not None:
+            show_in_fleet(self.console, run.run)
+
+    def _show_vm(self, run: str, vm: str | None) -> None:
+        """In the bill of a run somebody asked for one of its VMs."""
+        if vm is not None:
+            show_in_fleet(self.console, run, vm)
 
     def action_what_if(self) -> None:
         from console.screens.what_if import WhatIfScreen
 
         if (run := self._run) is not None:
             self.app.push_screen(WhatIfScreen(self.session, run.plan))
-
-    @on(LineTable.RowSelected)
-    def open_row(self, message: LineTable.RowSelected) -> None:
-        """Enter on a run: what it is made of."""
-        message.stop()
-        self.action_open_run_cost()
-
-    @on(LineTable.RowHighlighted)
-    def cursor_moved(self) -> None:
-        """Other keys may be on now."""
-        self.refresh_bindings()
 
     # State
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar, Final
 
-from textual import on, work
+from textual import work
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.widget import Widget
@@ -15,10 +15,7 @@ from console.blocking import in_thread
 from console.doctor_view import COLUMNS, WORDS, CheckRow, doctor_sentence, ordered, row_details, row_record
 from console.screens.table_screen import TableScreen
 from console.terminal_checks import terminal_checks
-from console.widgets.detail import DetailScreen
 from console.widgets.filtered_table import AnyTable, FilteredTable
-from console.widgets.sentence import Sentence
-from console.widgets.table import LineTable
 from console.widgets.tones import Tone
 from engine.doctor.finding import Finding
 from engine.errors import one_line
@@ -30,6 +27,7 @@ class DoctorScreen(TableScreen):
     """Looks when it is first shown, and again with `r`."""
 
     MODE = Mode.DOCTOR
+    OPENS = "open_check"
     BINDINGS: ClassVar[list[BindingType]] = list(bindings_for(Mode.DOCTOR))
 
     def __init__(self) -> None:
@@ -37,12 +35,10 @@ class DoctorScreen(TableScreen):
         self._rows: list[CheckRow] = []
 
     def body(self) -> Iterable[Widget]:
-        sentence = Sentence(now=self.console.clock, stale_after_seconds=600, id="doctor-sentence")
-        sentence.set_sentence("looking …", tone=Tone.BUSY)
         table: AnyTable = FilteredTable(
             COLUMNS, lambda row: row.key, row_record, vocabulary=WORDS, empty="nothing was looked at", id="checks"
         )
-        yield Vertical(sentence, table, classes="body")
+        yield Vertical(self.first_sentence("looking …", stale_after_seconds=600), table, classes="body")
 
     def session_opened(self) -> None:
         self.shown.table.focus()
@@ -64,22 +60,11 @@ class DoctorScreen(TableScreen):
 
     def action_open_check(self) -> None:
         if (row := self._row) is not None:
-            self.app.push_screen(DetailScreen(row.check, row_details(row)))
+            self.show_details(row.check, row_details(row))
 
     async def action_copy_fix(self) -> None:
         if (row := self._row) is not None and row.fix:
             await self.console.copy(row.fix)
-
-    @on(LineTable.RowSelected)
-    def open_row(self, message: LineTable.RowSelected) -> None:
-        """Enter: what it means."""
-        message.stop()
-        self.action_open_check()
-
-    @on(LineTable.RowHighlighted)
-    def cursor_moved(self) -> None:
-        """Other keys may be on now."""
-        self.refresh_bindings()
 
     @work(exclusive=True, group="doctor", exit_on_error=False)
     async def _look(self) -> None:
@@ -89,7 +74,7 @@ class DoctorScreen(TableScreen):
         try:
             names = await in_thread(lambda: health.names(here), name="checks")
         except Exception as error:  # noqa: BLE001 - a person reads why, and the console goes on
-            self.query_one("#doctor-sentence", Sentence).set_sentence(one_line(error), tone=Tone.BAD)
+            self.sentence.set_sentence(one_line(error), tone=Tone.BAD)
             return
 
         def area(name: str) -> str:
@@ -118,7 +103,7 @@ class DoctorScreen(TableScreen):
 
     def _show(self) -> None:
         phrases, tone = doctor_sentence(self._rows)
-        self.query_one("#doctor-sentence", Sentence).set_sentence(phrases, tone=tone, as_of=self.console.clock())
+        self.sentence.set_sentence(phrases, tone=tone, as_of=self.console.clock())
         self.shown.set_rows(ordered(self._rows))
         self.refresh_bindings()
 

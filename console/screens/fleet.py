@@ -1,49 +1,42 @@
-"""Fleet: a verdict, totals, the VMs worst first with the reason for the one under the cursor, and all that can be done to them.
+"""Fleet: a verdict, totals, and the VMs worst first with the reason for the one under the cursor.
 
-All that changes something goes one way: proposal, question, apply, receipt (`console.screens.deeds`). What the session answers is
-judged in provision and worded in `console.fleet_view`; here is only what happens on which key.
+What the session answers is judged in provision and worded in `console.fleet_view`; here it is shown, chosen from and led on from. What
+can be done to it is in `console.screens.fleet_deeds`.
 """
 
 from __future__ import annotations
 
-import subprocess
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import on, work
-from textual.app import SuspendNotSupported
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.widget import Widget
 
 from console.actions import Mode, bindings_for
-from console.blocking import in_thread
 from console.fleet_totals import totals_parts
-from console.fleet_view import VOCABULARY, headline, live_runs, row_text, run_choices, run_result, runs_ended, searchable, table_rows
+from console.fleet_view import VOCABULARY, headline, row_text, run_choices, run_result, runs_ended, searchable, table_rows
 from console.query import EVERYTHING, Query
-from console.screens.base import ModeScreen
-from console.screens.deeds import Deeds
+from console.screens.fleet_deeds import FleetDeeds
 from console.screens.serial_pane import SerialPane
 from console.screens.vm import VmScreen, VmWish
 from console.slowness import explain, moment_of_trouble, slowest
 from console.state import Feed
 from console.widgets.figures import format_count, one_line
 from console.widgets.fleet_table import FleetRow, FleetTable
+from console.widgets.order import apply_order, order_settings
 from console.widgets.prompt import Prompt
 from console.widgets.sentence import Sentence
 from console.widgets.table import LineTable
 from console.widgets.tones import Tone
 from console.widgets.totals_line import ReasonLine, TotalsLine
-from engine.errors import one_line as error_line
 from provision.vm_state import FleetVm, VmState
 
 if TYPE_CHECKING:
     from console.export import Record
-    from provision.actions import Proposal
     from provision.fleet import FleetSnapshot
-    from provision.preemptions import MoveAdvice
-    from provision.runs import RunView
 
 SERIAL_SECONDS: Final = 10.0
 """Between two readings of the serial output of a VM that is silent after boot."""
@@ -51,7 +44,7 @@ RATES_KEPT: Final = 60
 """Looks whose rate is kept for the header."""
 
 
-class FleetScreen(ModeScreen):
+class FleetScreen(FleetDeeds):
     """The VMs of the runs that are on, and strangers in the same project."""
 
     MODE = Mode.FLEET
@@ -67,17 +60,13 @@ class FleetScreen(ModeScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._snapshot: FleetSnapshot | None = None
         self._query: Query = EVERYTHING
         self._rows: tuple[FleetRow, ...] = ()
-        self._run_shown = ""
-        """The run that was chosen; empty: all that there are."""
         self._rates: deque[float] = deque(maxlen=RATES_KEPT)
         self._put_away: set[str] = set()
         """Silent VMs whose serial output was closed by hand."""
         self._wanted_vm = ""
-        """Where the cursor is to go once there is a fleet to see."""
-        self._deeds = Deeds(self, self._show_chips)
+        """Where the cursor is to go once there is a fleet to see, and the run that is shown is in it."""
 
     def body(self) -> Iterable[Widget]:
         verdict = Sentence(now=self.console.clock, stale_after_seconds=45, id="fleet-verdict")
@@ -115,7 +104,7 @@ class FleetScreen(ModeScreen):
         self._totals.set_parts(totals_parts(snapshot, tuple(self._rates)))
         self._rows = table_rows(snapshot)
         self._fill()
-        if self._wanted_vm:
+        if self._wanted_vm and not self._awaits_run:
             self.go_to_vm(self._wanted_vm)
         self._show_reason()
         self._show_silent()
@@ -156,7 +145,7 @@ class FleetScreen(ModeScreen):
 
     def go_to_vm(self, name: str) -> None:
         """Put the cursor on a VM, once there is a fleet to see; say so if it is not in it."""
-        if not self._rows:
+        if not self._rows or self._awaits_run:
             self._wanted_vm = name
             return
         self._wanted_vm = ""
@@ -164,6 +153,32 @@ class FleetScreen(ModeScreen):
             return
         hidden = self._find(name) is not None
         self.notify(f"{name} is hidden by the filter" if hidden else f"{name} is in no run that is shown", timeout=5)
+
+    def go_to_run(self, run: str, vm: str = "") -> None:
+        """Show one run, as soon as it has been looked at, with the cursor on one of its VMs.
+
+        Args:
+            run: Empty: whatever run is shown.
+            vm: Empty: the worst of it.
+        """
+        self._run_shown, self._wanted_vm = run or self._run_shown, vm
+        if self._rows:
+            self._show_run(self._run_shown)
+
+    def own_place(self) -> str:
+        return self._run_shown
+
+    def go_to_place(self, own: object) -> None:
+        if own != self._run_shown:
+            self._show_run(str(own or ""))
+
+    def view_settings(self) -> dict[str, str]:
+        return super().view_settings() | order_settings(self._table)
+
+    def apply_view(self, settings: Mapping[str, str]) -> None:
+        super().apply_view(settings)
+        apply_order(self._table, settings)
+        self._show_chips()
 
     def open_filter(self) -> None:
         self.query_one(Prompt).open()
@@ -179,24 +194,6 @@ class FleetScreen(ModeScreen):
 
     def export_records(self) -> Sequence[Record]:
         return [searchable(row) | {"is": row.state} for row in self._table.rows]
-
-    @property
-    def off_reasons(self) -> dict[str, str]:
-        reasons: dict[str, str] = {}
-        if not self.query(FleetTable):
-            return reasons  # asked before the first paint
-        if not self._run:
-            reasons |= dict.fromkeys(("drain", "abort_run", "resize_run"), "there is no live run")
-        row = self._table.cursor_row
-        nothing = "there is no VM" if row is None else "not ours" if not row.managed else "this VM is gone already"
-        if not self._named:
-            reasons |= dict.fromkeys(("delete_vm", "power"), nothing)
-        if not self._replaceable:
-            reasons["replace_vm"] = nothing if row is None or not row.managed else "nothing of its work is left"
-        vm = self._vm_at_cursor
-        if vm is None or not vm.managed or vm.status != "RUNNING":
-            reasons["open_shell"] = "nobody can log in to a VM that does not run" if vm is not None and vm.managed else nothing
-        return reasons
 
     # Keys
 
@@ -225,83 +222,6 @@ class FleetScreen(ModeScreen):
             self.notify("no VM is at work", timeout=3)
         else:
             self.go_to_vm(vm.name)
-
-    def action_drain(self) -> None:
-        if self._table.marks:
-            names = self._named
-            self._carry_out(f"drain {len(names)}", lambda: self.session.changes.propose_vm_drain(names))
-            return
-        run = self._run
-        self._carry_out(f"drain {run}", lambda: self.session.changes.propose_drain(run))
-
-    def action_abort_run(self) -> None:
-        run = self._run
-        self._carry_out(f"abort {run}", lambda: self.session.changes.propose_abort(run), typed=True)
-
-    def action_delete_vm(self) -> None:
-        names = self._named
-        self._carry_out("delete", lambda: self.session.changes.propose_delete(names))
-
-    def action_cleanup(self) -> None:
-        self._carry_out("clean up", self.session.changes.propose_cleanup, typed=True)
-
-    def action_replace_vm(self) -> None:
-        names, advice = self._replaceable, self._advice
-        leaving = advice is not None and any(vm.zone == advice.zone for name in names if (vm := self._find(name)) is not None)
-        zones = advice.better[:2] if advice is not None and leaving else ()
-        self._carry_out("replace", lambda: self.session.changes.propose_replace(names, zones=zones))
-
-    def action_power(self) -> None:
-        """Start what is off if all of it is off; else stop what runs."""
-        names = self._named
-        rows = [vm for name in names if (vm := self._find(name)) is not None]
-        verb: Final = "start" if rows and all(vm.status == "TERMINATED" for vm in rows) else "stop"
-        self._carry_out(verb, lambda: self.session.changes.propose_power(verb, names))
-
-    @work(exclusive=False, group="ask", exit_on_error=False)
-    async def action_resize_run(self) -> None:
-        """Ask how many VMs the run should have; the answer is shown before anything is asked for."""
-        from console.screens.ask_number import AskNumberScreen
-        from provision.resizing import working_vms
-
-        run, snapshot = self._run, self._snapshot
-        if snapshot is None:
-            return
-        view = next((view for view in snapshot.runs if view.run == run), None)
-        now = len(working_vms(snapshot, run))
-        left = len(view.unfinished) if view is not None else 0
-        text = (
-            f"{now} VMs work on {left} unfinished shards. More of them take shards that wait; fewer are drained, and the others go on "
-            "with their shards."
-        )
-        wanted = await self.app.push_screen_wait(AskNumberScreen(f"Resize run {run}", text, ask="VMs:", present=now))
-        if wanted is not None:
-            self._carry_out(f"resize {run}", lambda: self.session.changes.propose_resize(run, wanted))
-
-    @work(exclusive=True, group="shell", exit_on_error=False)
-    async def action_open_shell(self) -> None:
-        """Leave the terminal to a login; come back when it ends."""
-        if (vm := self._vm_at_cursor) is None:
-            return
-        try:
-            shell = await in_thread(lambda: self.session.changes.shell(vm.name), name="shell")
-            line = " ".join(shell.argv)
-            if shell.local:
-                self.notify(f"on Google Cloud: {line}\nA local VM is a process here: this is its serial port.", title="shell", timeout=10)
-                self._open_vm(vm)
-                return
-            with self.app.suspend():
-                print(line, flush=True)  # noqa: T201 - the terminal is the person's now
-                code = subprocess.run(shell.argv, check=False).returncode  # noqa: ASYNC221 - nothing else is to run meanwhile
-        except FileNotFoundError:
-            self.notify(f"gcloud is not installed here; where it is: {line}", title="shell", severity="error", timeout=15)
-        except SuspendNotSupported:
-            self.notify(f"this terminal cannot be left; in another one: {line}", title="shell", severity="warning", timeout=15)
-        except Exception as error:  # noqa: BLE001 - a person reads why, and the console goes on
-            self.notify(error_line(error), title="shell", severity="error", timeout=10)
-        else:
-            if code:
-                self.notify(f"the login ended with {code}", title="shell", severity="warning", timeout=5)
 
     @work(exclusive=True, group="ask", exit_on_error=False)
     async def action_open_timeline(self) -> None:
@@ -374,15 +294,7 @@ class FleetScreen(ModeScreen):
         self._table.focus()
         self._show_chips()
 
-    @work(exclusive=False, group="deed", exit_on_error=False)
-    async def _carry_out(self, what: str, propose: Callable[[], Proposal], *, typed: bool = False) -> None:
-        await self._deeds.carry_out(what, propose, typed=typed)
-
     # State
-
-    @property
-    def _table(self) -> FleetTable:
-        return self.query_one(FleetTable)
 
     @property
     def _totals(self) -> TotalsLine:
@@ -391,64 +303,6 @@ class FleetScreen(ModeScreen):
     @property
     def _serial_pane(self) -> SerialPane:
         return self.query_one("#fleet-serial", SerialPane)
-
-    @property
-    def _shown(self) -> FleetSnapshot | None:
-        """What the screen is about: the chosen run, or everything."""
-        if self._snapshot is None or not any(view.run == self._run_shown for view in self._snapshot.runs):
-            return self._snapshot
-        return self._snapshot.only(self._run_shown)
-
-    @property
-    def _vm_at_cursor(self) -> FleetVm | None:
-        key = self._table.cursor_key
-        return None if key is None else self._find(key)
-
-    @property
-    def _run(self) -> str:
-        """The run that drain, abort and resize are about: that of the VM under the cursor, else the chosen or the newest live one."""
-        snapshot = self._snapshot
-        if snapshot is None:
-            return self.console.live_run
-        live, vm = live_runs(snapshot), self._vm_at_cursor
-        if vm is not None and vm.run in live:
-            return vm.run
-        return self._run_shown if self._run_shown in live else self.console.live_run
-
-    @property
-    def _wanted(self) -> list[FleetVm]:
-        """The marked VMs, else the one under the cursor."""
-        keys = self._table.marks or {key for key in (self._table.cursor_key,) if key is not None}
-        return [vm for name in sorted(keys) if (vm := self._find(name)) is not None]
-
-    @property
-    def _named(self) -> tuple[str, ...]:
-        """Of those, what exists and is ours."""
-        return tuple(vm.name for vm in self._wanted if vm.managed and vm.exists)
-
-    @property
-    def _replaceable(self) -> tuple[str, ...]:
-        """Of those, what another VM could take the place of: also what is gone already."""
-        return tuple(vm.name for vm in self._wanted if vm.managed and not vm.replaced_by and vm.state is not VmState.DONE)
-
-    @property
-    def _zones(self) -> tuple[str, ...]:
-        """Where VMs of the shown runs may be."""
-        views = self._shown.runs if self._shown is not None else ()
-        return tuple(dict.fromkeys(zone for view in views for zone in view.orders[0].zones))
-
-    @property
-    def _advice(self) -> MoveAdvice | None:
-        from provision.preemptions import advise_move, find_lineages, rate_zones
-
-        snapshot = self._shown
-        return advise_move(rate_zones(find_lineages(snapshot), snapshot.taken), self._zones) if snapshot is not None else None
-
-    def _find(self, name: str) -> FleetVm | None:
-        return None if self._snapshot is None else self._snapshot.find(name)
-
-    def _view_of(self, vm: FleetVm) -> RunView | None:
-        return next((view for view in self._snapshot.runs if view.run == vm.run), None) if self._snapshot else None
 
     def _watch_runs(self) -> None:
         """Take in what the feed has seen; tell the end of a run, once, wherever the person is."""

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from provision.profile import Profile
 
 
-class RunCostScreen(ModalScreen[None]):
-    """Fed by Costs while it is open."""
+class RunCostScreen(ModalScreen[str | None]):
+    """Fed by Costs while it is open. Its result is the VM that somebody wants to see in Fleet, or None."""
 
     DEFAULT_CSS = """
     RunCostScreen { align: center middle; background: $background 60%; }
@@ -53,6 +53,7 @@ class RunCostScreen(ModalScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,backspace", "close", "Close"),
         Binding("slash", "filter", "Filter"),
+        Binding("f", "show_in_fleet", "Fleet"),
         Binding("y", "copy", "Copy"),
         Binding("tab", "other_table", "Other table", show=False, priority=True),
     ]
@@ -76,7 +77,7 @@ class RunCostScreen(ModalScreen[None]):
             yield Static(id="cost-facts")
             yield LineTable(BILL_COLUMNS, lambda row: row.item, empty="no price is known for it", id="cost-bill")
             yield vms
-            yield Static("/ filter VMs · tab other table · y copy · esc back", classes="cost--hint", markup=False)
+            yield Static("/ filter VMs · f the VM in Fleet · tab other table · y copy · esc back", classes="cost--hint", markup=False)
 
     def on_mount(self) -> None:
         self.show_run(self._run)
@@ -95,6 +96,11 @@ class RunCostScreen(ModalScreen[None]):
     def action_close(self) -> None:
         if not self._vms.leave():
             self.dismiss(None)
+
+    def action_show_in_fleet(self) -> None:
+        """Go to the VM under the cursor."""
+        if (vm := self._vms.table.cursor_key) is not None:
+            self.dismiss(vm)
 
     def action_filter(self) -> None:
         self._vms.open_filter()

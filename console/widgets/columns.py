@@ -57,6 +57,16 @@ class Column(Generic[RowT]):
     """Begin with the largest: of rates and costs a person asks for the most."""
 
 
+def sort_rows(rows: tuple[RowT, ...], column: Column[RowT] | None, *, reverse: bool) -> tuple[RowT, ...]:
+    """Rows in the order of a column; those of which nothing is known stay last. None, or a column without order: as they are."""
+    if column is None or column.sort is None:
+        return rows
+    value = column.sort
+    known = [row for row in rows if value(row) is not None]
+    unknown = [row for row in rows if value(row) is None]
+    return (*sorted(known, key=value, reverse=reverse), *unknown)
+
+
 def share_width(columns: Sequence[Column[RowT]], width: int, gap: int = 1) -> list[tuple[Column[RowT], int]]:
     """Which columns fit into `width` cells with `gap` blanks between two, and how wide each is.
 

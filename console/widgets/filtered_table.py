@@ -70,6 +70,11 @@ class FilteredTable(Vertical, Generic[RowT]):
         return self._table
 
     @property
+    def vocabulary(self) -> Vocabulary:
+        """What may be named in the filter."""
+        return self._vocabulary
+
+    @property
     def rows(self) -> tuple[RowT, ...]:
         """All rows."""
         return self._rows

@@ -43,6 +43,7 @@ STATE_LOOKS: Final[Mapping[str, tuple[str, Tone]]] = {
     "running": ("►", Tone.BUSY),
     "idle": ("○", Tone.IDLE),
     "done": ("✓", Tone.GOOD),
+    "gone": ("·", Tone.QUIET),
     "terminated": ("■", Tone.IDLE),
 }
 """Glyph and tone of a state; a state not listed shows as "·" in the quiet tone."""

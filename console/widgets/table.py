@@ -18,8 +18,9 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from console.widgets.columns import Column, Gauge, RowT, Toned, share_width
-from console.widgets.figures import bar, fit, one_line
+from console.widgets.columns import Column, RowT, share_width, sort_rows
+from console.widgets.figures import fit
+from console.widgets.table_cells import cell_segments, title_text
 from console.widgets.tones import Tone
 
 _ROOMY = 110
@@ -235,13 +236,20 @@ class LineTable(ScrollView, Generic[RowT], can_focus=True):
         self.refresh()
         self._show_rows()
 
+    def set_order(self, title: str, *, largest_first: bool) -> None:
+        """Sort by the column of this title, exactly this way round; "" is the order given."""
+        self._sorted_by = next((each for each in self._columns if each.title == title and each.sort is not None), None)
+        self._reverse = largest_first
+        self.refresh()
+        self._show_rows()
+
     def reverse_sort(self) -> None:
         """The other way round; the order given has only one."""
         if self._sorted_by is not None:
             self.sort_by(self._sorted_by.title)
 
     def _show_rows(self) -> None:
-        new, old = self._in_order(self._given), self._rows
+        new, old = sort_rows(self._given, self._sorted_by, reverse=self._reverse), self._rows
         if new == old:
             return
         before = self.cursor_key
@@ -266,15 +274,6 @@ class LineTable(ScrollView, Generic[RowT], can_focus=True):
             self.post_message(self.RowHighlighted(self, self.cursor_key))
         if gone := self._marks - self._index.keys():
             self._set_marks(self._marks - gone)
-
-    def _in_order(self, rows: tuple[RowT, ...]) -> tuple[RowT, ...]:
-        column = self._sorted_by
-        if column is None or column.sort is None:
-            return rows
-        value = column.sort
-        known = [row for row in rows if value(row) is not None]
-        unknown = [row for row in rows if value(row) is None]
-        return (*sorted(known, key=value, reverse=self._reverse), *unknown)
 
     def set_columns(self, columns: Iterable[Column[RowT]]) -> None:
         """Show other columns of the same rows."""
@@ -421,13 +420,8 @@ class LineTable(ScrollView, Generic[RowT], can_focus=True):
 
     def _header_line(self, width: int) -> Strip:
         style = self.get_component_rich_style("line-table--header")
-        titles = [fit(self._title_of(column, size), size, right=column.right) for column, size in self._fitted(width)]
+        titles = [title_text(column, size, self._sorted_by, reverse=self._reverse) for column, size in self._fitted(width)]
         return Strip([Segment(" " * _GUTTER + (" " * self._gap).join(titles), style)]).adjust_cell_length(width, style)
-
-    def _title_of(self, column: Column[RowT], size: int) -> str:
-        if column is not self._sorted_by:
-            return column.title
-        return f"{column.title[: size - 1]}{'▼' if self._reverse else '▲'}"
 
     def _row_line(self, number: int, width: int) -> Strip:
         row, here = self._rows[number], number == self._cursor
@@ -438,26 +432,8 @@ class LineTable(ScrollView, Generic[RowT], can_focus=True):
         for position, (column, size) in enumerate(self._fitted(width)):
             if position:
                 segments.append(Segment(" " * self._gap, plain))
-            segments += self._cell(column, row, size, here, muted)
+            segments += cell_segments(column, row, size, lambda tone: self._style(tone, here), muted=muted)
         return Strip(segments).adjust_cell_length(width, plain)
-
-    def _cell(self, column: Column[RowT], row: RowT, size: int, here: bool, muted: bool) -> list[Segment]:
-        cell = column.cell(row)
-        if isinstance(cell, Gauge):
-            return self._gauge(cell, size, here)
-        text, tone = (cell.text, cell.tone) if isinstance(cell, Toned) else (cell, Tone.PLAIN)
-        text = fit(one_line(text), size, right=column.right, keep_end=column.keep_end)
-        return [Segment(text, self._style(Tone.QUIET if muted else tone, here))]
-
-    def _gauge(self, gauge: Gauge, size: int, here: bool) -> list[Segment]:
-        label = f" {gauge.label}" if gauge.label else ""
-        width = size - len(label)
-        text, style = "".join(bar(gauge.fraction, width)), self._style(Tone.BAR, here)
-        tail = Segment(label, self._style("", here))
-        if gauge.tick is None:
-            return [Segment(text, style), tail]
-        at = max(0, min(width - 1, int(gauge.tick * width)))
-        return [Segment(text[:at], style), Segment("┃", self._style("mark", here)), Segment(text[at + 1 :], style), tail]
 
     def _style(self, tone: str, here: bool) -> Style:
         style = self._styles.get((tone, here))

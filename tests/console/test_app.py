@@ -212,9 +212,27 @@ async def test_a_theme_is_shown_while_the_cursor_is_on_it_and_escape_goes_back()
         await until(pilot, lambda: pilot.app.theme == "deuteranopia")
         await pilot.press("escape")
         await until(pilot, lambda: pilot.app.theme == "dark")
+
+
+async def test_the_theme_that_was_chosen_is_that_of_the_next_start_unless_one_is_named(tmp_path: Path) -> None:
+    kept = tmp_path / "state" / "theme"
+    async with console_on(RecordedSession(), theme_file=kept).run_test() as pilot:
+        await in_plan(pilot)
         await pilot.press("ctrl+t", "down", "enter")
         await until(pilot, lambda: pilot.app.theme == "deuteranopia" and not isinstance(pilot.app.screen, ThemeScreen))
-        assert 'theme = "deuteranopia" in ' in said(pilot.app)
+        assert "kept for the next start" in said(pilot.app)
+    assert console_on(RecordedSession(), theme_file=kept).theme == "deuteranopia"
+    assert console_on(RecordedSession(), theme_file=kept, theme="light").theme == "light"
+    session = RecordedSession()
+    session.profile = replace(session.profile, theme="high-contrast")
+    async with console_on(session, theme_file=kept).run_test() as pilot:
+        await in_plan(pilot)
+        assert pilot.app.theme == "high-contrast"
+        await command(pilot, "theme light")
+        await until(pilot, lambda: 'the next start has theme = "high-contrast" of the settings' in said(pilot.app))
+    assert kept.read_text() == "deuteranopia\n"
+    kept.write_text("one-that-was-deleted\n")
+    assert console_on(RecordedSession(), theme_file=kept).theme == "dark"
 
 
 async def test_the_palette_shows_a_theme_before_it_is_taken() -> None:

@@ -464,6 +464,20 @@ async def test_any_column_sorts_both_ways_and_the_header_says_so() -> None:
         assert [row.name for row in table(pilot).rows] == worst_first
 
 
+async def test_a_view_keeps_filter_and_order() -> None:
+    async with console_on(FleetSession(recorded.troubled())).run_test(size=(120, 40)) as pilot:
+        await in_mode(pilot, "fleet")
+        table(pilot).sort_by("Rate")
+        table(pilot).sort_by("Rate")
+        kept, order = fleet(pilot).view_settings(), [row.name for row in table(pilot).rows]
+        assert kept == {"sort": "-Rate"}
+        table(pilot).sort_by("VM")
+        fleet(pilot).apply_view(kept)
+        assert (table(pilot).sorted_by, [row.name for row in table(pilot).rows]) == (("Rate", True), order)
+        fleet(pilot).apply_view({})
+        assert table(pilot).sorted_by == ("", False)
+
+
 async def test_marks_reach_over_a_range_all_under_the_filter_and_the_rest() -> None:
     async with console_on(FleetSession(recorded.troubled())).run_test(size=(80, 24)) as pilot:
         await in_mode(pilot, "fleet")

@@ -12,6 +12,7 @@ from console.fleet_view import (
     table_rows,
 )
 from console.query import parse
+from console.slowness import explain
 from console.vm_facts import vm_record
 from console.widgets.fleet_table import STATE_LOOKS
 from console.widgets.tones import Tone
@@ -53,6 +54,15 @@ def test_a_finished_run_without_bad_files_is_good() -> None:
 
 def test_after_cleanup_nobody_is_asked_to_clean_up() -> None:
     assert headline(recorded.finished(cleaned=True)).text.endswith("; press 4 for coverage; no VM is left")
+
+
+def test_a_vm_that_did_its_work_and_was_deleted_is_gone_and_says_when_it_was_not_there() -> None:
+    snapshot = recorded.finished(cleaned=True)
+    assert {(row.state, row.state_word) for row in table_rows(snapshot)} == {("gone", "done, gone")}
+    assert "gone: Compute Engine listed no such VM at 05:36:12 UTC" in explain(snapshot.vms[0], snapshot)
+    still_there = recorded.finished()
+    assert {row.state for row in table_rows(still_there)} == {"done"}
+    assert "gone" not in explain(still_there.vms[0], still_there)
 
 
 def test_a_replacement_that_came_too_late_adds_no_files() -> None:

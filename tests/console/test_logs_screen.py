@@ -262,6 +262,46 @@ async def test_a_typed_time_is_understood_as_it_is_typed_and_read_if_it_is_not_h
         assert [gap.reason for gap in view(pilot).gaps.all] == [NOT_READ]
 
 
+async def test_going_back_to_the_logs_holds_at_the_line_that_was_read_and_at_whose_logs_they_were() -> None:
+    session = FleetSession(recorded.healthy())
+    async with console_on(session).run_test(size=(120, 40)) as pilot:
+        await open_logs(pilot)
+        await pilot.press("up", "up", "up")
+        held = view(pilot).cursor_line
+        assert held is not None
+        await pilot.press("2")
+        await in_mode(pilot, "fleet")
+        await pilot.press("L")
+        await until(pilot, lambda: pilot.app.current_mode == "logs" and len(logs(pilot).crumbs()) == 2)
+        await until(pilot, lambda: logs(pilot).own_place().vm != "")
+        await pilot.press("left_square_bracket", "left_square_bracket")
+        await until(pilot, lambda: pilot.app.current_mode == "logs" and logs(pilot).own_place().vm == "")
+        await until(pilot, lambda: not view(pilot).following and view(pilot).cursor_line == held)
+        await pilot.press("end", "2")
+        await in_mode(pilot, "fleet")
+        await pilot.press("left_square_bracket")
+        await until(pilot, lambda: pilot.app.current_mode == "logs" and view(pilot).following)
+
+
+async def test_a_view_of_logs_keeps_the_least_severity_and_how_times_are_written() -> None:
+    async with console_on(FleetSession(recorded.healthy())).run_test(size=(120, 40)) as pilot:
+        await open_logs(pilot)
+        await pilot.press("plus", "minus", "minus", "minus", "t")
+        kept = logs(pilot).view_settings()
+        assert kept == {"severity": "warning", "time": "full UTC"}
+        await pilot.press("0", "t")
+        logs(pilot).apply_view(kept)
+        assert logs(pilot).view_settings() == kept
+
+
+async def test_on_a_very_low_terminal_the_lines_come_before_the_figures_about_them() -> None:
+    async with console_on(FleetSession(recorded.healthy())).run_test(size=(40, 12)) as pilot:
+        await open_logs(pilot)
+        await until(pilot, lambda: view(pilot).size.height >= 3)
+        await pilot.resize_terminal(120, 40)
+        await until(pilot, lambda: logs(pilot).query_one(LogHistogram).has_class("-some"))
+
+
 async def test_older_lines_are_read_on_a_key_and_put_before_the_others() -> None:
     session = FleetSession(recorded.troubled())
     session.left_behind = [recorded.log_entry(number) for number in range(-300, 120)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,6 +16,8 @@ from console.screens.costs import CostsScreen
 from console.screens.doctor import DoctorScreen
 from console.screens.run_cost import RunCostScreen
 from console.widgets.detail import DetailScreen
+from console.widgets.filtered_table import FilteredTable
+from console.widgets.fleet_table import FleetTable
 from console.widgets.sentence import Sentence
 from engine.errors import StoreError
 from provision.audit import Ending
@@ -45,6 +48,11 @@ async def on(session: OfficeSession, key: str, size: tuple[int, int] = (120, 40)
 
 def said(screen: Any) -> str:
     return str(screen.query_one(Sentence).text)
+
+
+def crumbs(pilot: Pilot[Any]) -> tuple[str, ...]:
+    crumbs: tuple[str, ...] = pilot.app.visible_screen.crumbs()  # type: ignore[attr-defined]
+    return crumbs
 
 
 # Costs
@@ -140,6 +148,7 @@ async def test_a_change_shows_its_items_with_serial_tails_and_its_command_line()
         text = "\n".join(str(node.label) for node in _nodes(pilot.app.screen.query_one(Tree).root))
         assert "tickdeck deploy plan 9a31c07e52d1 --profile prod" in text
         assert "serial tail" in text
+        assert re.findall(r"(?:when|receipt) +(.*)", text) == ["2024-05-23 03:36:12 UTC", "2024-05-23 03:36:16 UTC"]
 
 
 async def test_a_look_fetches_only_what_is_new() -> None:
@@ -151,6 +160,41 @@ async def test_a_look_fetches_only_what_is_new() -> None:
         await until(pilot, lambda: pilot.app.feeds.of("audit").at is not None and not screen.has_class("-stale"))  # type: ignore[attr-defined]
         assert at is not None
         assert len(session.store.fetched) == before == 10
+
+
+async def test_a_key_leads_from_a_cost_or_a_change_to_its_run_or_vm_in_fleet_and_another_one_back() -> None:
+    session = OfficeSession()
+    session.snapshot = recorded.troubled()
+    async with on(session, "5") as (pilot, screen):
+        assert screen.shown.table.cursor_key == recorded.RUN
+        await pilot.press("f")
+        await until(pilot, lambda: pilot.app.current_mode == "fleet" and crumbs(pilot) == ("Fleet", recorded.RUN))
+        await pilot.press("left_square_bracket")
+        await until(pilot, lambda: pilot.app.current_mode == "costs" and screen.shown.table.cursor_key == recorded.RUN)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, RunCostScreen))
+        vm = pilot.app.screen.query_one("#cost-vms", FilteredTable).table.cursor_key
+        await pilot.press("f")
+        await until(pilot, lambda: pilot.app.current_mode == "fleet" and pilot.app.screen.query_one(FleetTable).cursor_key == vm)
+        await pilot.press("6")
+        await until(pilot, lambda: isinstance(pilot.app.screen, AuditScreen) and bool(pilot.app.screen.shown.rows))
+        trail: Any = pilot.app.screen
+        await pilot.press("slash", *"verb:drain", "enter")
+        await until(pilot, lambda: [deed.intent.verb for deed in trail.shown.table.rows] == ["drain"])
+        await pilot.press("f")
+        await until(pilot, lambda: pilot.app.current_mode == "fleet")
+        await pilot.press("left_square_bracket")
+        await until(pilot, lambda: pilot.app.screen is trail and str(trail.shown.query_now) == "verb:drain")
+
+
+async def test_a_view_of_costs_keeps_which_table_it_was() -> None:
+    async with on(OfficeSession(), "5") as (pilot, screen):
+        await pilot.press("v", "slash", *"day>2020-01-01", "enter")
+        kept = screen.view_settings()
+        assert kept == {"tab": "days", "filter": "day>2020-01-01"}
+        await pilot.press("v", "v")
+        screen.apply_view(kept)
+        assert screen.shown.id == "days"
 
 
 # Doctor
