@@ -4,51 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import ClassVar
 
 from textual import work
 from textual.binding import BindingType
-from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
 from console.actions import Mode, bindings_for
-from console.arrival_view import arrival_record, arrival_words
+from console.arrival_view import arrival_record
 from console.blocking import in_thread
-from console.coverage_map import MANY_ROWS, VOCABULARY, Grouping, LakeMap, group_name
-from console.coverage_view import LAYERS, explain, facts_of, sentence_of
+from console.coverage_map import VOCABULARY, Grouping, group_name
 from console.export import Record
 from console.hole_list import hole_record
-from console.query import EVERYTHING, Query
-from console.repair_request import RepairEstimate, all_holes, estimate_of, load_command, loadable, repair_of
-from console.screens.base import ModeScreen
+from console.repair_request import all_holes, load_command, loadable, repair_of
 from console.screens.hole_pane import HolePane
+from console.screens.lake import LakeScreen
 from console.state import Feed
-from console.widgets.figures import one_line as safe
 from console.widgets.figures import plural
 from console.widgets.heat_looks import HOLES
 from console.widgets.heatmap import Heatmap
 from console.widgets.legend import HeatLegend
 from console.widgets.prompt import Prompt
-from console.widgets.sentence import Phrase, Sentence
+from console.widgets.sentence import Sentence
 from console.widgets.table import NOT_KNOWN, LineTable
-from console.widgets.tones import Tone
 from engine.clock import parse_day
-from engine.coverage import LOADED, CellReport, Coverage, Layer, overlay
+from engine.coverage import LOADED, CellReport, Coverage, Layer
 from engine.errors import EngineError, UsageError, one_line
 from engine.instrument_coverage import INSTRUMENTS
-from engine.model import Cell, CellState, DayRange
+from engine.model import Cell, CellState
 from engine.plan import CANDLES
 
-if TYPE_CHECKING:
-    from engine.arrivals import Arrival
-    from engine.plan import Request
 
-MANY_CELLS: Final = 4_000
-"""From so many cells on they are walked in a thread: a refresh must not hold back a key."""
-
-
-class CoverageScreen(ModeScreen):
+class CoverageScreen(LakeScreen):
     """Sentence, whether yesterday is in, heatmap, the cell under the cursor, and a list of the holes."""
 
     MODE = Mode.COVERAGE
@@ -61,19 +49,8 @@ class CoverageScreen(ModeScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._coverage: Coverage | None = None
-        self._map: LakeMap | None = None
-        self._rows: dict[str, tuple[str, str]] = {}
-        """The heatmap's labels -> (venue, data type)."""
-        self._filter: Query = EVERYTHING
-        self._grouping = Grouping.NONE
-        self._open_groups: set[str] = set()
-        self._repair: RepairEstimate | None = None
-        self._estimated: frozenset[Cell] | None = None
-        """The holes that the estimate is of."""
-        self._arrivals: tuple[Arrival, ...] = ()
-        self._wanted: Cell | None = None
-        """Where the cursor is to go once the lake was read."""
+        self._near: tuple[Grouping, frozenset[str]] | None = None
+        """How rows were gathered, and which groups were open, before the whole range was shown; None: it is not."""
 
     def body(self) -> Iterable[Widget]:
         yield Sentence(id="coverage-sentence", now=self.console.clock, stale_after_seconds=60)
@@ -85,83 +62,7 @@ class CoverageScreen(ModeScreen):
         yield Static("", id="coverage-cell", markup=False)
         yield HeatLegend()
 
-    # What the app tells
-
-    def session_opened(self) -> None:
-        self._say_reading()
-
-    def on_screen_resume(self) -> None:
-        super().on_screen_resume()
-        self._look_at_live_work()
-
-    def show_coverage(self, feed: Feed[Coverage]) -> None:
-        """A look at the lake. What was there before stays when one failed."""
-        coverage = feed.value
-        if coverage is None:
-            self._coverage = self._map = None
-            self._rows = {}
-            self._repair, self._estimated = None, None
-            self._heatmap.set_grid((), (), ())
-            if feed.error:
-                self.query_one(Sentence).set_sentence("The lake cannot be seen: which cells are complete is not known", tone=Tone.BAD)
-            else:
-                self._say_reading()
-            self._explain()
-            return
-        if coverage.layer is not self.console.layer:
-            return  # of a recording that holds another layer, or from before L was pressed
-        if coverage is not self._coverage:
-            self._coverage = coverage
-            self._read(coverage)
-        self._say(feed)
-
-    def _say(self, feed: Feed[Coverage]) -> None:
-        coverage = self._coverage
-        if coverage is None:
-            return
-        phrases, tone = sentence_of(coverage, self._repair)
-        self.query_one(Sentence).set_sentence(phrases, tone=tone, as_of=feed.at)
-        facts = facts_of(coverage, self.console.clock(), adopted=self._map.adopted if self._map is not None else 0)
-        self.query_one("#coverage-facts", Static).update(facts)
-
-    def _read(self, coverage: Coverage) -> None:
-        """Walk the cells, in a thread where they are many."""
-        if len(coverage.reports) < MANY_CELLS:
-            self._show_map(LakeMap.of(coverage))
-        else:
-            self._read_slowly(coverage)
-
-    @work(group="map", exclusive=True, exit_on_error=False)
-    async def _read_slowly(self, coverage: Coverage) -> None:
-        lake = await in_thread(partial(LakeMap.of, coverage), name="map")
-        if coverage is self._coverage:
-            self._show_map(lake)
-            self._say(self.console.coverage)
-
-    def _show_map(self, lake: LakeMap) -> None:
-        first = self._map is None
-        self._map = lake
-        if first and len(lake.rows) > MANY_ROWS:
-            self._grouping = Grouping.VENUE
-        self._fill()
-        heatmap = self._heatmap
-        if first and lake.holes and heatmap.cursor and heatmap.cursor[2] not in HOLES:
-            # A person comes here for the holes: the cursor begins on one.
-            heatmap.action_next_hole()
-        if self._wanted is not None:
-            self.go_to_cell(self._wanted)
-        self._estimate()
-        self._look_for_arrivals()
-
     # Heatmap
-
-    @property
-    def _heatmap(self) -> Heatmap:
-        return self.query_one(Heatmap)
-
-    @property
-    def _holes(self) -> HolePane:
-        return self.query_one(HolePane)
 
     def on_heatmap_cursor_moved(self, event: Heatmap.CursorMoved) -> None:
         event.stop()
@@ -184,126 +85,11 @@ class CoverageScreen(ModeScreen):
         line = self._heatmap.cursor_line
         if line is not None and line.is_group and not line.is_open:
             self._open_groups.add(group_name(line))
-            at = self._heatmap.cursor_row
-            self._fill()
-            if at is not None:
-                self._heatmap.move_to(*at)
+            self._fill_at_cursor()
         elif self._heatmap.zoom_nearer():
             return
         elif (report := self._report()) is not None:
             self._open(report)
-
-    def _fill(self) -> None:
-        """The rows that pass the filter, gathered, and the holes among them."""
-        lake = self._map
-        if lake is None:
-            return
-        grid, self._rows = lake.arrange(self._filter, self._grouping, self._open_groups)
-        self._heatmap.show_grid(grid)
-        self.query_one(HeatLegend).shown = lake.looks
-        shown = [report for report in lake.holes if f"{report.cell.venue} {report.cell.data_type}" in self._rows]
-        self._holes.set_holes(shown, self._repair, self.console.clock())
-        if self._filter:
-            self.query_one(Prompt).set_hits(len(self._rows), len(lake.rows))
-        self._explain()
-
-    def _marked(self) -> frozenset[Cell]:
-        return frozenset(Cell(day, *reversed(self._rows[row])) for row, day in self._heatmap.marks if row in self._rows)
-
-    def _report(self) -> CellReport | None:
-        """The cell under the cursor; of a group the worst of its rows."""
-        at, coverage = self._heatmap.cursor_row, self._coverage
-        if at is None or coverage is None or at[0] not in self._rows:
-            return None
-        venue, data_type = self._rows[at[0]]
-        return coverage.reports.get(Cell(at[1], data_type, venue))
-
-    def _explain(self) -> None:
-        """The line about the cell under the cursor, and how many are marked."""
-        line, report = self.query_one("#coverage-cell", Static), self._report()
-        if report is None:
-            line.update("")
-            return
-        head, why = explain(report, self.console.clock())
-        group = self._heatmap.cursor_line
-        if group is not None and group.is_group:
-            head = [Phrase(f"worst of {plural(len(group.rows), 'row')}: "), *head]
-        marked = len(self._heatmap.marks)
-        parts = [(safe(phrase.text), f"{'bold ' if phrase.strong else ''}{phrase.tone.css}".strip()) for phrase in head]
-        marks = (f"◆ {plural(marked, 'cell')} marked: r plans their repair\n", "bold $mark") if marked else ("", "")
-        line.update(Content.assemble(marks, *parts, "\n", (safe(why), "$quiet")))
-
-    def _say_reading(self) -> None:
-        request = self._covered
-        days = f" for {DayRange(request.start, request.end)}" if request is not None else ""
-        of = "" if self.console.layer is Layer.RAW else f" of {LAYERS[self.console.layer]}"
-        self.query_one(Sentence).set_sentence(f"Reading what the manifests say{of}{days} …", tone=Tone.BUSY)
-        for name in ("#coverage-facts", "#coverage-arrivals"):
-            self.query_one(name, Static).update("")
-
-    @property
-    def _covered(self) -> Request | None:
-        return self.console.covered
-
-    # What is worked out beside the map
-
-    @work(group="estimate", exclusive=True, exit_on_error=False)
-    async def _estimate(self) -> None:
-        """What a repair of all holes takes; asked again when other cells are holes."""
-        coverage, request = self._coverage, self._covered
-        if coverage is None or request is None:
-            return
-        holes = frozenset(all_holes(coverage))
-        if holes == self._estimated or coverage.layer is Layer.LOADED:
-            return
-        repair = repair_of(holes, request)
-        found: RepairEstimate | None = None
-        if repair is not None:
-            try:
-                found = estimate_of(await in_thread(partial(self.session.planning.plan, repair.request), name="repair estimate"))
-            except Exception:  # noqa: BLE001 - the sentence does without it, and the next look tries again
-                return
-        self._repair, self._estimated = found, holes
-        if self._map is not None:
-            self._fill()
-            self._say(self.console.coverage)
-
-    @work(group="arrivals", exclusive=True, exit_on_error=False)
-    async def _look_for_arrivals(self) -> None:
-        """Whether yesterday is in, venue by venue."""
-        coverage, request, session = self._coverage, self._covered, self.session
-        if coverage is None or request is None or coverage.layer is not Layer.RAW:
-            return
-        types = tuple(name for name in request.data_types if name != INSTRUMENTS)
-        ask = partial(
-            session.coverage.arrivals, request.venues, types, symbols=request.symbols, universe=request.universe, coverage=coverage
-        )
-        try:
-            self._arrivals = await in_thread(ask, name="arrivals")
-        except Exception:  # noqa: BLE001 - it is one line beside the map, which says itself when the link is down
-            return
-        if coverage is not self._coverage:
-            return
-        now = self.console.clock()
-        parts = [
-            (safe(each.text), f"{'bold ' if each.strong else ''}{each.tone.css}".strip()) for each in arrival_words(self._arrivals, now)
-        ]
-        self.query_one("#coverage-arrivals", Static).update(Content.assemble(*parts))
-
-    @work(group="live work", exclusive=True, exit_on_error=False)
-    async def _look_at_live_work(self) -> None:
-        """What was launched a moment ago shows before the next look at the whole lake: it takes three small listings."""
-        before = self._coverage
-        if before is None:
-            return
-        try:
-            live = await in_thread(lambda: self.session.inventory.live(self.console.clock()), name="live work")
-        except Exception:  # noqa: BLE001 - the next look at the lake says what is wrong
-            return
-        if before is self._coverage and (after := overlay(before, live)) is not before:
-            self._coverage = after
-            self._read(after)
-            self._say(self.console.coverage)
 
     # Keys: those of the heatmap work also while the list has the focus, and from the palette
 
@@ -324,9 +110,13 @@ class CoverageScreen(ModeScreen):
             self.notify("there is no hole in this range", timeout=3)
 
     def action_next_layer(self) -> None:
-        """The next layer of the lake; what is marked belongs to the one before."""
+        """The next layer of the lake."""
+        self._show_layer(self.console.layer.following)
+
+    def _show_layer(self, layer: Layer) -> None:
+        """Another layer; what is marked belongs to the one before."""
         self._heatmap.clear_marks()
-        self.console.show_layer(self.console.layer.following)
+        self.console.show_layer(layer)
         self.show_coverage(Feed())
 
     def action_mark_cell(self) -> None:
@@ -343,6 +133,26 @@ class CoverageScreen(ModeScreen):
 
     def action_open_cell(self) -> None:
         self._heatmap.action_open_cell()
+
+    def action_whole_range(self) -> None:
+        """All days and rows in one look; from there to the days around the cursor. The cursor stays on its day."""
+        heatmap, lake = self._heatmap, self._map
+        if lake is None:
+            return
+        if heatmap.is_whole:
+            if self._near is not None:
+                self._grouping, self._open_groups = self._near[0], set(self._near[1])
+            self._near = None
+            self._fill_at_cursor()
+            heatmap.show_days()
+            return
+        self._near = self._grouping, frozenset(self._open_groups)
+        if len(heatmap.grid.lines) > heatmap.lines_shown:
+            if self._grouping is Grouping.NONE:
+                self._grouping = Grouping.VENUE
+            self._open_groups.clear()
+            self._fill_at_cursor()
+        heatmap.show_whole()
 
     def action_group_rows(self) -> None:
         """Rows as they are, by venue, by type."""
@@ -405,22 +215,6 @@ class CoverageScreen(ModeScreen):
             return
         if heatmap.cursor is None or not heatmap.move_to(heatmap.cursor[0], target):
             self.notify(f"{target} is not in the range that is shown", severity="warning", timeout=4)
-
-    def go_to_cell(self, cell: Cell) -> None:
-        """Put the cursor on a cell, once the lake was read; its group opens; say so if it is not shown."""
-        if self._map is None:
-            self._wanted = cell
-            return
-        self._wanted = None
-        label = f"{cell.venue} {cell.data_type}"
-        if self._heatmap.move_to(label, cell.day):
-            return
-        if self._grouping is not Grouping.NONE:
-            self._open_groups.add(cell.venue if self._grouping is Grouping.VENUE else cell.data_type)
-            self._fill()
-            if self._heatmap.move_to(label, cell.day):
-                return
-        self.notify(f"{label} {cell.day} is not among what is shown", severity="warning", timeout=5)
 
     def _go_to(self, key: str) -> None:
         """The cursor to the cell of a row of the hole list."""
@@ -508,6 +302,29 @@ class CoverageScreen(ModeScreen):
             self._heatmap.clear_marks()
             return True
         return False
+
+    # Views
+
+    def view_settings(self) -> dict[str, str]:
+        settings = super().view_settings()
+        if self._grouping is not Grouping.NONE:
+            settings["group"] = self._grouping.value
+        if zoom := self._heatmap.zoom_wanted:
+            settings["zoom"] = zoom
+        if self.console.layer is not Layer.RAW:
+            settings["layer"] = self.console.layer.value
+        return settings
+
+    def apply_view(self, settings: Mapping[str, str]) -> None:
+        layer = next((each for each in Layer if each.value == settings.get("layer", Layer.RAW.value)), self.console.layer)
+        if layer is not self.console.layer:
+            self._show_layer(layer)
+        self._grouping = next((each for each in Grouping if each.value == settings.get("group")), Grouping.NONE)
+        self._near = None
+        self._open_groups.clear()
+        self._fill_at_cursor()
+        self._heatmap.show_zoom(settings.get("zoom", ""))
+        super().apply_view(settings)
 
     # Filter
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final, Literal
 
@@ -21,18 +21,27 @@ class Zoom:
     """Of a column; weeks begin on Monday. The worst day of a column wins."""
     cells: int
     """Terminal cells a column."""
+    narrow: int = 0
+    """The same where all columns fit only so; 0: it is never narrower."""
+
+    def within(self, columns: int, room: int) -> Zoom:
+        """Narrow, if that makes so many columns fit into so many cells."""
+        fits_narrow = self.narrow and columns * self.cells > room >= columns * self.narrow
+        return replace(self, cells=self.narrow, narrow=0) if fits_narrow else self
 
 
 ZOOMS: Final = (
     Zoom("years", "year", 9),
-    Zoom("months", "month", 4),
-    Zoom("weeks", "week", 2),
+    Zoom("months", "month", 4, narrow=2),
+    Zoom("weeks", "week", 2, narrow=1),
     Zoom("days", "day", 1),
     Zoom("wide days", "day", 2),
     Zoom("named days", "day", 15),
 )
 """From far to near. The nearest writes the state's word into the cell; years and months write the share that is complete."""
 
+MONTHS_ZOOM: Final = 1
+"""The place of one month a column."""
 DAYS_ZOOM: Final = 3
 """The place of one day a cell."""
 
@@ -97,7 +106,7 @@ class Axis:
             x = (column - start) * zoom.cells
             span = self.span(column, zoom)
             first = next((self.days[place] for place in span if self.days[place].day == 1), None)
-            if first or column == start:
+            if (first and (zoom.unit != "month" or zoom.cells > 2 or first.month % 3 == 1)) or column == start:
                 heads.append((x, first or self.days[span.start]))
             if zoom.unit == "day":
                 day = self.days[span.start].day

@@ -25,6 +25,9 @@ _SOLID: Final = frozenset("█▇▓▅▄▃▂▁")
 """Glyphs that are doubled in a wide column; others get a blank beside them."""
 _EIGHTHS: Final = " ▁▂▃▄▅▆▇"
 
+_SHADED: Final = frozenset({CellState.MISSING, CellState.PARTIAL})
+"""Worst states of several days for which the share that is there stands, where only one glyph has room."""
+
 StyleOf = Callable[[str], Style]
 """The style of a component class by what follows `heatmap--`; with `?` behind it only what that class itself says; `` is the widget's."""
 
@@ -88,16 +91,17 @@ class HeatPainter:
     def _text(self, code: int, share: int | None) -> str:
         look, cells = LOOKS[code & 15], self._zoom.cells
         glyph = _MARK_GLYPH if code & MARKED else _UNDER_CURSOR.get(look.glyph, look.glyph) if code & CURSOR else look.glyph
-        match self._zoom.unit:
-            case "year":
-                return fit(glyph if share is None else f"{glyph} {share} %", cells)
-            case "month":
-                return fit(glyph if share in (None, 100) else f"{glyph}{share}", cells)
-            case "week":
-                bar = glyph if share == 100 else _EIGHTHS[share * 7 // 100] if share is not None else " "
-                return glyph + (bar if STATES[code & 15] is not CellState.NOT_READY else " ")
+        if self._zoom.unit == "year":
+            return fit(glyph if share is None else f"{glyph} {share} %", cells)
+        if self._zoom.unit != "day" and cells > 2:
+            return fit(glyph if share in (None, 100) else f"{glyph}{share}", cells)
+        if self._zoom.unit != "day" and cells == 2:
+            bar = glyph if share == 100 else _EIGHTHS[share * 7 // 100] if share is not None else " "
+            return glyph + (bar if STATES[code & 15] is not CellState.NOT_READY else " ")
         if cells == 1:
-            return glyph
+            # One glyph for several days: how much is there, unless the state itself says more than that.
+            is_shade = STATES[code & 15] in _SHADED and share and not code & MARKED
+            return _EIGHTHS[max(1, share * 7 // 100)] if is_shade and share else glyph
         if cells > 2:
             return fit(f"{glyph} {look.word}", cells)
         plain = _UNDER_CURSOR.get(look.glyph, look.glyph) if code & CURSOR else look.glyph

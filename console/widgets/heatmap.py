@@ -1,78 +1,24 @@
-"""The heatmap of coverage: venue and type by day, one glyph a cell, with a cursor, marks, groups and six zooms.
-
-Line API: only the visible slice is built, equal neighbours are one Segment, and a cell that changes repaints one cell.
-Measured against a DataTable of the same size that is 9 times cheaper to scroll and 1,300 times cheaper to change.
-"""
+"""The heatmap of coverage: venue and type by day, with a cursor, marks, groups and six zooms; how it is painted is `heat_view`'s."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
-from typing import ClassVar, Final
+from typing import ClassVar
 
-from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Region, Size
 from textual.message import Message
-from textual.scroll_view import ScrollView
-from textual.strip import Strip
 
 from console.actions import bindings_of
-from console.widgets.figures import fit
-from console.widgets.heat_axis import DAYS_ZOOM, ZOOMS, Zoom
-from console.widgets.heat_looks import LOOKS
-from console.widgets.heat_painter import HeatPainter
+from console.widgets.heat_axis import DAYS_ZOOM, MONTHS_ZOOM
+from console.widgets.heat_view import RULER, HeatView
 from console.widgets.heatgrid import HeatGrid, Line, Mark
 from engine.model import CellState
 
-_RULER: Final = 2
-"""Lines of the date ruler, which do not scroll."""
 
-
-class Heatmap(ScrollView, can_focus=True):
+class Heatmap(HeatView, can_focus=True):
     """States of cells: rows are labels such as "binance-futures trades", columns are UTC days."""
-
-    ALLOW_SELECT = False
-
-    DEFAULT_CSS = """
-    Heatmap {
-        height: 1fr;
-        overflow-x: auto;
-        overflow-y: auto;
-        background: $background;
-        color: $foreground;
-        scrollbar-size: 1 1;
-        & > .heatmap--complete { color: $heat-complete; }
-        & > .heatmap--adopted { color: $heat-adopted; }
-        & > .heatmap--thin { color: $heat-thin; }
-        & > .heatmap--partial { color: $heat-partial; }
-        & > .heatmap--failed { color: $heat-failed; text-style: bold; }
-        & > .heatmap--missing { color: $heat-missing; }
-        & > .heatmap--running { color: $heat-running; }
-        & > .heatmap--not-ready { color: $heat-not-ready; }
-        & > .heatmap--not-expected { color: $heat-not-expected; }
-        & > .heatmap--mark { color: $mark; text-style: bold; }
-        & > .heatmap--cursor { color: $foreground; background: $row-cursor-blurred; text-style: bold; }
-        & > .heatmap--ruler { color: $quiet; }
-        & > .heatmap--here { background: $row-cursor-blurred; text-style: bold; }
-        & > .heatmap--group { text-style: bold; }
-        & > .heatmap--empty { color: $quiet; }
-    }
-    Heatmap:focus > .heatmap--cursor { color: $cursor-text; background: $cursor; text-style: bold; }
-    Heatmap:focus > .heatmap--here { background: $row-cursor; text-style: bold; }
-    """
-
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        *(f"heatmap--{look.style}" for look in LOOKS),
-        "heatmap--mark",
-        "heatmap--cursor",
-        "heatmap--ruler",
-        "heatmap--here",
-        "heatmap--group",
-        "heatmap--empty",
-    }
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings_of("next_hole", "previous_hole", "mark_cell", "mark_holes", "open_cell", "zoom_in", "zoom_out"),
@@ -140,54 +86,17 @@ class Heatmap(ScrollView, can_focus=True):
         id: str | None = None,  # noqa: A002
         classes: str | None = None,
     ) -> None:
-        """`fit`: begin as near as all days fit into the width, instead of at one cell a day."""
-        super().__init__(id=id, classes=classes)
-        self._empty = empty
-        self._grid = HeatGrid()
-        self._zoom_number = DAYS_ZOOM
-        self._zoom_chosen = not fit
-        self._row = 0
-        self._place = 0
+        """Args: as of `HeatView`."""
+        super().__init__(empty=empty, fit=fit, id=id, classes=classes)
         self._anchor: tuple[int, int] | None = None
-        self._anchor_holds = False
         self._marks_before: list[bytearray] = []
-        self._painter: HeatPainter | None = None
 
     # What the screen sets and reads
-
-    @property
-    def grid(self) -> HeatGrid:
-        """What is shown. Change it through this widget only."""
-        return self._grid
-
-    @property
-    def zoom(self) -> str:
-        """The name of one of `ZOOMS`: `years` ... `named days`."""
-        return self._zoom.name
 
     @property
     def marks(self) -> frozenset[Mark]:
         """Marked cells as (row label, day)."""
         return self._grid.marked()
-
-    @property
-    def cursor(self) -> tuple[str, date, CellState] | None:
-        """The cell under the cursor; None if the grid is empty."""
-        if not self._grid:
-            return None
-        return self._grid.lines[self._row].key, self._grid.days[self._place], self._grid.state(self._row, self._place)
-
-    @property
-    def cursor_line(self) -> Line | None:
-        """The line under the cursor; None if the grid is empty."""
-        return self._grid.lines[self._row] if self._grid else None
-
-    @property
-    def cursor_row(self) -> tuple[str, date] | None:
-        """The row's label and the day under the cursor; of a group the worst of its rows."""
-        if not self._grid:
-            return None
-        return self._grid.rows[self._grid.worst_row(self._row, self._place)], self._grid.days[self._place]
 
     def set_grid(
         self,
@@ -262,7 +171,7 @@ class Heatmap(ScrollView, can_focus=True):
         """From years to months, from months and weeks to days; False where a column is a day already."""
         if self._zoom.unit == "day":
             return False
-        self._set_zoom(self._zoom_number + 1 if self._zoom.unit == "year" else DAYS_ZOOM)
+        self._set_zoom(MONTHS_ZOOM if self._zoom.unit == "year" else DAYS_ZOOM)
         return True
 
     def clear_marks(self) -> None:
@@ -274,7 +183,7 @@ class Heatmap(ScrollView, can_focus=True):
     # Keys and mouse
 
     def action_move(self, columns: int, rows: int) -> None:
-        if not self._anchor_holds:
+        if not self._is_marking:
             self._drop_anchor()
         self._step(columns, rows)
 
@@ -286,11 +195,11 @@ class Heatmap(ScrollView, can_focus=True):
 
     def action_rectangle(self) -> None:
         """Start a rectangle at the cursor that the plain arrows draw; again: it stands."""
-        if self._anchor_holds:
+        if self._is_marking:
             self._drop_anchor()
         elif self._grid:
             self._set_anchor()
-            self._anchor_holds = True
+            self._is_marking = True
             self._mark_to_anchor()
         self._refresh_ruler()
 
@@ -324,7 +233,7 @@ class Heatmap(ScrollView, can_focus=True):
         self._put_cursor(self._row, 0 if end < 0 else len(self._grid.days) - 1)
 
     def action_page(self, pages: int) -> None:
-        self._put_cursor(self._row + pages * max(1, self._view.height - _RULER - 1), self._place)
+        self._put_cursor(self._row + pages * max(1, self._view.height - RULER - 1), self._place)
 
     def action_month(self, step: int) -> None:
         """To the first day of this month, or of the next; from a first day back to the first of the month before."""
@@ -343,10 +252,10 @@ class Heatmap(ScrollView, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)
-        if offset is None or not self._grid or offset.y < _RULER:
+        if offset is None or not self._grid or offset.y < RULER:
             return
         zoom = self._zoom
-        row = offset.y - _RULER + int(self.scroll_offset.y)
+        row = offset.y - RULER + int(self.scroll_offset.y)
         column = (offset.x - self._label_width + int(self.scroll_offset.x)) // zoom.cells
         if row >= len(self._grid.lines) or offset.x < self._label_width or column >= self._grid.axis.columns(zoom):
             return
@@ -355,108 +264,7 @@ class Heatmap(ScrollView, can_focus=True):
         if event.chain == 2:
             self.action_open_cell()
 
-    # Painting
-
-    def on_resize(self) -> None:
-        self._resize()
-        self._reveal()
-
-    def notify_style_update(self) -> None:
-        self._painter = None
-        super().notify_style_update()
-
-    def render_line(self, y: int) -> Strip:
-        width = self._view.width
-        if not self._grid:
-            if y != 1:
-                return Strip.blank(width, self.rich_style)
-            return Strip([Segment(fit(f"  {self._empty}", width), self.get_component_rich_style("heatmap--empty"))], width)
-        zoom, left, columns = self._zoom, int(self.scroll_offset.x), self._grid.axis.columns(self._zoom)
-        label = self._label_room(width)
-        start, cut = divmod(left, zoom.cells)
-        stop = min(columns, start + -(-(width - label + cut) // zoom.cells))
-        if y < _RULER:
-            head, body = self._ruler_parts(y, start, stop, label)
-        elif (row := y - _RULER + int(self.scroll_offset.y)) < len(self._grid.lines):
-            head, body = self._row_parts(row, start, stop, label)
-        else:
-            return Strip.blank(width, self._paint.plain)
-        room = width - label
-        cells = body if cut == 0 and (stop - start) * zoom.cells <= room else Strip(body).crop(cut, cut + room)
-        return Strip([*head, *cells]).adjust_cell_length(width, self._paint.plain)
-
-    def _row_parts(self, row: int, start: int, stop: int, label: int) -> tuple[list[Segment], list[Segment]]:
-        line = self._grid.lines[row]
-        style = self._paint.label(group=line.is_group, here=row == self._row)
-        cursor = self._grid.axis.column(self._place, self._zoom) if row == self._row else None
-        head = [Segment(fit(line.text, label - 1), style), Segment(" ", self._paint.plain)]
-        return head, self._paint.cells(row, start, stop, cursor)
-
-    def _ruler_parts(self, y: int, start: int, stop: int, label: int) -> tuple[list[Segment], list[Segment]]:
-        """The cursor's day and state in the corner, months and days over the columns, a pointer over the cursor's."""
-        title, look = self._paint.corner(self._row, self._place, marking=self._anchor_holds)
-        corner = (title, self._paint.plain + Style(bold=True)) if y == 0 else look
-        return [Segment(fit(corner[0], label), corner[1])], self._paint.ruler(y, start, stop, self._place)
-
-    def _find_style(self, name: str) -> Style:
-        """For `heat_painter.StyleOf`."""
-        if not name:
-            return self.rich_style
-        return self.get_component_rich_style(f"heatmap--{name.removesuffix('?')}", partial=name.endswith("?"))
-
-    @property
-    def _paint(self) -> HeatPainter:
-        """Made when it is first needed after the grid, the zoom or the theme has changed."""
-        if self._painter is None:
-            self._painter = HeatPainter(self._grid, self._zoom, self._find_style)
-        return self._painter
-
     # State
-
-    @property
-    def _zoom(self) -> Zoom:
-        return ZOOMS[self._zoom_number]
-
-    def _span(self, place: int) -> range:
-        """The days of the column that a day is in."""
-        return self._grid.axis.span(self._grid.axis.column(place, self._zoom), self._zoom)
-
-    @property
-    def _view(self) -> Size:
-        """What shows, without the scrollbars."""
-        return Size(self.size.width - self.scrollbar_size_vertical, self.size.height - self.scrollbar_size_horizontal)
-
-    @property
-    def _label_width(self) -> int:
-        """Cells of the label column with its blank: as wide as the labels, at most two fifths of the widget."""
-        return self._label_room(self._view.width)
-
-    def _label_room(self, width: int) -> int:
-        """The same of a width that is known: finding it costs as much as painting a short line."""
-        return max(min(max(self._paint.longest_label, 14), width * 2 // 5), 1) + 1
-
-    def _resize(self) -> None:
-        self._fit_zoom()
-        zoom = self._zoom
-        self._painter = None
-        self.virtual_size = Size(self._label_width + self._grid.axis.columns(zoom) * zoom.cells, _RULER + len(self._grid.lines))
-        self.refresh()
-
-    def _fit_zoom(self) -> None:
-        """As near as all days still fit; what a person chose stays."""
-        room = self._view.width - self._label_width
-        if self._zoom_chosen or not self._grid or room <= 0:
-            return
-        days = range(DAYS_ZOOM, len(ZOOMS))
-        self._zoom_number = max((number for number in days if len(self._grid.days) * ZOOMS[number].cells <= room), default=DAYS_ZOOM)
-
-    def _set_zoom(self, number: int) -> None:
-        number = max(0, min(number, len(ZOOMS) - 1))
-        self._zoom_chosen = True
-        if number != self._zoom_number:
-            self._zoom_number = number
-            self._resize()
-            self.call_after_refresh(self._reveal)
 
     def _step(self, columns: int, rows: int) -> None:
         if not self._grid:
@@ -470,7 +278,7 @@ class Heatmap(ScrollView, can_focus=True):
 
     def _to_hole(self, step: int) -> None:
         if self._grid and (found := self._grid.next_hole(self._row, self._place, step)):
-            if not self._anchor_holds:
+            if not self._is_marking:
                 self._drop_anchor()
             self._put_cursor(*found)
 
@@ -495,7 +303,7 @@ class Heatmap(ScrollView, can_focus=True):
         self._marks_before = [bytearray(marks) for marks in self._grid.marks]
 
     def _drop_anchor(self) -> None:
-        self._anchor, self._anchor_holds = None, False
+        self._anchor, self._is_marking = None, False
 
     def _mark_to_anchor(self) -> None:
         """Marks are those from before the rectangle, and the rectangle from its anchor to the cursor."""
@@ -519,23 +327,3 @@ class Heatmap(ScrollView, can_focus=True):
     def _tell_cursor(self) -> None:
         if (cursor := self.cursor) is not None:
             self.post_message(self.CursorMoved(self, *cursor))
-
-    def _reveal(self) -> None:
-        """Scroll as little as needed for the cursor to show beside the frozen labels and ruler."""
-        if not self._grid or not self._view.width:
-            return
-        zoom = self._zoom
-        x, page = self._grid.axis.column(self._place, zoom) * zoom.cells, self._view.width - self._label_width
-        left, top, high = int(self.scroll_offset.x), int(self.scroll_offset.y), max(1, self._view.height - _RULER)
-        new_left = min(x, max(left, x + zoom.cells - page))
-        new_top = min(self._row, max(top, self._row - high + 1))
-        if (new_left, new_top) != (left, top):
-            self.scroll_to(new_left, new_top, animate=False)
-
-    def _refresh_row(self, row: int) -> None:
-        y = _RULER + row - int(self.scroll_offset.y)
-        if y >= _RULER:
-            self.refresh(Region(0, y, self._view.width, 1))
-
-    def _refresh_ruler(self) -> None:
-        self.refresh(Region(0, 0, self._view.width, _RULER))
