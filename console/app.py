@@ -41,11 +41,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from console.custom_commands import CustomCommand
+    from console.field_names import Known
     from console.opening import Opened, Opener
     from console.own_actions import OwnActions
     from console.recording.recorder import Recorder
     from console.recording.replay import Replay
-    from console.request_fields import Known
     from console.session import Session
     from engine.coverage import Coverage, Layer
     from engine.plan import Request
@@ -190,7 +190,7 @@ class ConsoleApp(EverywhereKeys):
 
     async def _learn_names(self, ask: Callable[[], Sequence[str]]) -> None:
         """Ask the source which venues there are; without an answer the planner finds a wrong one later."""
-        from console.request_fields import Known
+        from console.field_names import Known
 
         try:
             venues = await in_thread(ask, name="venues")
@@ -264,7 +264,7 @@ class ConsoleApp(EverywhereKeys):
     @property
     def known(self) -> Known:
         """Names that may be typed into the fields of a request."""
-        from console.request_fields import Known
+        from console.field_names import Known
 
         return self._known or Known(venues=self.start.venues if self.is_open else ())
 

@@ -27,17 +27,31 @@ def preview_launch(session: Session, plan: Plan, part: PlanSlice = WHOLE) -> dic
     vms = min(len(plan.shards if shards is None else shards), part.max_vms or most, most)
     # Only a profile that names no zones needs the service to say which there are.
     zones = () if session.profile.zones else region_zones(session.compute)
-    intent = preview(session.profile, plan, vms, run=new_run(now), now=now, shards=shards, region_zones=zones)
+    intent = preview(
+        session.profile,
+        plan,
+        vms,
+        run=new_run(now),
+        now=now,
+        shards=shards,
+        region_zones=zones,
+        canary=part.canary,
+        keep=part.keep,
+        external_ip=part.external_ip,
+    )
     order = intent.order
     record: dict[str, object] = {
         "plan": plan.id,
         "profile": f"{session.profile.name} ({session.profile.kind})",
         "vms": {name: f"shards {', '.join(map(str, vm.shards))}" for name, vm in intent.vms.items()},
-        "machine types": ", ".join(session.profile.machine_types),
-        "provisioning": plan.request.provisioning_model.lower(),
+        "machine types": ", ".join(order.machine_types),
+        "provisioning": order.provisioning_model.lower(),
+        "addresses": "each VM has one" if order.external_ip else "none",
         "expires": f"{order.expires:%Y-%m-%d %H:%M} UTC",
         "writes": [f"gs://{plan.state_bucket}/{name}" for name in (plan_object(plan.id), launch_object(order.run, order.number))],
     }
+    if order.keep_until:
+        record["kept until"] = f"{order.keep_until:%Y-%m-%d %H:%M} UTC, for tickdeck run"
     if order.follows:
         record["canaries"] = f"{', '.join(order.vms)} first; the rest once each of them has committed a file"
     if part.is_whole and (prices := prices_of(plan)):

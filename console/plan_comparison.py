@@ -42,8 +42,17 @@ def diff_figures(diff: PlanDiff) -> list[str]:
     if abs(diff.bytes_reestimated) >= 1_000_000:
         sign = "+" if diff.bytes_reestimated > 0 else "-"
         lines.append(f"estimates of files in both {sign}{format_bytes(abs(diff.bytes_reestimated))}")
-    lines += [f"{name.replace('_', ' ')} {old or 'none'} -> {new or 'none'}" for name, old, new in diff.request]
+    lines += [f"{name.replace('_', ' ')} {_said(name, old)} -> {_said(name, new)}" for name, old, new in diff.request]
     return lines
+
+
+def _said(name: str, value: str) -> str:
+    """A value of a request as people write it."""
+    if name == "provisioning_model":
+        return {"SPOT": "spot", "STANDARD": "on-demand"}.get(value, value)
+    if name == "daily_bytes" and value:
+        return format_bytes(int(value))
+    return (f"${value}" if name == "max_cost" and value else value) or "none"
 
 
 def change_words(change: CellChange) -> str:

@@ -1,10 +1,14 @@
-"""A part of a plan to launch: some of its shards, on some number of VMs. Pure; both front ends read and describe it here."""
+"""How a plan is launched where that is not all of it at once: some of its shards, on some number of VMs, VMs that stay. Pure; both
+front ends read and describe it here.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
 
 from console.sentences import money, plural
 from engine.clock import format_bytes, format_seconds
@@ -12,6 +16,12 @@ from engine.errors import UsageError
 from engine.estimate import Rates, Speed, class_a_operations, cost_lines
 from engine.plan import Plan
 
+ADDRESSES: Final[dict[str, bool | None]] = {"by the profile": None, "one each": True, "none": False}
+"""Whether VMs get an external address, as people choose it."""
+CANARIES: Final = {"two go first": True, "all at once": False}
+"""Whether of many VMs two prove themselves before the rest is asked for."""
+
+_SPAN = re.compile(r"([1-9]\d{0,5})([mh])", re.ASCII)
 _RANGE = re.compile(r"(\d{1,6})(?:\s*-\s*(\d{1,6}))?", re.ASCII)
 
 
@@ -23,17 +33,39 @@ class PlanSlice:
     """None: all."""
     max_vms: int = 0
     """At most so many VMs; 0: as many as the profile allows."""
+    keep: timedelta | None = None
+    """How long after the launch the VMs stay for jobs; None: they end with their work."""
+    canary: bool = True
+    """Of many VMs let two prove themselves first."""
+    external_ip: bool | None = None
+    """Whether VMs get an address; None: as the profile says."""
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing is left out."""
+        """Whether nothing of the plan is left out."""
         return self.shards is None and not self.max_vms
+
+    @property
+    def remarks(self) -> list[str]:
+        """What of it is not what a launch does anyhow, beside shards and VMs; a few words each."""
+        return [
+            *([f"VMs stay until {write_span(self.keep)} after the launch, and cost on"] if self.keep else []),
+            *([] if self.canary else ["without canaries"]),
+            *([] if self.external_ip is None else ["each VM has an address" if self.external_ip else "no VM has an address"]),
+        ]
 
     @property
     def arguments(self) -> list[str]:
         """The options of `tickdeck deploy` that say the same."""
         only = ["--shards-only", write_shards(self.shards)] if self.shards is not None else []
-        return [*only, *(["--max-vms", str(self.max_vms)] if self.max_vms else [])]
+        address = [] if self.external_ip is None else ["--external-ip" if self.external_ip else "--no-external-ip"]
+        return [
+            *only,
+            *(["--max-vms", str(self.max_vms)] if self.max_vms else []),
+            *(["--keep", write_span(self.keep)] if self.keep else []),
+            *([] if self.canary else ["--no-canary"]),
+            *address,
+        ]
 
 
 WHOLE = PlanSlice()
@@ -94,8 +126,26 @@ def write_shards(shards: Iterable[int]) -> str:
     return ",".join("-".join(map(str, run)) for run in runs)
 
 
-def read_slice(plan: Plan, shards: str, max_vms: str) -> PlanSlice:
-    """What a person typed about a plan; empty texts mean all of it.
+def parse_span(text: str) -> timedelta:
+    """A length of time: `30m`, `2h`.
+
+    Raises:
+        UsageError: naming the forms that work.
+    """
+    found = _SPAN.fullmatch(text.strip())
+    if found is None:
+        raise UsageError(f"{text!r} is no length of time", hint="write 30m or 2h")
+    return timedelta(**{{"m": "minutes", "h": "hours"}[found[2]]: int(found[1])})
+
+
+def write_span(span: timedelta) -> str:
+    """The inverse of `parse_span`: in whole hours where it is."""
+    minutes = round(span.total_seconds() / 60)
+    return f"{minutes // 60}h" if minutes % 60 == 0 else f"{minutes}m"
+
+
+def read_slice(plan: Plan, shards: str, max_vms: str, keep: str = "") -> PlanSlice:
+    """What a person typed about a plan; empty texts mean all of it, and VMs that end with their work.
 
     Raises:
         UsageError: naming what is wrong.
@@ -105,7 +155,8 @@ def read_slice(plan: Plan, shards: str, max_vms: str) -> PlanSlice:
         raise UsageError(f"the plan has no shard {strays[0]}", hint=f"shards are 0-{len(plan.shards) - 1}")
     if max_vms.strip() and (not max_vms.strip().isdecimal() or int(max_vms) < 1):
         raise UsageError(f"{max_vms.strip()!r} is no number of VMs", hint="one or more; empty: one VM a shard")
-    return PlanSlice(None if wanted == frozenset(range(len(plan.shards))) else wanted, int(max_vms.strip() or 0))
+    stay = parse_span(keep) if keep.strip() else None
+    return PlanSlice(None if wanted == frozenset(range(len(plan.shards))) else wanted, int(max_vms.strip() or 0), stay)
 
 
 def estimate_slice(plan: Plan, part: PlanSlice, *, most_vms: int, speed: Speed, rates: Rates) -> SliceEstimate:

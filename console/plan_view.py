@@ -49,6 +49,7 @@ def sentence_of(plan: Plan, now: datetime) -> list[Phrase]:
         *_against_deadline(plan, ends),
         Phrase(", "),
         *_cost(plan),
+        *_under_cap(plan),
         *_of_allowance(plan),
     ]
 
@@ -130,6 +131,14 @@ def _brief_cost(cost: tuple[float, float, float] | None) -> str:
 def notices_of(plan: Plan, now: datetime) -> list[Notice]:
     """Warnings first, then days that are not published yet, one line each moment they are due."""
     found = [Notice(text, Tone.QUIET if not plan.shards else Tone.WARN) for text in plan.warnings]
+    if plan.shards and (cap := plan.request.max_cost):
+        expected = plan.estimate.cost[1]
+        if not plan.estimate.is_priced:
+            found.insert(0, Notice(f"no price is known, and nothing without a price fits under the cap of {money(cap)}", Tone.BAD))
+        elif expected > cap:
+            found.insert(
+                0, Notice(f"expected are {money(expected)}: VMs that could pass the cap of {money(cap)} are not asked for", Tone.BAD)
+            )
     due: dict[datetime, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for item in plan.not_ready:
         due[item.due][item.day.isoformat()].add(item.venue)
@@ -197,3 +206,15 @@ def _cost(plan: Plan) -> list[Phrase]:
     if high < 0.01:
         return [Phrase("under a cent", strong=True)]
     return [Phrase(money(expected), strong=True), Phrase(f" ({money(low)} to {money(high)})")]
+
+
+def _under_cap(plan: Plan) -> list[Phrase]:
+    """Whether the cost stays under the cap that was asked for."""
+    cap, (_, expected, high) = plan.request.max_cost, plan.estimate.cost
+    if not cap or not plan.estimate.is_priced:
+        return []
+    if expected > cap:
+        return [Phrase(", "), Phrase(f"over the cap of {money(cap)}", Tone.BAD, strong=True)]
+    if high > cap:
+        return [Phrase(", "), Phrase(f"may pass the cap of {money(cap)}", Tone.WARN)]
+    return [Phrase(f", under the cap of {money(cap)}")]

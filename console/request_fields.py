@@ -6,62 +6,96 @@ planner says; `field_of_error` finds the field that such an error belongs to.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any, Final
 
 from msgspec import structs
 
-from console.symbol_index import SymbolIndex
-from engine.clock import format_moment, parse_day, parse_deadline
+from console.field_names import (
+    AGAIN,
+    AGAIN_WORDS,
+    CHOICES,
+    CLOCK,
+    DAILY_BYTES,
+    DATA_TYPES_FIELD,
+    DEADLINE,
+    END,
+    KINDS,
+    MACHINE,
+    MAX_COST,
+    MAX_FAILURES,
+    MODELS,
+    PRICING,
+    RETRY,
+    SHARDS,
+    SPOT,
+    START,
+    STRATEGY,
+    SYMBOLS,
+    TIMEFRAMES_FIELD,
+    UNIVERSE,
+    VENUES,
+    Known,
+    split_words,
+)
+from console.sentences import shortest_number
+from engine.candles.timeframes import require_timeframes
+from engine.clock import format_moment, parse_bytes, parse_day, parse_deadline
 from engine.datatypes import DATA_TYPES, require_data_type
 from engine.errors import UsageError, one_line
+from engine.failure_budget import parse_budget
+from engine.instruments.keys import resolve_kinds
 from engine.model import require_symbol, require_venue
-from engine.plan import CANDLES, STRATEGIES, Request, with_mode
+from engine.plan import CANDLES, Request, with_mode
 from engine.spelling import nearest
-from engine.universe import list_universes, load_universe
+from engine.universe import load_universe
+from engine.verbs.options import require_outcome
 
-VENUES, DATA_TYPES_FIELD, START, END = "venues", "data_types", "start", "end"
-SYMBOLS, UNIVERSE, STRATEGY, SHARDS, DEADLINE = "symbols", "universe", "strategy", "shards", "deadline"
-FIELDS: Final = (VENUES, DATA_TYPES_FIELD, START, END, SYMBOLS, UNIVERSE, STRATEGY, SHARDS, DEADLINE)
-LISTS: Final = frozenset({VENUES, DATA_TYPES_FIELD, SYMBOLS})
-"""Fields of several words, with commas or blanks between them."""
+BASIC_FIELDS: Final = (VENUES, DATA_TYPES_FIELD, START, END, SYMBOLS, UNIVERSE, STRATEGY, SHARDS, DEADLINE)
+CANDLE_FIELDS: Final = (TIMEFRAMES_FIELD, CLOCK)
+"""Fields that mean something where candles are made."""
+MORE_FIELDS: Final = (MACHINE, PRICING, MAX_COST, DAILY_BYTES, MAX_FAILURES, KINDS, AGAIN, RETRY, *CANDLE_FIELDS)
+"""Fields that most requests leave as they are."""
+FIELDS: Final = (*BASIC_FIELDS, *MORE_FIELDS)
 
 _PRODUCT: Final = (VENUES, DATA_TYPES_FIELD, START, END)
 """Fields that say which cells are asked for: who changes one means all of its product, no longer the cells marked before."""
 
-_WORDS = re.compile(r"[,\s]+")
+_MACHINE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)+")
+
+_TITLES: Final = {
+    DATA_TYPES_FIELD: "Data types",
+    START: "From",
+    END: "To",
+    MACHINE: "Machine",
+    PRICING: "Pricing",
+    MAX_COST: "Cost cap",
+    DAILY_BYTES: "Day cap",
+    MAX_FAILURES: "Fail cap",
+    AGAIN: "Again",
+    KINDS: "Kinds",
+    RETRY: "Retry",
+    TIMEFRAMES_FIELD: "Bars",
+    CLOCK: "Cut by",
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """Names that may be typed."""
-
-    venues: tuple[str, ...] = ()
-    all_venues: bool = False
-    """Whether there are no others: the source was asked."""
-    symbols: SymbolIndex = field(default_factory=SymbolIndex)
-    universes: Path | None = None
-    """A folder of the person's own universes."""
-
-    def words(self, name: str) -> tuple[str, ...]:
-        """What may stand in a field; empty if anything may."""
-        match name:
-            case "venues":
-                return self.venues
-            case "data_types":
-                return tuple(DATA_TYPES)
-            case "universe":
-                return list_universes(self.universes)
-            case "strategy":
-                return STRATEGIES
-            case "start" | "end":
-                return ("yesterday", "today")
-            case _:
-                return ()
+_MORE_WORDS: Final = {
+    MACHINE: "{}",
+    PRICING: "{}",
+    MAX_COST: "at most ${}",
+    DAILY_BYTES: "{} a day",
+    MAX_FAILURES: "stops above {} bad",
+    AGAIN: "again {}",
+    KINDS: "only {}",
+    RETRY: "retry {}",
+    TIMEFRAMES_FIELD: "bars {}",
+    CLOCK: "cut by {} time",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +115,7 @@ class Parsed:
 
 def title(name: str) -> str:
     """A field's label."""
-    return {DATA_TYPES_FIELD: "Data types", START: "From", END: "To"}.get(name, name.capitalize())
+    return _TITLES.get(name, name.capitalize())
 
 
 def fields_of(request: Request) -> dict[str, str]:
@@ -96,6 +130,16 @@ def fields_of(request: Request) -> dict[str, str]:
         STRATEGY: request.strategy,
         SHARDS: str(request.shards) if request.shards else "",
         DEADLINE: format_moment(request.deadline) if request.deadline else "",
+        MACHINE: request.machine_type,
+        PRICING: next((word for word, model in MODELS.items() if model == request.provisioning_model), SPOT),
+        MAX_COST: shortest_number(request.max_cost) if request.max_cost else "",
+        DAILY_BYTES: _exact_size(request.daily_bytes),
+        MAX_FAILURES: request.max_failures,
+        AGAIN: ", ".join(word for word, name in AGAIN_WORDS.items() if getattr(request, name)),
+        KINDS: ", ".join(request.instrument_types),
+        RETRY: ", ".join(request.retry_outcomes),
+        TIMEFRAMES_FIELD: ", ".join(request.timeframes),
+        CLOCK: request.bucket_by,
     }
 
 
@@ -104,7 +148,7 @@ def parse_fields(texts: Mapping[str, str], *, base: Request, now: datetime, know
 
     Args:
         texts: By field; what is missing counts as empty.
-        base: Where what no field holds comes from (machine type, provisioning model, ...).
+        base: Where the cells come from, if it is for cells and none of what names them was changed.
         now: For `yesterday`, `7d` and clock times, UTC.
     """
     errors: dict[str, str] = {}
@@ -123,24 +167,54 @@ def parse_fields(texts: Mapping[str, str], *, base: Request, now: datetime, know
     read(END, lambda text: _day(text, today) if text else values.get(START))
     read(SYMBOLS, lambda text: _symbols(text, values.get(VENUES, ()), known))
     read(UNIVERSE, lambda text: _universe(text, known))
-    read(STRATEGY, _strategy)
+    read(STRATEGY, lambda text: _choice(STRATEGY, text))
     read(SHARDS, _shards)
     read(DEADLINE, lambda text: _deadline(text, now))
+    read(MACHINE, lambda text: _machine(text, known))
+    read(PRICING, lambda text: MODELS[_choice(PRICING, text)])
+    read(MAX_COST, _dollars)
+    read(DAILY_BYTES, lambda text: parse_bytes(text) if text else 0)
+    read(MAX_FAILURES, _budget)
+    read(KINDS, _kinds)
+    read(RETRY, lambda text: tuple(require_outcome(word) for word in split_words(text)))
+    makes_candles = values.get(DATA_TYPES_FIELD) == (CANDLES,)
+    read(AGAIN, lambda text: _again(text, makes_candles=makes_candles))
+    read(TIMEFRAMES_FIELD, lambda text: require_timeframes(split_words(text)) if text and makes_candles else ())
+    read(CLOCK, lambda text: _choice(CLOCK, text) if makes_candles else CHOICES[CLOCK][0])
     start, end = values.get(START), values.get(END)
     if start and end and end < start:
         errors[END] = f"is before the first day -> did you mean {end}..{start}?"
     if values.get(SHARDS) and values.get(DEADLINE):
         errors[DEADLINE] = "excludes a number of shards -> give the one you know"
+    again = values.pop(AGAIN, ())
+    if values.get(RETRY) and AGAIN_WORDS["empty"] in again:
+        errors[RETRY] = f"excludes {title(AGAIN)}: empty -> name empty here, among the others"
     if errors:
         return Parsed(None, {name: errors[name] for name in FIELDS if name in errors})
+    values |= {name: name in again for name in AGAIN_WORDS.values()}
     if any(values[name] != getattr(base, name) for name in _PRODUCT):
         values["cells"] = ()
     return Parsed(with_mode(structs.replace(base, **values, mode="download")))
 
 
+def more_words(texts: Mapping[str, str]) -> list[str]:
+    """What the fields beyond the basic ones hold, as far as it is not what they hold anyhow: what their closed group says."""
+    found = []
+    for name in MORE_FIELDS:
+        text = texts.get(name, "").strip()
+        if text and text != CHOICES.get(name, ("",))[0]:
+            found.append(_MORE_WORDS[name].format(text.removeprefix("$")))
+    return found
+
+
 def field_of_error(text: str) -> str:
     """The field that a planner's error is about; empty if none."""
     for word, name in (
+        ("machine type", MACHINE),
+        ("instrument type", KINDS),
+        ("only some of them", RETRY),
+        ("a file that is ok", RETRY),
+        ("failure budget", MAX_FAILURES),
         ("symbol", SYMBOLS),
         ("universe", UNIVERSE),
         ("data type", DATA_TYPES_FIELD),
@@ -153,37 +227,6 @@ def field_of_error(text: str) -> str:
         if word in text:
             return name
     return ""
-
-
-def split_words(text: str) -> tuple[str, ...]:
-    """The words of a list field, each once."""
-    return tuple(dict.fromkeys(word for word in _WORDS.split(text) if word))
-
-
-def complete(name: str, text: str, known: Known) -> str | None:
-    """`text` with its last word completed to the first known name that begins with it; None if there is none."""
-    head, word = _last_word(name, text)
-    if not word:
-        return None
-    return next((head + each for each in matches(name, text, known) if each != word), None)
-
-
-def matches(name: str, text: str, known: Known) -> list[str]:
-    """Known names that the last word may become; those that the field has already are left out."""
-    head, word = _last_word(name, text)
-    taken = set(split_words(head)) if name in LISTS else set()
-    if name == SYMBOLS:
-        return [each for each in known.symbols.starting_with(word) if each not in taken]
-    folded = word.lower()
-    return [each for each in known.words(name) if each.lower().startswith(folded) and each not in taken]
-
-
-def _last_word(name: str, text: str) -> tuple[str, str]:
-    if name not in LISTS:
-        return "", text
-    match = re.search(r"[^,\s]*$", text)
-    start = match.start() if match else len(text)
-    return text[:start], text[start:]
 
 
 def _venues(text: str, known: Known) -> tuple[str, ...]:
@@ -225,10 +268,55 @@ def _universe(text: str, known: Known) -> str:
     return text
 
 
-def _strategy(text: str) -> str:
-    if text not in STRATEGIES:
-        raise UsageError(f"there is no strategy {text!r}", hint=nearest(text, STRATEGIES, what="strategies"))
+def _choice(name: str, text: str) -> str:
+    words = CHOICES[name]
+    if text not in words:
+        raise UsageError(f"there is no {title(name).lower()} {text!r}", hint=nearest(text, words, what="words"))
     return text
+
+
+def _machine(text: str, known: Known) -> str:
+    if text and not _MACHINE.fullmatch(text):
+        raise UsageError(f"{text!r} is no machine type", hint=nearest(text, known.words(MACHINE), what="machine types"))
+    return text
+
+
+def _dollars(text: str) -> float:
+    try:
+        dollars = float(text.removeprefix("$").replace(",", "") or 0)
+    except ValueError:
+        dollars = math.nan
+    if not 0 <= dollars < math.inf:
+        raise UsageError(f"{text!r} is no amount", hint="US dollars: 12.50; empty: the profile's limit")
+    return dollars
+
+
+def _budget(text: str) -> str:
+    parse_budget(text)
+    return text
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    words = split_words(text)
+    resolve_kinds(words)
+    return words
+
+
+def _again(text: str, *, makes_candles: bool) -> tuple[str, ...]:
+    words = split_words(text)
+    if wrong := _first_unknown(words, AGAIN_WORDS):
+        raise UsageError(f"{wrong!r} cannot be asked for again", hint=nearest(wrong, AGAIN_WORDS, what="words"))
+    if "stale" in words and not makes_candles:
+        raise UsageError("only candles are stale", hint=f"leave it out, or make {title(DATA_TYPES_FIELD)} {CANDLES}")
+    return tuple(AGAIN_WORDS[word] for word in words)
+
+
+def _exact_size(count: int) -> str:
+    """The shortest text that reads as this very size; empty for none."""
+    for power, unit in ((12, "TB"), (9, "GB"), (6, "MB")):
+        if count and count % 10**power == 0:
+            return f"{count // 10**power}{unit}"
+    return str(count) if count else ""
 
 
 def _shards(text: str) -> int:

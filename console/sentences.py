@@ -32,6 +32,11 @@ def money(dollars: float) -> str:
     return f"${dollars:,.2f}" if dollars < 1000 else f"${dollars:,.0f}"
 
 
+def shortest_number(number: float) -> str:
+    """The shortest text that reads as this very number."""
+    return repr(number).removesuffix(".0")
+
+
 def plan_sentence(plan: Plan) -> str:
     """One sentence of what a plan will do."""
     request, estimate = plan.request, plan.estimate

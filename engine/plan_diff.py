@@ -124,4 +124,7 @@ def _request_changes(before: Plan, after: Plan) -> Iterable[tuple[str, str, str]
 def _text(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value))
-    return "" if value is None else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    # A whole number of dollars is a float once it has been stored.
+    return str(value).removesuffix(".0") if value else ""

@@ -38,6 +38,19 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
+class MachinePrice:
+    """A machine type of a region, and what an hour of one VM of it costs, without disk and address."""
+
+    name: str
+    vcpus: int
+    """0: not known, as all figures here."""
+    memory_gb: int
+    spot: float | None
+    """US dollars an hour; None: it has no such price."""
+    on_demand: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Figure:
     """One price of the table."""
 
@@ -170,6 +183,19 @@ def known_machines(region: str) -> list[str]:
     """Machine types that have a price in a region, sorted."""
     row = _table()["regions"].get(region)
     return sorted(row["machines"]) if row else []
+
+
+def list_machines(profile: Profile) -> list[MachinePrice]:
+    """Machine types that a plan of this profile may name: its own first, then the others that have a price, cheapest first."""
+    if profile.kind == "local":
+        return [MachinePrice(name, 0, 0, 0.0, 0.0) for name in profile.machine_types]
+    rows = (_table()["regions"].get(profile.region) or {}).get("machines", {})
+    found = []
+    for name, row in rows.items():
+        shape = machine_shape(name) or Shape(0, 0)
+        found.append(MachinePrice(name, shape.vcpus, shape.memory_gb, row.get("spot"), row.get("on_demand")))
+    own = list(profile.machine_types)
+    return sorted(found, key=lambda each: (own.index(each.name) if each.name in own else len(own), each.on_demand or 0.0, each.name))
 
 
 def machine_speed(machine_type: str) -> Speed:

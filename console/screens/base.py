@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from console.app import ConsoleApp
     from console.custom_commands import CustomCommand
     from console.export import Record
-    from console.request_fields import Known
+    from console.field_names import Known
     from console.session import Session
     from engine.coverage import Coverage
     from provision.fleet import FleetSnapshot

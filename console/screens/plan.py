@@ -1,37 +1,32 @@
 """The Plan screen: what to download, one sentence of what that means, and Enter to do it.
 
-The request is edited in fields, checked as it is typed and planned again in a thread a moment after the last key; until the new plan
-is there the old one stays, dimmed. Nothing here decides what a plan is: that is the engine's, asked through the session.
+What the fields hold becomes a plan in `planning`, a plan becomes a run in `plan_launch`; here is what shows and what the keys do.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from msgspec import structs
 from textual import work
-from textual._time import get_time
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from console.actions import Mode, action, bindings_for
 from console.blocking import in_thread
-from console.opening import last_request, listed_symbols
+from console.opening import last_request
 from console.plan_checks import Checks
 from console.plan_slice import WHOLE, PlanSlice, write_shards
 from console.plan_view import Notice, facts_of, notices_of, prices_of, sentence_of
-from console.request_fields import Known, Parsed, field_of_error, fields_of, parse_fields
-from console.screens.plan_launch import LaunchingScreen
+from console.request_fields import fields_of
 from console.screens.plan_panes import BALANCE, CHANGES, CHECKS, NOTES, PRICES, WHAT_IF, PlanPanes, notes_text
+from console.screens.planning import PlanningScreen
 from console.screens.request_form import RequestForm
 from console.widgets.figures import format_age, plural
 from console.widgets.sentence import Phrase, Sentence
@@ -45,17 +40,11 @@ from engine.plan import Plan, Request
 
 if TYPE_CHECKING:
     from console.export import Record
-    from console.state import Feed
-    from provision.fleet import FleetSnapshot
 
-DEBOUNCE_SECONDS: Final = 0.35
-"""After the last key: a plan costs a few listings."""
-OLD_AFTER: Final = timedelta(seconds=60)
-"""A plan older than this is made again when the screen is shown."""
 PRESETS: Final = {"preset_yesterday": "yesterday", "preset_holes": "all holes", "preset_tier1": "tier1", "preset_last": "repeat last"}
 
 
-class PlanScreen(LaunchingScreen):
+class PlanScreen(PlanningScreen):
     """The request, its plan, and launch."""
 
     MODE = Mode.PLAN
@@ -76,24 +65,6 @@ class PlanScreen(LaunchingScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._parsed = Parsed(None)
-        self._plan: Plan | None = None
-        self._problem = ""
-        self._planning = False
-        self._seen_since = math.inf
-        """Since when the plan has been on the screen, on Textual's clock."""
-        self._asked_at: datetime | None = None
-        """When the fields were filled in or changed: `4h` and `yesterday` count from here, however often they are read."""
-        self._kept: Plan | None = None
-        """The kept plan that was opened and not changed since: it is launched as it is."""
-        self._compares_kept = False
-        """Whether Changes compares with a kept plan; else with the one before the last edit."""
-        self._timer: Timer | None = None
-        self._base: Request | None = None
-        self._because = ""
-        self._shown_again = False
-        self._symbols_of: tuple[object, ...] = ()
-        """The venues, types and days whose symbols can be completed."""
         self._off_shown: dict[str, str] = {}
 
     def body(self) -> Iterable[Widget]:
@@ -109,64 +80,7 @@ class PlanScreen(LaunchingScreen):
                 yield PlanPanes(id="plan-panes")
         yield Static("", id="plan-command", markup=False)
 
-    # Filled in from outside
-
-    def session_opened(self) -> None:
-        """The request of the start, and the names that may be typed."""
-        start = self.console.start
-        self._know(self.console.known)
-        self.fill_in(self.console.request or start.request, because=self.console.because)
-
-    def names_known(self, known: Known) -> None:
-        """More is known of what may be typed."""
-        self._know(known)
-        self._check()
-
-    def _know(self, known: Known) -> None:
-        from console.places import user_folder
-
-        self._form.known = dataclasses.replace(known, symbols=self._form.known.symbols, universes=user_folder("universes"))
-
-    def fill_in(self, request: Request, *, because: str = "") -> None:
-        """Ask for this now, and plan it.
-
-        Args:
-            because: Where it comes from, a few words.
-        """
-        self._base, self._because, self._kept, self._asked_at = request, because, None, self.console.clock()
-        self._form.fill(fields_of(request))
-        # Enter launches what is asked for now, also where the panes of another plan were being looked at.
-        self._panes.open(BALANCE)
-        self._check()
-        self._plan_now()
-
-    def show_fleet(self, feed: Feed[FleetSnapshot]) -> None:  # noqa: ARG002 - it is only the occasion
-        """A plan that was launched, or has waited while other screens were shown, is made again."""
-        if not self._shown_again or self._planning or self.launching or self._kept is not None:
-            return
-        self._shown_again = False
-        if self._plan is None or self.console.clock() - self._plan.created > OLD_AFTER:
-            self._plan_now()
-
-    def on_screen_resume(self) -> None:
-        self._shown_again = True
-        self._await_sight()
-
     # Editing
-
-    def on_request_form_changed(self, message: RequestForm.Changed) -> None:
-        self._because, self._kept, self._asked_at = "", None, self.console.clock()
-        self._check(message.texts)
-        if self._timer is not None:
-            self._timer.stop()
-        if self._parsed.request is None:
-            self._planning = False
-            self.workers.cancel_group(self, "plan")
-            self._show()
-            return
-        self._planning = True
-        self._show()
-        self._timer = self.set_timer(DEBOUNCE_SECONDS, self._plan_now)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
@@ -192,92 +106,11 @@ class PlanScreen(LaunchingScreen):
 
     def leave(self) -> bool:
         """Out of a field."""
-        if self._form.focused_field:
+        if self._form.focused_field or self._form.has_class("-more"):
+            self._form.close_more()
             self._panes.open(self._panes.open_pane)
             return True
         return False
-
-    def _check(self, texts: Any = None) -> None:
-        """Read the fields and say beside each what is wrong."""
-        if self._base is None:
-            return
-        self._problem = ""
-        now = self._asked_at or self.console.clock()
-        self._parsed = parse_fields(texts or self._form.texts, base=self._base, now=now, known=self._form.known)
-        self._form.set_errors(self._parsed.errors)
-        if self._parsed.request is not None:
-            self.console.set_request(self._parsed.request)
-        self._show()
-
-    # Planning
-
-    def _plan_now(self) -> None:
-        request = self._parsed.request
-        if request is not None:
-            self._planning = True
-            self._show()
-            self._make_plan(request)
-
-    @work(exclusive=True, group="plan", exit_on_error=False)
-    async def _make_plan(self, request: Request) -> None:
-        try:
-            plan = await in_thread(partial(self.session.planning.plan, request), name="plan")
-        except EngineError as error:
-            self._planned(request, None, one_line(error))
-        except Exception as error:  # noqa: BLE001 - a link may raise anything; the screen says what
-            self._planned(request, None, f"{type(error).__name__}: {one_line(error)}")
-        else:
-            self._planned(request, plan, "")
-
-    def _planned(self, request: Request, plan: Plan | None, problem: str) -> None:
-        """An answer came. One for another request than the fields hold now is not shown."""
-        if request != self._parsed.request:
-            return
-        self._planning = False
-        self._problem = problem
-        if plan is not None:
-            self._take_plan(plan)
-        if problem and (name := field_of_error(problem)):
-            self._form.set_errors({name: problem})
-        self._show()
-
-    def _take_plan(self, plan: Plan) -> None:
-        """Another plan is on the screen."""
-        before, self._plan = self._plan, plan
-        self._await_sight()
-        if before is not None and before.id != plan.id and not self._compares_kept:
-            self._panes.compare_with(before, f"plan {before.id}, before the last edit")
-        self._panes.set_plan(plan, self.console.clock())
-        self._form.offer_vms(len(plan.shards) if plan.request.deadline and not plan.request.shards else 0)
-        of = (plan.request.venues, plan.request.data_types, DayRange(plan.request.start, plan.request.end))
-        if of != self._symbols_of:
-            self._learn_symbols(*of)
-
-    @work(exclusive=True, group="symbols", exit_on_error=False)
-    async def _learn_symbols(self, venues: tuple[str, ...], data_types: tuple[str, ...], days: DayRange) -> None:
-        """What may be typed into the field of symbols, of these venues and types."""
-        try:
-            symbols = await in_thread(partial(listed_symbols, self.session, venues, data_types, days), name="symbols")
-        except EngineError:
-            return  # The planner says what is wrong; here it only means that nothing is completed.
-        self._symbols_of = (venues, data_types, days)
-        self._form.known = dataclasses.replace(self._form.known, symbols=symbols)
-        self._check()
-
-    def _await_sight(self) -> None:
-        """From the next picture on the plan has been seen, and only what is pressed after that can mean it."""
-        self._seen_since = math.inf
-        self.call_after_refresh(self._plan_is_seen, self._plan)
-
-    def _plan_is_seen(self, plan: Plan | None) -> None:
-        """Its sentence was painted."""
-        if plan is self._plan and self.is_current:
-            self._seen_since = get_time()
-
-    @property
-    def is_plan_seen(self) -> bool:
-        """Whether the plan that Enter would launch is on the screen."""
-        return self._plan is not None and not self._planning and self._seen_since < math.inf
 
     # Keys
 
@@ -335,15 +168,6 @@ class PlanScreen(LaunchingScreen):
         """What cannot be done with the request as it is now."""
         why = self._why_no_plan()
         return dict.fromkeys(("launch", "launch_slice", "save_plan", "dry_run"), why) if why else {}
-
-    def _why_no_plan(self) -> str:
-        if self._parsed.request is None:
-            return self._parsed.first_error or "there is no request yet"
-        if self._problem:
-            return self._problem
-        if self._plan is not None and not self._plan.shards and not self._planning:
-            return next(iter(self._plan.warnings), "nothing to do")
-        return ""
 
     @property
     def launch_checks(self) -> Checks | None:
@@ -503,6 +327,13 @@ class PlanScreen(LaunchingScreen):
     def action_edit_request(self) -> None:
         self._form.focus_first()
 
+    def action_more_fields(self) -> None:
+        """Open the fields that most requests leave alone, or close them."""
+        if self._form.has_class("-more"):
+            self.leave()
+        else:
+            self._form.toggle_more()
+
     def action_preset_yesterday(self) -> None:
         if (request := self._basis()) is not None:
             yesterday = self.console.clock().date() - timedelta(days=1)
@@ -548,10 +379,6 @@ class PlanScreen(LaunchingScreen):
             self.console.set_request(repair.request, cover=False)
             self.fill_in(repair.request, because=repair.because)
 
-    def _basis(self) -> Request | None:
-        """The request that a preset changes."""
-        return self._parsed.request or self._base
-
     def copy_row(self) -> str:
         """`y`: the plan's sentence and its id."""
         return "" if self._plan is None else f"{self.query_one(Sentence).text}\nplan {self._plan.id}"
@@ -576,14 +403,6 @@ class PlanScreen(LaunchingScreen):
         ]
 
     # Showing
-
-    @property
-    def _form(self) -> RequestForm:
-        return self.query_one(RequestForm)
-
-    @property
-    def _panes(self) -> PlanPanes:
-        return self.query_one(PlanPanes)
 
     def _command(self, request: Request, part: PlanSlice = WHOLE) -> str:
         """The headless command that launches the same."""

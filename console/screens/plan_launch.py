@@ -60,6 +60,7 @@ class LaunchingScreen(ModeScreen):
         elif cost[2] > 0:
             low, expected, high = cost
             text = f"It costs {money(expected)} ({money(low)} to {money(high)}) and starts at once. Drain and abort stop it."
+            text += "".join(f" {remark[0].upper()}{remark[1:]}." for remark in part.remarks)
             self._ask(self._question(plan, part), text, plan, part)
         else:
             self._launch(plan, part)
@@ -122,7 +123,9 @@ class LaunchingScreen(ModeScreen):
         self.launch_went_on()
         checks = self.launch_checks
         is_checked = skipped is not None or (
-            checks is not None and checks.passed(fleet_asked(plan, self.session.profile), self.console.clock())
+            part.external_ip is None  # The checks that show are of the profile's addresses.
+            and checks is not None
+            and checks.passed(fleet_asked(plan, self.session.profile), self.console.clock())
         )
         try:
             if skipped is not None:
@@ -132,6 +135,9 @@ class LaunchingScreen(ModeScreen):
                 plan,
                 shards_only=part.shards,
                 max_vms=part.max_vms,
+                keep=part.keep,
+                canary=part.canary,
+                external_ip=part.external_ip,
                 checked=is_checked,
                 report=self._launch_step,
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from console.confirming import ask_yes
-from console.plan_slice import PlanSlice, estimate_slice, parse_shards
+from console.plan_slice import PlanSlice, estimate_slice, parse_shards, parse_span
 from console.sentences import money, plan_sentence, plural
 from console.session import Session
 from console.verbs.doctor import require_passed, show_preflight, to_json
@@ -42,10 +41,10 @@ class Span(click.ParamType[timedelta]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
         """Read the text, or fail with the forms that work."""
-        found = re.fullmatch(r"([1-9]\d{0,5})([mh])", str(value).strip(), re.ASCII)
-        if found is None:
-            self.fail(f"{value!r} is no length of time: write 30m or 2h", param, ctx)
-        return timedelta(**{{"m": "minutes", "h": "hours"}[found[2]]: int(found[1])})
+        try:
+            return parse_span(str(value))
+        except UsageError as error:
+            self.fail(f"{error}: {error.hint}", param, ctx)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 import click
 
+from console.sentences import shortest_number
 from console.session import Session, open_session
 from engine.candles.timeframes import require_timeframes
 from engine.cell_spans import FORMS, CellSpan, cells_of, format_spans, parse_spans, read_cells
@@ -262,7 +263,7 @@ def request_arguments(request: Request) -> list[str]:
         ("--shards", str(request.shards or "")),
         ("--deadline", format_moment(request.deadline) if request.deadline else ""),
         ("--machine-type", request.machine_type),
-        ("--max-cost", _shortest(request.max_cost) if request.max_cost else ""),
+        ("--max-cost", shortest_number(request.max_cost) if request.max_cost else ""),
         ("--retry-outcomes", ",".join(request.retry_outcomes)),
         ("--daily-bytes", str(request.daily_bytes or "")),
         ("--max-failures", request.max_failures),
@@ -276,11 +277,6 @@ def request_arguments(request: Request) -> list[str]:
         ("--rebuild", request.rebuild),
     )
     return [*(word for option in options if option[1] for word in option), *(flag for flag, is_set in flags if is_set)]
-
-
-def _shortest(number: float) -> str:
-    """The shortest text that reads as this very number."""
-    return repr(number).removesuffix(".0")
 
 
 def headless_session(profile_name: str = "", *, armed: bool = False) -> Session:

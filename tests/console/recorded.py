@@ -47,6 +47,7 @@ from engine.store import ObjectData, ObjectInfo
 from engine.universe import resolve_scope
 from engine.validation.verification import identify_manifests
 from provision.preflight import Preflight
+from provision.prices import machine_speed, plan_rates
 from provision.waivers import WaiverProposal, WaiverReceipt, propose_waivers
 from provision.what_if import Alternative, Choices, try_fleets
 from tests.console import recorded_fleet
@@ -361,8 +362,8 @@ class RecordedSession(FleetSession):
             summaries=self.lake.listed,
             open_cell=self.lake.open_cell,
             sizes=Sizes((), self.lake.listed),
-            speed=LOCAL_SPEED,
-            rates=RATES if self.costs else Rates(),
+            speed=self.means(request).speed,
+            rates=self.means(request).rates,
             default_shards=4,
             max_shards=self.profile.max_vms,
             data_bucket=self.profile.data_bucket,
@@ -372,8 +373,18 @@ class RecordedSession(FleetSession):
             allowance_bytes=250_000_000_000 if self.costs else 0,
         )
 
-    def means(self, _request: Request) -> Means:
-        return Means(self.profile.data_bucket, self.profile.state, LOCAL_SPEED, RATES if self.costs else Rates())
+    def means(self, request: Request) -> Means:
+        speed, rates = LOCAL_SPEED, RATES if self.costs else Rates()
+        if self.profile.kind == "gcp":
+            speed = machine_speed(request.machine_type or self.profile.machine_types[0])
+            rates = plan_rates(self.profile, machine_type=request.machine_type, model=request.provisioning_model)
+        return Means(self.profile.data_bucket, self.profile.state, speed, rates)
+
+    def move_to_cloud(self) -> None:
+        """From now on the profile is one of the real cloud: machine types have prices and speeds of the product's own table."""
+        self.profile = dataclasses.replace(
+            self.profile, kind="gcp", region="asia-northeast1", machine_types=("e2-highmem-8", "e2-standard-8"), max_cost=30.0
+        )
 
     def what_if(self, plan: Plan, choices: Choices) -> tuple[Alternative, ...]:
         self.calls.append(("what_if", plan.id, *choices.strategies))

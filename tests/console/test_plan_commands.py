@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from console.field_names import Known
 from console.plan_slice import parse_shards, read_slice, write_shards
-from console.request_fields import Known, fields_of, parse_fields
+from console.request_fields import fields_of, parse_fields
 from console.verbs import deploy
 from console.verbs.options import command_line, make_request
 from console.verbs.plan import make_command, plan_command
@@ -116,6 +117,11 @@ def test_the_fields_hold_exactly_the_request_that_filled_them(request: Request) 
     parsed = parse_fields(fields_of(request), base=request, now=NOW, known=Known())
     assert parsed.errors == {}
     assert parsed.request == request
+
+
+@given(requests, requests)
+def test_the_fields_say_all_of_a_request_whatever_they_held_before(request: Request, other: Request) -> None:
+    assert parse_fields(fields_of(request), base=other, now=NOW, known=Known()).request == request
 
 
 def test_deploying_takes_every_option_that_planning_takes() -> None:

@@ -223,7 +223,31 @@ async def test_marked_shards_are_launched_alone_and_the_question_says_what_the_p
         await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmOne))
         await pilot.press("left", "enter")
         await until(pilot, lambda: pilot.app.current_mode == "fleet")
-        assert session.launches == [{"shards_only": frozenset(marked), "max_vms": 1, "checked": True}]
+        as_ever = {"keep": None, "canary": True, "external_ip": None}
+        assert session.launches == [{"shards_only": frozenset(marked), "max_vms": 1, "checked": True, **as_ever}]
+
+
+async def test_vms_that_stay_and_a_launch_without_canaries_are_said_in_the_question_and_in_the_command() -> None:
+    session = RecordedSession(costs=True)
+    async with plan_screen(session) as (pilot, _):
+        await pilot.press("z")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SliceScreen))
+        dialog = pilot.app.screen
+        verdict, command = dialog.query_one("#slice-verdict", Static), dialog.query_one("#slice-command", Static)
+        await pilot.press("down", "down", *"2 days")
+        assert "is no length of time -> write 30m or 2h" in str(verdict.visual)
+        await pilot.press(*["backspace"] * 5, "h", "down", "right", "down", "right")
+        await pilot.pause()
+        assert "VMs stay until 2h after the launch, and cost on; without canaries; each VM has an address" in str(verdict.visual)
+        assert str(command.visual).endswith("--keep 2h --no-canary --external-ip")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmOne))
+        assert "VMs stay until 2h after the launch" in " ".join(str(each.visual) for each in pilot.app.screen.query(Static))
+        await pilot.press("left", "enter")
+        await until(pilot, lambda: pilot.app.current_mode == "fleet")
+        otherwise = {"keep": timedelta(hours=2), "canary": False, "external_ip": True}
+        # Checks of the profile's own addresses say nothing about a launch with others.
+        assert session.launches == [{"shards_only": None, "max_vms": 0, "checked": False, **otherwise}]
 
 
 async def test_a_key_that_is_off_says_why() -> None:

@@ -6,7 +6,8 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from console.request_fields import FIELDS, Known, complete, field_of_error, fields_of, matches, parse_fields
+from console.field_names import Known, complete, matches
+from console.request_fields import FIELDS, field_of_error, fields_of, parse_fields
 from engine.plan import Request
 
 NOW = datetime(2024, 5, 23, 5, 36, tzinfo=UTC)
