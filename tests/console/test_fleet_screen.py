@@ -395,7 +395,7 @@ async def test_the_logs_of_a_stuck_vm_open_at_its_last_progress_and_a_line_leads
         view = pilot.app.screen.query_one(LogView)
         await until(pilot, lambda: view.cursor_line is not None and view.cursor_line.time == row.progressed)
         assert not view.following
-        assert f"at {row.progressed:%Y-%m-%d %H:%M:%S} UTC" in pilot.app.screen.query_one("#logs-source", Sentence).text
+        assert f"at {row.progressed:%m-%d %H:%M:%S} UTC" in pilot.app.screen.query_one("#logs-source", Sentence).text
         await pilot.press("2", "end", "3", "v")
         await until(pilot, lambda: pilot.app.screen is fleet(pilot))
         assert fleet(pilot).query_one(FleetTable).cursor_key == recorded.vm_name(0)
