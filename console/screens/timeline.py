@@ -20,8 +20,8 @@ from console.widgets.tones import Tone
 from provision.fleet import FleetSnapshot
 from provision.preemptions import advise_move, find_lineages, rate_zones
 
-_BESIDE_BAR = 32
-"""Cells of the columns beside the bar, and of the frame."""
+_BESIDE_BAR = 36
+"""Cells of the columns beside the bar, of the gaps between them, and of the frame."""
 _ZONES = 4
 """Lines about zones."""
 
