@@ -50,14 +50,14 @@ STEPS = (
     Step("logs-of-cell", ("q", "L"), r"Logs", picture=False),
     Step("repair", ("4", "m", "r"), r"Downloads 3 files.*repair of 3 cells"),
     Step("repair-launched", ("Enter",), "of [1-9]\\d* files|done in", picture=False),
-    Step("repair-done", (), "done in"),
-    Step("costs", ("5",), "Estimate"),
+    Step("repair-done", (), r"done in \d+ \w+:\s+3 files"),
+    Step("costs", ("5",), r"\d runs? in \d+ days"),
     Step("bill", ("Enter",), "Came to", picture=False),
     Step("other-fleets", ("q", "w"), "m machine type", picture=False),
     Step("audit", ("q", "6"), "launch .*done"),
-    Step("doctor", ("7",), "credentials"),
+    Step("doctor", ("7",), r"^(?!.*still looking).*credentials"),
     Step("cleanup", ("2", "X"), r"Type \d+ and Enter"),
-    Step("clean", ("={count}", "Enter"), r"^(?!.*Type \d+ and Enter).*Fleet", picture=False),
+    Step("clean", ("={count}", "Enter"), r"no\s+VM is\s+left", picture=False),
     Step("help", ("?",), "search, in all screens"),
 )
 
