@@ -18,6 +18,7 @@ import msgspec
 from msgspec import structs
 
 from engine.catalogue import Catalogue
+from engine.documents import Moment
 from engine.errors import ConfigurationError, UsageError
 from engine.expectation import Expectations, Scope, expect
 from engine.instrument_coverage import Definitions, definition_states
@@ -123,14 +124,14 @@ class CellReport(msgspec.Struct, frozen=True):
     reasons: tuple[str, ...] = ()
     """Why it is not simply complete; for people, most telling first."""
     sureness: Sureness = Sureness.NOTHING
-    verified_at: datetime | None = None
+    verified_at: Moment | None = None
     """When its objects were last compared with its manifests, also where that proves nothing any more."""
     proofs: Mapping[Depth, datetime] = {}
     """Depth -> when all its objects were last found right at it. Empty if something is wrong, or was recorded since."""
     findings: tuple[Finding, ...] = ()
     """What a verification found wrong, and still stands."""
     manifests: int = 0
-    written: datetime | None = None
+    written: Moment | None = None
     """When its newest manifest was written."""
     runs: tuple[str, ...] = ()
     """Runs that wrote manifests of it, sorted."""

@@ -110,7 +110,7 @@ class Summary(msgspec.Struct, frozen=True):
 
     name: ManifestName
     generation: int
-    written: datetime
+    written: Moment
     open: bool
     counts: Mapping[Outcome, int]
     symbols_hash: str

@@ -12,7 +12,6 @@ import asyncio
 import json
 import os
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -25,7 +24,7 @@ from yarl import URL
 
 from engine import __version__
 from engine import store as limits
-from engine.documents import convert
+from engine.documents import Moment, convert
 from engine.errors import AlreadyExists, StoreError
 from engine.store import ObjectInfo, Store
 
@@ -50,7 +49,7 @@ class _Resource(msgspec.Struct):
     name: str
     size: int
     generation: int
-    updated: datetime
+    updated: Moment
     crc32c: str | None = None
     metadata: dict[str, str] = {}
 

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from engine.documents import Moment
 from engine.errors import (
     AlreadyExists,
     ConfigurationError,
@@ -56,7 +57,7 @@ class ObjectInfo(msgspec.Struct, frozen=True):
     generation: int
     crc32c: str
     """Base64 of the big-endian CRC-32C, as the bucket reports it."""
-    updated: datetime
+    updated: Moment
     metadata: Mapping[str, str] = {}
 
 

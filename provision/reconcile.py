@@ -476,7 +476,8 @@ def _decide(profile: Profile, snapshot: FleetSnapshot, view: RunView, row: Fleet
         return GivenUp(view.run, row.name, shards, "a person drained it, and no other VM works: resize the run")
     if rule.remedy is Remedy.GIVE_UP:
         words = f"its worker ended with {describe_exit(row.exit_code)}"
-        said = (f"{words}: {row.last_error}" if row.last_error else words) if row.exit_code >= 0 else row.note
+        more = row.last_error or ("" if row.note.startswith("worker ended") else row.note)
+        said = (f"{words}: {more}" if more else words) if row.exit_code >= 0 else row.note
         return GivenUp(view.run, row.name, shards, said)
     if rule.remedy is Remedy.WAIT and row.exists:
         return Waiting(view.run, row.name, shards, "a person stopped it: start it again, or delete it")

@@ -366,7 +366,7 @@ async def test_a_range_that_cannot_be_read_at_all_says_why() -> None:
         await until(pilot, lambda: pilot.app.current_mode == "plan")
         await pilot.press("4")
         await until(pilot, lambda: isinstance(pilot.app.screen, CoverageScreen))
-        await until(pilot, lambda: "the state bucket does not answer" in pilot.app.screen.query_one(Sentence).text)
+        await until(pilot, lambda: "the state bucket does not answer" in pilot.app.screen.query_one(TroubleLine).text)
 
 
 async def test_another_range_in_plan_is_another_map_in_coverage() -> None:

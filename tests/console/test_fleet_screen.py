@@ -29,6 +29,7 @@ from console.widgets.prompt import Prompt
 from console.widgets.sentence import Sentence
 from console.widgets.table import LineTable
 from console.widgets.totals_line import ReasonLine, TotalsLine
+from console.widgets.trouble_line import TroubleLine
 from engine.errors import EngineError
 from provision.fleet import FleetSnapshot, assess
 from provision.resources import Address, Disk
@@ -340,7 +341,7 @@ async def test_a_fleet_that_was_never_seen_says_why() -> None:
     session.snapshot = EngineError("list the VMs: connection refused")
     async with console_on(session).run_test(size=(80, 24)) as pilot:
         await in_mode(pilot, "fleet")
-        await until(pilot, lambda: "connection refused" in fleet(pilot).query_one(Sentence).text)
+        await until(pilot, lambda: "connection refused" in fleet(pilot).query_one(TroubleLine).text)
 
 
 async def test_a_preempted_vm_is_replaced_without_a_key_and_the_person_is_told() -> None:

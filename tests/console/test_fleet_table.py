@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from console.widgets.fleet_table import STATE_LOOKS, FleetRow, FleetTable
-from console.widgets.table import LineTable
+from console.widgets.table import NOT_KNOWN, LineTable
 from tests.console.gallery import Gallery, fleet_rows
 
 
@@ -92,7 +92,7 @@ async def test_the_cursor_moves_on_when_its_vm_is_gone() -> None:
         table.set_rows([])
         await pilot.pause()
         assert table.cursor_key is None
-        assert "no VM" in lines_of(table)[2]
+        assert NOT_KNOWN in lines_of(table)[2]
         await pilot.press("down", "space", "enter", "end", "pageup")
 
 
