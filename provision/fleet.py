@@ -89,7 +89,7 @@ def observe(
     zones = watched_zones(clients)
     vms = list_vms(clients, zones)
     named = {ownership.run for vm in vms if (ownership := vm.ownership) is not None}
-    views = reader.live_runs(clock(), also=named | ({run} if run else set()))
+    views = tuple(map(reader.with_outcome, reader.live_runs(clock(), also=named | ({run} if run else set()))))
     now = clock()
     snapshot = assess(now, profile, vms, views, previous=previous)
     missing = frozenset(row.name for row in snapshot.vms if _is_unexplained(row))

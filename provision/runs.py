@@ -85,7 +85,7 @@ class RunView:
     drained: frozenset[str] = frozenset()
     """VMs that were told one by one to take no new work: others have their shards, nobody takes their place."""
     outcome: RunOutcome | None = None
-    """What became of its files; known once it is finished."""
+    """What became of its files, once it is finished, where that was asked for: `RunReader.with_outcome`."""
 
     @property
     def canary(self) -> LaunchOrder | None:
@@ -186,7 +186,7 @@ class RunReader:
             orders = self._read_orders(run)
             if not orders:
                 raise UsageError(f"there is no run {run!r} in bucket {self._state.bucket}", hint="list them: tickdeck fleet --runs")
-            view = RunView(
+            return RunView(
                 run=run,
                 orders=orders,
                 heartbeats={heartbeat.vm: heartbeat for heartbeat in heartbeats.result()},
@@ -197,7 +197,6 @@ class RunReader:
                 drained=drained.result(),
                 canary_stop=read_canary_stop(self._state, run) if any(order.follows for order in orders) else None,
             )
-        return view if view.unfinished else replace(view, outcome=self._outcome(view))
 
     def read_all(self, runs: Iterable[str]) -> tuple[RunView, ...]:
         """Several runs; names without a launch record are left out."""
@@ -222,11 +221,13 @@ class RunReader:
                 self._over.add(view.run)
         return tuple(view for view in views if view.run not in self._over or view.run in wanted)
 
-    def _outcome(self, view: RunView) -> RunOutcome | None:
-        """Of a finished run, which writes no more manifests: read once."""
+    def with_outcome(self, view: RunView) -> RunView:
+        """A finished run with what became of its files: a listing over the days of its plan, read once. Others are as they were."""
+        if view.unfinished:
+            return view
         if view.run not in self._outcomes:
             self._outcomes[view.run] = read_outcome(self._state, view.run, view.plan)
-        return self._outcomes[view.run]
+        return replace(view, outcome=self._outcomes[view.run])
 
     def _read_orders(self, run: str) -> tuple[LaunchOrder, ...]:
         numbers = sorted(
