@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.bench.aiohttp_server import serving
 from tests.bench.coverage_lake import DATA, DAYS, NOW, OFFERS, STATE, TYPES, Lake
 from tests.bench.fresh_process import measure
 from tests.bench.musts import Must, documents
@@ -71,25 +70,12 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join([*lines, *must_lines(results["musts"])])
 
 
-@contextmanager
-def serving(objects: int) -> Iterator[str]:
-    """The lake's server as a process; its address."""
-    command = [sys.executable, "-m", "tests.bench.coverage_lake", str(objects)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        assert server.stdin is not None
-        try:
-            yield f"http://127.0.0.1:{json.loads(server.stdout.readline())}"
-        finally:
-            server.stdin.close()
-
-
 def _measure_lake(objects: int, contestants: tuple[str, ...], runs: int) -> dict[str, Any]:
     measured: dict[str, list[dict[str, Any]]] = {name: [] for name in contestants}
     answers: dict[str, Any] = {}
     calls: dict[str, dict[str, int]] = {}
     lake = Lake(objects)
-    with tempfile.TemporaryDirectory(prefix="bench-coverage-") as folder, serving(objects) as address:
+    with tempfile.TemporaryDirectory(prefix="bench-coverage-") as folder, serving("tests.bench.coverage_lake", objects) as address:
         out = Path(folder) / "answer.json"
         for turn in range(runs):
             for name in contestants:

@@ -6,17 +6,15 @@ every file committed and that the kernel killed nothing: admission has to hold i
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.bench.aiohttp_server import serving
 from tests.bench.memory_cgroup import memory_group
 from tests.bench.memory_source import DAY, VENUE, body, symbols
 from tests.bench.musts import Must, documents
@@ -42,7 +40,7 @@ def run(files: int, rows: int, large_files: int, large_rows: int) -> dict[str, A
         with (
             memory_group(CAP) as group,
             tempfile.TemporaryDirectory(prefix="bench-memory-") as folder,
-            _source(rows, large_rows, files, large_files) as source,
+            serving("tests.bench.memory_source", rows, large_rows, files, large_files) as source,
         ):
             measured = _measure(group, Path(folder), source)
     except OSError as error:
@@ -67,18 +65,6 @@ def table(results: dict[str, Any]) -> str:
         f"  {took}, with page cache {results['peak_mb']:,.0f} MB",
     ]
     return "\n".join([*lines, *must_lines(results["musts"])])
-
-
-@contextmanager
-def _source(*sizes: int) -> Iterator[str]:
-    command = [sys.executable, "-m", "tests.bench.memory_source", *map(str, sizes)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        assert server.stdin is not None
-        try:
-            yield f"http://127.0.0.1:{json.loads(server.stdout.readline())}"
-        finally:
-            server.stdin.close()
 
 
 def _measure(group: Any, folder: Path, source: str) -> dict[str, Any]:

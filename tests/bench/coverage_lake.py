@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import json
 import sys
-import threading
 from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -248,9 +246,11 @@ def _crc32c(body: bytes) -> str:
     return base64.b64encode(google_crc32c.Checksum(body).digest()).decode("ascii")
 
 
-async def serve(lake: Lake) -> None:
+async def serve_lake(lake: Lake) -> None:
     """Serve until standard input ends."""
     from aiohttp import web
+
+    from tests.bench.aiohttp_server import serve
 
     server = Server(lake)
     app = web.Application()
@@ -258,18 +258,8 @@ async def serve(lake: Lake) -> None:
     app.router.add_get("/download/storage/v1/b/{bucket}/o/{name:.+}", server.read)
     app.router.add_get("/calls", server.take_calls)
     _ = lake.firsts, lake.documents
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    assert site._server is not None
-    print(json.dumps(site._server.sockets[0].getsockname()[1]), flush=True)  # type: ignore[attr-defined]
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    threading.Thread(target=lambda: (sys.stdin.read(), loop.call_soon_threadsafe(ended.set)), daemon=True).start()
-    await ended.wait()
-    await runner.cleanup()
+    await serve(app)
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Lake(int(sys.argv[1]))))
+    asyncio.run(serve_lake(Lake(int(sys.argv[1]))))

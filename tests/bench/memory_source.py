@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import json
 import sys
-import threading
 from datetime import date
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -49,9 +47,11 @@ def body(symbol: str, rows: int) -> bytes:
     return gzip.compress(text(rows).replace(PLACEHOLDER, symbol.encode()), 0, mtime=0)
 
 
-async def serve(rows: int, large_rows: int, count: int, large: int) -> None:
+async def serve_trades(rows: int, large_rows: int, count: int, large: int) -> None:
     """Serve until standard input ends."""
     from aiohttp import web
+
+    from tests.bench.aiohttp_server import serve
 
     small, big = symbols(count), symbols(large, "L")
 
@@ -71,18 +71,8 @@ async def serve(rows: int, large_rows: int, count: int, large: int) -> None:
     app = web.Application()
     app.router.add_get("/v1/exchanges/{venue}", exchange)
     app.router.add_get("/v1/{venue}/{data_type}/{year}/{month}/{day}/{symbol}.csv.gz", file)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, backlog=1024)
-    await site.start()
-    assert site._server is not None
-    print(json.dumps(site._server.sockets[0].getsockname()[1]), flush=True)  # type: ignore[attr-defined]
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    threading.Thread(target=lambda: (sys.stdin.read(), loop.call_soon_threadsafe(ended.set)), daemon=True).start()
-    await ended.wait()
-    await runner.cleanup()
+    await serve(app)
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(*map(int, sys.argv[1:])))
+    asyncio.run(serve_trades(*map(int, sys.argv[1:])))
