@@ -12,13 +12,12 @@ from typing import Final
 
 from console.fingerprint import cause_id, fingerprint
 from console.widgets.logline import LogLine, Severity
+from engine.model import BAD_OUTCOMES
 
 MOST_CAUSES: Final = 200
 """Causes remembered; what comes after is counted as one more, so that a storm of different errors costs no memory."""
 
 OTHER: Final = "other errors"
-BAD_OUTCOMES: Final = frozenset({"not_found", "not_entitled", "quarantined", "failed"})
-"""Of a file: what a worker warns of, because its work goes on."""
 _MOST_NAMES: Final = 1_000
 
 

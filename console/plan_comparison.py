@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from console.field_names import MODELS
 from console.sentences import money
 from console.widgets.figures import format_bytes, format_duration, plural
 from engine.plan import STRATEGIES, PlanSummary, Strategy
@@ -49,7 +50,7 @@ def diff_figures(diff: PlanDiff) -> list[str]:
 def _said(name: str, value: str) -> str:
     """A value of a request as people write it."""
     if name == "provisioning_model":
-        return {"SPOT": "spot", "STANDARD": "on-demand"}.get(value, value)
+        return {model: word for word, model in MODELS.items()}.get(value, value)
     if name == "daily_bytes" and value:
         return format_bytes(int(value))
     return (f"${value}" if name == "max_cost" and value else value) or "none"

@@ -40,6 +40,9 @@ class Outcome(StrEnum):
 DONE_OUTCOMES = frozenset({Outcome.OK, Outcome.EMPTY, Outcome.WAIVED})
 """Outcomes that a later attempt does not try again."""
 
+BAD_OUTCOMES = frozenset({Outcome.NOT_FOUND, Outcome.NOT_ENTITLED, Outcome.QUARANTINED, Outcome.FAILED})
+"""Outcomes of an attempt that leave a hole."""
+
 
 class CellState(StrEnum):
     """State of a cell for people, best first. Where several apply the worst wins."""

@@ -288,7 +288,6 @@ def _by_instrument(cells: Sequence[_Piece], shards: int, speed: Speed) -> list[l
         for venue, symbol in content:
             owners[venue][symbol] = index
     bins: list[list[Work]] = [[] for _ in range(count)]
-    fixed, rate = speed.seconds_per_file, speed.bytes_per_second
     for cell in cells:
         owner = owners[cell.cell.venue]
         parts: dict[int, list[tuple[str, int]]] = {}
@@ -298,7 +297,7 @@ def _by_instrument(cells: Sequence[_Piece], shards: int, speed: Speed) -> list[l
         for index, files in parts.items():
             if len(files) == 1:  # nearly all, where there are many shards
                 ((symbol, size),) = files
-                weight = fixed + size / rate
+                weight = speed.file_seconds(size)
                 work = Work(day=day, data_type=data_type, venue=venue, symbols=(symbol,), bytes=(size,), seconds=weight)
             else:
                 work = _work(cell.cell, files, sum(speed.each_file_seconds([size for _, size in files])))

@@ -28,14 +28,12 @@ from engine.errors import EngineError, NotPermitted, StoreError
 from engine.fault_points import FaultPoint, reach
 from engine.logbook import Logbook
 from engine.manifest import Entry, Manifest, write_manifest
-from engine.model import Cell, File, Outcome
+from engine.model import BAD_OUTCOMES, Cell, File, Outcome
 from engine.plan import Shard, Work
 from engine.scratch import Scratch
 from engine.store import Store
 
 T = TypeVar("T")
-
-BAD_OUTCOMES = frozenset({Outcome.QUARANTINED, Outcome.FAILED, Outcome.NOT_ENTITLED, Outcome.NOT_FOUND})
 
 RECORDS_AT_ONCE = 32
 """Manifests that are written at the same time at most."""

@@ -14,8 +14,7 @@ from types import MappingProxyType
 from engine.catalogue import Catalogue
 from engine.expectation import expect
 from engine.manifest import Entry, Manifest, Record
-from engine.model import Cell, CellState, DayRange, Outcome
-from engine.tally import BAD_OUTCOMES
+from engine.model import BAD_OUTCOMES, Cell, CellState, DayRange, Outcome
 from engine.thinness import EVENT_TYPES, GOOD_DAYS, MINUTES_SHARE, ROWS_SHARE, below_band, conspicuous, is_quiet
 from engine.validation.verification import FOUND_WORDS, Finding, standing, turn_back
 

@@ -16,13 +16,10 @@ from msgspec.structs import force_setattr
 
 from engine.expectation import Expected
 from engine.manifest import Record, Summary
-from engine.model import DONE_OUTCOMES, Cell, CellState, Outcome
+from engine.model import BAD_OUTCOMES, DONE_OUTCOMES, Cell, CellState, Outcome
 from engine.validation.verification import Finding, standing, turn_back
 
 T = TypeVar("T")
-
-BAD_OUTCOMES = frozenset({Outcome.NOT_FOUND, Outcome.NOT_ENTITLED, Outcome.QUARANTINED, Outcome.FAILED})
-"""Outcomes of an attempt that leave a hole."""
 
 EMPTY, COMPLETE = Outcome.EMPTY, CellState.COMPLETE
 """A member is found by a function of Python each time it is named (until Python 3.12): too slow for each cell of a lake."""

@@ -34,11 +34,11 @@ from engine.launch import find_vm, read_launches
 from engine.logbook import Logbook, LogObjects
 from engine.manifest import Entry, recorded_outcomes
 from engine.memory_limit import memory_limit
-from engine.model import File, Outcome
+from engine.model import BAD_OUTCOMES, File, Outcome
 from engine.pipeline import Pipeline
 from engine.plan import Plan, Request
 from engine.settings import Settings
-from engine.shard_run import BAD_OUTCOMES, Attempt, Limits, Progress, ShardRun
+from engine.shard_run import Attempt, Limits, Progress, ShardRun
 from engine.source import Source
 from engine.store import Store
 from engine.throttle import Throttle

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 
 from engine.errors import ConfigurationError, UsageError
 from engine.manifest import Summary, list_summaries
-from engine.model import Cell, DayRange
+from engine.model import BAD_OUTCOMES, Cell, DayRange
 from engine.paths import manifest_range
 from engine.plan import load_plan
 from engine.store import Store
-from engine.tally import BAD_OUTCOMES
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,10 @@ from engine.errors import EngineError, UsageError
 from engine.expectation import expect
 from engine.inventory import Inventory
 from engine.manifest import Entry, Manifest, Record, write_manifest
-from engine.model import Cell, DayRange, Outcome
+from engine.model import BAD_OUTCOMES, Cell, DayRange, Outcome
 from engine.run import WAIVER, new_run
 from engine.store import Store
-from engine.tally import BAD_OUTCOMES, open_cells
+from engine.tally import open_cells
 from engine.thinness import few
 from engine.universe import not_listed, resolve_scope
 from provision.audit import AuditItem, AuditRecord, write_intent, write_receipt

@@ -17,10 +17,9 @@ from engine.clock import format_bytes
 from engine.errors import ExitCode, UsageError
 from engine.logbook import Logbook
 from engine.manifest import Entry
-from engine.model import DONE_OUTCOMES, DayRange, File, Outcome
+from engine.model import BAD_OUTCOMES, DONE_OUTCOMES, DayRange, File, Outcome
 from engine.plan import Plan, save_plan
 from engine.settings import Settings
-from engine.shard_run import BAD_OUTCOMES
 from engine.source import Source
 from engine.verbs.options import Day, Words
 from engine.verbs.printing import print_json, print_table, say_not_ready
