@@ -14,7 +14,8 @@ from engine.inventory import Inventory, check_range
 from engine.paths import manifest_range
 from engine.range_listing import RangeListing
 from engine.store import Store, open_client
-from tests.bench.bench_coverage import judge, serving
+from tests.bench.aiohttp_server import serving
+from tests.bench.bench_coverage import judge
 from tests.bench.coverage_lake import DAYS, NOW, OFFERS, STATE, TYPES, Lake
 
 OBJECTS = 28_000
@@ -23,7 +24,7 @@ OBJECTS = 28_000
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """A lake of 519 days."""
-    with serving(OBJECTS) as url:
+    with serving("tests.bench.coverage_lake", OBJECTS) as url:
         yield url
 
 
