@@ -349,3 +349,4 @@ class LogsScreen(LogReading):
 
     def on_resize(self) -> None:
         self._stale = True
+        self._refresh_figures()

@@ -102,7 +102,7 @@ WAYS: dict[type[Screen[Any]], dict[str, Way]] = {
         "fleet at the preemption": Way(("2",), "preempted", at_the_preemption),
         "fleet at the end": Way(("2",), "done in"),
     },
-    LogsScreen: {"logs": Way(("3",), r"\d\d:\d\d:\d\d")},
+    LogsScreen: {"logs": Way(("3",), r"1\s*03:46:44.*63 lines · 1 error")},
     CoverageScreen: {"coverage": Way(("4", "n"), "81.8 % of 33 expected cells complete, 3 holes")},
     CostsScreen: {"costs": Way(("5",), r"run r1\w+.*launch|r1\w{8}")},
     AuditScreen: {"audit": Way(("6",), "launch")},
@@ -125,7 +125,7 @@ WAYS: dict[type[Screen[Any]], dict[str, Way]] = {
     ConfirmOne: {"delete": Way(("2", "x"), "[Dd]elete", at_the_preemption, writes=True)},
     ConfirmMany: {"cleanup": Way(("2", "X"), r"Type \d+ and Enter", before_the_cleanup, writes=True)},
     DeedScreen: {"receipt": Way(("2", "X", "{count}", "enter"), "503 The service", before_the_cleanup, writes=True)},
-    GapScreen: {"lines missing": Way(("3",), "812", push=_gaps)},
+    GapScreen: {"lines missing": Way(("3",), "63 lines · 1 error.*812", push=_gaps)},
     SkipChecksScreen: {"skip checks": Way(("1",), "quota", push=_skipped)},
     OutputScreen: {"own command": Way(("2",), "no account is active", push=_output)},
 }

@@ -62,14 +62,17 @@ def generations(lake: Lake) -> dict[str, int]:
 
 
 class Asked:
-    """Requests of the vendor's client, by the hour they asked for, since this was made."""
+    """Requests of the vendor's client, by the hour they asked for, that came since this was made.
+
+    The source notes a request when its answer ends, and one that stalled may end in the middle of the next test.
+    """
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
-        self._before = len(lake.requests("data-feeds"))
+        self._made = datetime.now(UTC)
 
     def by_hour(self) -> Counter[str]:
-        rows = self._lake.requests("data-feeds")[self._before :]
+        rows = [row for row in self._lake.requests("data-feeds") if datetime.fromisoformat(row["asked"]) >= self._made]
         ours = [row["path"] for row in rows if row["user_agent"].startswith("tardis-client/")]
         return Counter(re.findall(r"from=(\d{4}-\d\d-\d\dT\d\d)", " ".join(ours)))
 
