@@ -7,6 +7,7 @@ handed it. Imports of this module and of the first screen are kept small: the fi
 from __future__ import annotations
 
 import dataclasses
+import gc
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -51,6 +52,9 @@ if TYPE_CHECKING:
     from engine.plan import Request
     from provision.fleet import FleetSnapshot
     from provision.logs import Question
+
+COLLECT_EVERY = (50_000, 20, 20)
+"""Of the garbage collector: a screen is tens of thousands of objects that stay, and by default every 700 of them are looked through."""
 
 
 def _bindings() -> list[BindingType]:
@@ -144,6 +148,10 @@ class ConsoleApp(EverywhereKeys):
         """Numbered steps, until the session is there."""
         look = look_around if self.replay is None else self.replay.look_around
         return StartingScreen(self._opener, self._first_request, look_around=look)
+
+    def on_load(self) -> None:
+        self._collected_every = gc.get_threshold()
+        gc.set_threshold(*COLLECT_EVERY)
 
     def on_mount(self) -> None:
         self._heed_signals()
@@ -451,6 +459,8 @@ class ConsoleApp(EverywhereKeys):
         if self._recorder is not None:
             self._recorder.stop()
         self._told.close()
+        gc.set_threshold(*self._collected_every)
+        gc.unfreeze()  # What was kept from the collector while keys waited must not outlive the console.
 
 
 def _range_of(request: Request) -> Request:

@@ -191,8 +191,10 @@ def run_choices(snapshot: FleetSnapshot) -> list[Choice]:
 
 def _run_choice(view: RunView, snapshot: FleetSnapshot) -> Choice:
     vms = sum(vm.exists for vm in snapshot.of_run(view.run))
-    left = f"{len(view.unfinished)} of {plural(len(view.shards), 'shard')} unfinished"
-    return Choice(view.run, view.run, f"{view.phase(snapshot.taken)}, {left}, {plural(vms, 'VM')}, {run_started(view.run):%m-%d %H:%M} UTC")
+    left = f"{len(view.unfinished)} of " if view.unfinished else ""
+    shards = f"{left}{plural(len(view.shards), 'shard')}{' unfinished' if left else ''}"
+    started = f"{run_started(view.run):%m-%d %H:%M} UTC"
+    return Choice(view.run, view.run, f"{view.phase(snapshot.taken)}, {shards}, {plural(vms, 'VM')}, {started}")
 
 
 def run_seconds(view: RunView) -> float | None:

@@ -10,6 +10,7 @@ from textual.notifications import SeverityLevel
 
 from console.blocking import in_thread
 from console.remembered_theme import keep_theme, read_theme
+from console.stylesheet import KeptStylesheet
 from console.theme import DEFAULT_THEME, UserThemes, install_themes, theme_names, variable_defaults
 
 LOOK_SECONDS = 1.0
@@ -27,6 +28,7 @@ class ThemedApp(App[object]):
             theme_file: Where the one that is chosen is kept for the next start; None: nowhere.
         """
         super().__init__()
+        self.stylesheet = KeptStylesheet(variables=self.get_css_variables())
         self._theme_file = theme_file
         self._theme_folder = theme_folder
         self._user_themes = UserThemes(theme_folder)

@@ -299,10 +299,11 @@ class ShardRun(ABC):
                     task.result()
         await self._write_manifest(cell, attempt)
         bad = sum(entry.outcome in BAD_OUTCOMES for entry in cell.entries.values())
+        files = "1 file has" if len(cell.entries) == 1 else f"{len(cell.entries)} files have"
         self._logbook.event(
             "WARNING" if bad else "INFO",
             "cell_closed",
-            f"{cell.work.cell}: {len(cell.entries)} files have an outcome" + (f", {bad} of them bad" if bad else ""),
+            f"{cell.work.cell}: {files} an outcome" + (f", {bad} of them bad" if bad else ""),
             **where(cell.work.cell),
             files=len(cell.entries),
             bad=bad,

@@ -1,7 +1,7 @@
 """The one place that makes clients of Google Cloud out of a profile.
 
 In a local profile every client gets an explicit endpoint on this machine, anonymous credentials and no proxy; in a gcp profile
-the default credentials. `compute_v1` costs 1.7 s to import: nothing here imports it before the first Compute client is asked for.
+the default credentials. `compute_v1` costs a second to import: nothing here imports it before the first Compute client is asked for.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.errors import ConfigurationError, NotPermitted
 from engine.store import Store, open_client, require_loopback
+from provision.compute_package import load_compute
 from provision.logs.clients import LogClients, make_clients
 from provision.profile import Profile
 
@@ -95,17 +96,17 @@ class ComputeClients:
     def _make(self, kind: str) -> Any:
         import requests.adapters
         from google.auth.exceptions import DefaultCredentialsError
-        from google.cloud import compute_v1
 
+        kinds = load_compute()
         if self.profile.kind == "local":
             from google.auth.credentials import AnonymousCredentials
 
             options = {"api_endpoint": self.profile.endpoints.compute.rstrip("/")}
-            client = getattr(compute_v1, kind)(credentials=AnonymousCredentials(), client_options=options)
+            client = getattr(kinds, kind)(credentials=AnonymousCredentials(), client_options=options)
             client.transport._session.trust_env = False
         else:
             try:
-                client = getattr(compute_v1, kind)()
+                client = getattr(kinds, kind)()
             except DefaultCredentialsError as error:
                 raise NotPermitted(str(error), hint="run: gcloud auth application-default login") from error
         adapter = requests.adapters.HTTPAdapter(pool_connections=4, pool_maxsize=POOL)

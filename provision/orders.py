@@ -24,6 +24,7 @@ from engine.paths import canary_object, launch_object, launch_operation_object
 from engine.plan import Boot, Plan
 from engine.store import Store
 from provision.cloud_init import hash_user_data, render_user_data
+from provision.compute_package import load_compute
 from provision.profile import REAL_HOSTS, Profile, require_image
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -214,8 +215,7 @@ def bulk_insert_request(order: LaunchOrder) -> Any:
     Explicit names, because numbers of a name pattern go on after the highest there is. `min_count=1`, because by default one
     failure undoes all. Ranked machine types go into the flexibility policy; a single one is simply the machine type.
     """
-    from google.cloud import compute_v1 as gce
-
+    gce = load_compute()
     properties = gce.InstanceProperties(
         labels=order.labels,
         metadata=gce.Metadata(items=[gce.Items(key=key, value=value) for key, value in sorted(order.metadata.items())]),
@@ -334,8 +334,7 @@ def read_canary_stop(state: Store, run: str) -> CanaryStop | None:
 
 
 def _network_interface(order: LaunchOrder) -> Any:
-    from google.cloud import compute_v1 as gce
-
+    gce = load_compute()
     interface = gce.NetworkInterface(network=order.network)
     if order.subnetwork:
         interface.subnetwork = order.subnetwork

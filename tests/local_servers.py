@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.store import Store, open_client
+from tests.warm_process import run_program
 
 KEY = "TD.test-key-that-must-never-be-logged"
 
@@ -98,14 +99,7 @@ class Lake:
 
     def engine(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `engine ...` to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "engine.cli", *arguments],
-            env=os.environ | self.environment | environment,
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-        )
+        return run_program("engine.cli", *arguments, environment=os.environ | self.environment | environment)
 
     def requests(self, part: str = "") -> list[dict[str, Any]]:
         """GETs of dataset files that the source has seen so far."""

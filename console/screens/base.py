@@ -61,6 +61,13 @@ class ModeScreen(Screen[None]):
     ModeScreen > .body { height: 1fr; }
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        # Its widgets take the styles of now as they are mounted. Without these, Textual would style all of them once more for each.
+        self._css_update_count = self.app._css_update_count
+        for breakpoints, length in zip((self.HORIZONTAL_BREAKPOINTS, self.VERTICAL_BREAKPOINTS), self.app.size, strict=True):
+            self.add_class(*(name for _, name in sorted(each for each in breakpoints or () if each[0] <= length)[-1:]))
+
     def compose(self) -> ComposeResult:
         yield StatusBar(now=self.console.clock)
         yield TroubleLine(now=self.console.clock)

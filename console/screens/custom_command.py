@@ -34,6 +34,7 @@ class OutputScreen(ModalScreen[None]):
     OutputScreen .output--title { height: 1; text-style: bold; text-wrap: nowrap; text-overflow: ellipsis; }
     OutputScreen VerticalScroll { height: 1fr; scrollbar-size: 1 1; }
     OutputScreen #output-text { height: auto; }
+    OutputScreen .output--hint { height: 1; color: $quiet; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,backspace,enter", "close", "Close")]
@@ -48,6 +49,7 @@ class OutputScreen(ModalScreen[None]):
             yield Static(one_line(self._head), classes="output--title", markup=False)
             with VerticalScroll():
                 yield Static("\n".join(map(one_line, self._said.splitlines())) or "(it said nothing)", id="output-text", markup=False)
+            yield Static("up and down scroll · esc closes", classes="output--hint", markup=False)
 
     def on_mount(self) -> None:
         self.query_one(VerticalScroll).focus()

@@ -53,6 +53,7 @@ class PlanScreen(PlanningScreen):
     BINDINGS: ClassVar[list[BindingType]] = list(bindings_for(Mode.PLAN))
     CSS_PATH = "plan.tcss"
     AUTO_FOCUS = "#plan-shards"
+    TOLD_ABOVE = "#plan-command"
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - Textual's declaration
         (0, "-narrow"),
         (110, "-wide"),

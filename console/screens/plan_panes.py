@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 BALANCE, WHAT_IF, CHECKS, NOTES, CHANGES, PRICES = "balance", "what_if", "checks", "notes", "changes", "prices"
 PANES: Final = {BALANCE: "Balance", WHAT_IF: "What if", CHECKS: "Checks", NOTES: "Notes", CHANGES: "Changes", PRICES: "Prices"}
+_ROOMY: Final = frozenset({WHAT_IF, NOTES})
+"""Panes that change how the screen is divided, so that it has a class for them; each costs all of its widgets a look at their styles."""
 
 _LEVELS: Final = {Level.OK: Tone.GOOD, Level.WARN: Tone.WARN, Level.BAD: Tone.BAD}
 
@@ -115,7 +117,7 @@ class PlanPanes(Vertical):
         yield PaneStrip(id="pane-strip")
         with Vertical(id="pane-what_if", classes="pane"):
             yield WhatIfTable(STRATEGIES, id="plan-what-if")
-        with Vertical(id="pane-balance", classes="pane"):
+        with Vertical(id="pane-balance", classes="pane -open"):
             yield ShardBars(id="plan-shards")
         with Vertical(id="pane-changes", classes="pane"):
             yield LineTable(_CHANGE_COLUMNS, lambda row: f"{row.what} {row.change}", empty="no plan to compare with yet", id="plan-changes")
@@ -137,7 +139,8 @@ class PlanPanes(Vertical):
         """Show a pane; the one under it is the same work looked at otherwise."""
         self.open_pane = name
         for each in PANES:
-            self.screen.set_class(each == name, f"-pane-{each.replace('_', '-')}")
+            if each in _ROOMY:
+                self.screen.set_class(each == name, f"-pane-{each.replace('_', '-')}")
             self.query_one(f"#pane-{each}").set_class(each == name, "-open")
         self.call_after_refresh(self._catch_up)
         if focus:

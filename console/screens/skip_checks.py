@@ -46,7 +46,7 @@ class SkipChecksScreen(ModalScreen[str | None]):
         self._text = text
 
     def compose(self) -> ComposeResult:
-        lines = [f"× {finding.check}: {finding.line}" for finding in self._wrong[:_SHOWN]]
+        lines = [f"× {finding.check}: {finding.line.replace(' -> ', ' → ')}" for finding in self._wrong[:_SHOWN]]
         lines += [f"and {len(self._wrong) - _SHOWN} more"] if len(self._wrong) > _SHOWN else []
         with Vertical():
             yield Static(f"× {self._title_text}", classes="skip--title", markup=False)

@@ -59,6 +59,7 @@ class VmScreen(ModalScreen[VmWish | None]):
         background: $surface;
         border: round $primary;
     }
+    VmScreen > ToastRack { margin-bottom: 3; }
     VmScreen .vm--title { height: 1; text-style: bold; text-wrap: nowrap; text-overflow: ellipsis; }
     VmScreen #vm-facts { height: auto; max-height: 45%; scrollbar-size: 1 1; background: $surface; }
     VmScreen #vm-facts > Horizontal { height: auto; }

@@ -130,9 +130,9 @@ def kill(vm: str) -> int:
     return ExitCode.DONE
 
 
-@local_command.group("chaos")
+@local_command.group("chaos", help=f"Faults as switches. SERVICE is {', '.join(local_cloud.SERVICES)}.")
 def chaos() -> None:
-    """Faults as switches. SERVICE is storage, logs, platform, compute or tardis."""
+    """The group of its verbs."""
 
 
 _SERVICE = click.Choice(local_cloud.SERVICES)

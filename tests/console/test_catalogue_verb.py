@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ import pytest
 from engine.catalogue import Catalogue, Incident, Listing, save_catalogue
 from engine.store import Store, open_client
 from provision.local import cloud as local_cloud
+from tests.warm_process import run_program
 
 STATE_BUCKET = "market-data-tick-state"
 """Of the local profile, where nothing else is configured."""
@@ -51,15 +51,7 @@ class Operator:
     environment: dict[str, str]
 
     def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "console.cli", "catalogue", *arguments],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
+        return run_program("console.cli", "catalogue", *arguments, environment=self.environment)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from engine.store import open_client
 from provision.local import cloud as local_cloud
 from provision.local.cloud import Cloud
 from provision.local.serving import FAULTS_PATH
+from tests.warm_process import run_program
 
 REQUEST = ("--venues", "binance", "--data-types", "trades", "--start", "2024-05-01", "--shards", "2")
 
@@ -46,15 +46,7 @@ class Operator:
     environment: dict[str, str]
 
     def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "console.cli", *arguments],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
+        return run_program("console.cli", *arguments, environment=self.environment)
 
     def arm(self, service: str, **fault: Any) -> None:
         local_cloud.call(self.cloud, service, FAULTS_PATH, fault)
