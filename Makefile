@@ -39,21 +39,24 @@ $(VENV)/.bench: $(PROJECT)
 
 comma := ,
 
+# Files stay in the order of `testpaths`, so that the long ones come first. Many wait for something: one worker more than there are cores.
+PYTEST := $(PY) -m pytest -n $$(($$(nproc) + 1)) --dist loadfile --no-loadscope-reorder
+
 demo: $(VENV)/.local ## the whole product here; HEADLESS=1 without a terminal
 	@$(PY) -m console.cli demo $(if $(HEADLESS),--headless) $(DEMO_OPTIONS)
 
 test: $(VENV)/.dev ## all tests but the slow ones
 	@echo "2/3 tests"
-	@$(PY) -m pytest -n auto --dist loadfile -m "not slow" $(TEST_OPTIONS)
+	@$(PYTEST) -m "not slow" $(TEST_OPTIONS)
 	@echo "3/3 done"
 
 test-all: $(VENV)/.dev ## all tests, slow chaos included
-	@$(PY) -m pytest -n auto --dist loadfile $(TEST_OPTIONS)
+	@$(PYTEST) $(TEST_OPTIONS)
 
 test-zones: $(VENV)/.dev ## all but the slow ones, in Tokyo and in New York
 	@for zone in Asia/Tokyo America/New_York; do \
 	  echo "2/3 tests in $$zone"; \
-	  TZ=$$zone $(PY) -m pytest -n auto --dist loadfile -m "not slow" $(TEST_OPTIONS) || exit 1; \
+	  TZ=$$zone $(PYTEST) -m "not slow" $(TEST_OPTIONS) || exit 1; \
 	done
 	@echo "3/3 done"
 

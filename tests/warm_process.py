@@ -52,6 +52,7 @@ def _become(module: str, arguments: tuple[str, ...], environment: dict[str, str]
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()
+    tempfile.tempdir = None  # where that is was another environment's
     os.chdir(folder)
     for descriptor, name in ((0, os.devnull), (1, out), (2, err)):
         opened = os.open(name, os.O_RDWR)

@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, timedelta
@@ -34,6 +34,7 @@ from engine.run import new_run
 from engine.source import Source, dataset_path
 from engine.store import Store
 from tests.local_servers import KEY, Lake, LocalServer, make_lake, started
+from tests.warm_process import run_program
 
 SCENARIO = Path(__file__).with_name("kills.toml")
 DAY = date(2024, 5, 1)
@@ -99,10 +100,9 @@ class ShardRun:
 
     def start(self, vm: str, kill_at: str = "", *, arguments: tuple[str, ...] = (), **environment: str) -> subprocess.Popen[str]:
         """`engine work` (or the `arguments`) under that name, few files at a time."""
-        few = {"MAX_CONCURRENT": "2", "MAX_UPLOADS": "2", "SPOOL_MEMORY_MIB": "1", "TMPDIR": str(self.folder), "TICKDECK_KILL_AT": kill_at}
         process = subprocess.Popen(
-            [sys.executable, "-m", "engine.cli", *(arguments or ("work", "--run", self.run, "--vm", vm))],
-            env=os.environ | self.lake.environment | few | environment,
+            [sys.executable, "-m", "engine.cli", *(arguments or self._words(vm))],
+            env=self._environment(kill_at, environment),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -118,7 +118,17 @@ class ShardRun:
 
     def work(self, vm: str, kill_at: str = "", *, arguments: tuple[str, ...] = (), **environment: str) -> tuple[int, str]:
         """Start a worker and wait for its end: exit code and output."""
-        return finish(self.start(vm, kill_at, arguments=arguments, **environment))
+        done = run_program(
+            "engine.cli", *(arguments or self._words(vm)), environment=self._environment(kill_at, environment), seconds=LIMIT
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    def _words(self, vm: str) -> tuple[str, ...]:
+        return ("work", "--run", self.run, "--vm", vm)
+
+    def _environment(self, kill_at: str, more: Mapping[str, str]) -> dict[str, str]:
+        few = {"MAX_CONCURRENT": "2", "MAX_UPLOADS": "2", "SPOOL_MEMORY_MIB": "1", "TMPDIR": str(self.folder), "TICKDECK_KILL_AT": kill_at}
+        return {**os.environ, **self.lake.environment, **few, **more}
 
     def committed(self) -> dict[str, int]:
         """Data objects and their generations."""
