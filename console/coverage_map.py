@@ -119,7 +119,9 @@ class LakeMap:
         """
         shown = [row for row in self.rows if row.passes(query)]
         lines = None if grouping is Grouping.NONE else list(_grouped(shown, grouping, is_open))
-        grid = HeatGrid([row.label for row in shown], tuple(self.coverage.days), [row.codes for row in shown], lines)
+        uncounted = {row.label for row in shown if (row.venue, row.data_type) not in self.coverage.rows}
+        labels, codes = [row.label for row in shown], [row.codes for row in shown]
+        grid = HeatGrid(labels, tuple(self.coverage.days), codes, lines, uncounted=uncounted)
         return grid, {row.label: (row.venue, row.data_type) for row in shown}
 
     def groups(self, grouping: Grouping) -> tuple[str, ...]:

@@ -23,5 +23,6 @@ ACTIONS: Final = (
     Action("theme", "ctrl+t", "Theme", "Choose a colour theme; each is shown while you move", footer=False),
     Action("command", "colon", "Command", "Type a command, or any action by its name", footer=False),
     Action("back", "q,escape,backspace", "Back", "One step back; from the first screen: quit", palette=False),
+    Action("suspend_process", "ctrl+z", "Suspend", "To the shell for a while; its `fg` comes back here", footer=False),
     Action("quit", "ctrl+q", "Quit", "Leave the console; the fleet goes on", footer=False),
 )

@@ -265,5 +265,7 @@ class ModeScreen(Screen[None]):
         """Work in the background that broke off says so; the screen stays."""
         self.console.report_broken(event)
 
-    def on_screen_resume(self) -> None:
+    def on_screen_resume(self, event: events.ScreenResume) -> None:
+        # Its widgets have the styles of now already, unless the colours were changed meanwhile; Textual would look all of them up again.
+        event.refresh_styles = self._css_update_count != self.app._css_update_count
         self.console.screen_shown(self)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from textual import work
+from textual import events, work
 from textual.content import Content
 from textual.widgets import Static
 
@@ -78,8 +78,7 @@ class LakeScreen(ModeScreen):
     def session_opened(self) -> None:
         self._say_reading()
 
-    def on_screen_resume(self) -> None:
-        super().on_screen_resume()
+    def on_screen_resume(self, event: events.ScreenResume) -> None:  # noqa: ARG002 - the base hears of it too, by Textual
         self._look_at_live_work()
 
     def show_coverage(self, feed: Feed[Coverage]) -> None:

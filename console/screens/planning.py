@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from textual import work
+from textual import events, work
 from textual._time import get_time
 from textual.timer import Timer
 
@@ -122,7 +122,7 @@ class PlanningScreen(LaunchingScreen):
         if self._plan is None or self.console.clock() - self._plan.created > OLD_AFTER:
             self._plan_now()
 
-    def on_screen_resume(self) -> None:
+    def on_screen_resume(self, event: events.ScreenResume) -> None:  # noqa: ARG002 - the base hears of it too, by Textual
         self._shown_again = True
         self._await_sight()
 

@@ -6,7 +6,7 @@ One byte a cell, so that finding the next hole, taking the worst of a month and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -46,6 +46,8 @@ class HeatGrid:
         days: Sequence[date] = (),
         codes: Iterable[bytes | bytearray | Iterable[CellState]] = (),
         lines: Sequence[Line] | None = None,
+        *,
+        uncounted: Collection[str] = (),
     ) -> None:
         """
         Args:
@@ -53,6 +55,7 @@ class HeatGrid:
             days: Consecutive UTC days.
             codes: Per row one look a day (`heat_looks.LOOKS`) as bytes, or `CellState` values.
             lines: What is shown of the rows, in order; None: each row is a line.
+            uncounted: Labels of rows whose holes are not among those that a person is told of.
 
         Raises:
             ValueError: if labels repeat, days skip, or a row has another number of cells than there are days.
@@ -68,6 +71,7 @@ class HeatGrid:
         self.lines = tuple(Line(label, label, (number,)) for number, label in enumerate(self.rows)) if lines is None else tuple(lines)
         self.line_index = {line.key: number for number, line in enumerate(self.lines)}
         self.marks = [bytearray(len(self.days)) for _ in self.rows]
+        self._uncounted = frozenset(self.row_index[label] for label in uncounted if label in self.row_index)
         self._rolled: dict[int, bytearray] = {}
 
     def __bool__(self) -> bool:
@@ -129,12 +133,17 @@ class HeatGrid:
     def next_hole(self, line: int, place: int, step: int) -> tuple[int, int] | None:
         """The nearest hole after (`step` 1) or before (-1) a cell, along the line, then line by line, around the end.
 
-        A group whose rows are shown is passed over. None if there is no hole at all.
+        A group whose rows are shown is passed over, and rows that are not counted as long as others have holes. None if there is no
+        hole at all.
         """
+        aside = {number for number, each in enumerate(self.lines) if self._uncounted.issuperset(each.rows)}
+        return self._next_hole(line, place, step, aside) or (self._next_hole(line, place, step, set()) if aside else None)
+
+    def _next_hole(self, line: int, place: int, step: int, aside: Collection[int]) -> tuple[int, int] | None:
         count = len(self.lines)
         for turn in range(count + 1):
             number = (line + step * turn) % count
-            if self.lines[number].is_open:
+            if self.lines[number].is_open or number in aside:
                 continue
             found = [match.start() for match in HOLE.finditer(self.line_codes(number))]
             if turn == 0:

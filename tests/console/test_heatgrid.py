@@ -68,6 +68,21 @@ def test_the_next_hole_goes_along_the_row_then_down_then_around() -> None:
     assert grid.next_hole(2, 3, -1) == (2, 0)
 
 
+def test_rows_that_are_not_counted_come_when_no_other_has_a_hole() -> None:
+    counted, other = ["cccm", "mccc"], "mmmm"
+    plain = grid_of(counted[0], other, counted[1])
+    grid = HeatGrid(plain.rows, plain.days, plain.codes, uncounted=["row 1", "a row that the filter hides"])
+    assert [grid.next_hole(0, 0, 1), grid.next_hole(0, 3, 1), grid.next_hole(1, 1, 1), grid.next_hole(2, 0, -1)] == [
+        (0, 3),
+        (2, 0),
+        (2, 0),
+        (0, 3),
+    ]
+    only = grid_of("cccc", other)
+    only = HeatGrid(only.rows, only.days, only.codes, uncounted=["row 1"])
+    assert only.next_hole(0, 0, 1) == (1, 0)
+
+
 def test_thin_running_and_not_expected_are_no_holes() -> None:
     grid = grid_of("ctrn-")
     assert grid.next_hole(0, 0, 1) is None
