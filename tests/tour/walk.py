@@ -31,7 +31,7 @@ class Step:
 
 
 STEPS = (
-    Step("plan", (), "Downloads"),
+    Step("plan", (), r"Downloads.*Checks\s+✓ \d+ ok"),
     Step("saved", ("s",), "is saved", picture=False),
     Step("kept", ("O",), "1 kept plan", picture=False),
     Step("what-if", ("q", "w"), "by-date", picture=False),
@@ -45,7 +45,7 @@ STEPS = (
     Step("coverage-running", ("4",), "expected"),
     Step("fleet-done", ("2",), "done in"),
     Step("hole", ("4", "n", "N"), r"81\.8 %.*partial  "),
-    Step("cell", ("Enter",), "symbol"),
+    Step("cell", ("Enter",), r"Symbol +State"),
     Step("plan-of-cell", ("p",), "tickdeck deploy", picture=False),
     Step("logs-of-cell", ("q", "L"), r"Logs", picture=False),
     Step("repair", ("4", "m", "r"), r"Downloads 3 files.*repair of 3 cells"),
