@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from provision.fleet import FleetSnapshot
     from provision.logs import Question
 
-COLLECT_EVERY = (50_000, 20, 20)
+COLLECT_EVERY = (50_000, 5, 5)
 """Of the garbage collector: a screen is tens of thousands of objects that stay, and by default every 700 of them are looked through."""
 
 
