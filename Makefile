@@ -40,7 +40,7 @@ $(VENV)/.bench: $(PROJECT)
 comma := ,
 
 # Files stay in the order of `testpaths`, so that the long ones come first. Many wait for something: one worker more than there are cores.
-PYTEST := $(PY) -m pytest -n $$(($$(nproc) + 1)) --dist loadfile --no-loadscope-reorder
+PYTEST := $(PY) -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist loadfile --no-loadscope-reorder
 
 demo: $(VENV)/.local ## the whole product here; HEADLESS=1 without a terminal
 	@$(PY) -m console.cli demo $(if $(HEADLESS),--headless) $(DEMO_OPTIONS)
