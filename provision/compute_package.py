@@ -54,6 +54,8 @@ def _find(package: ModuleType, name: str) -> Any:
         with collector_held():
             found = getattr(importlib.import_module(f"{NAME}.{part}"), name)
     except ModuleNotFoundError as error:
+        if not (error.name or "").startswith(NAME):
+            raise  # something it needs is not installed, and whoever is told must hear what
         raise AttributeError(f"module {NAME!r} has no attribute {name!r}", name=name, obj=package) from error
     setattr(package, name, found)
     return found
