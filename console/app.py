@@ -53,8 +53,9 @@ if TYPE_CHECKING:
     from provision.fleet import FleetSnapshot
     from provision.logs import Question
 
-COLLECT_EVERY = (50_000, 5, 5)
-"""Of the garbage collector: a screen is tens of thousands of objects that stay, and by default every 700 of them are looked through."""
+COLLECT_EVERY = (5_000, 5, 50)
+"""Of the garbage collector. A screen is tens of thousands of objects that stay, and by default it walks all of them every 70,000: seldom is
+enough. The new ones are looked through in small parts, because a key waits as long as one takes."""
 
 
 def _bindings() -> list[BindingType]:

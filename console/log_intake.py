@@ -11,8 +11,8 @@ from console.widgets.logline import LogLine
 
 MOST_WAITING: Final = 100_000
 """Ten seconds at ten thousand lines a second."""
-CHUNK: Final = 500
-"""Lines taken at a time."""
+CHUNK: Final = 100
+"""Lines taken at a time: about two milliseconds."""
 
 
 class Intake:

@@ -121,13 +121,11 @@ class Columns:
         """The time format for the header; a local one names its zone."""
         return f"local ({self._now().astimezone():%Z})" if self.time_format is TimeFormat.LOCAL else str(self.time_format)
 
-    def segments(
-        self, line: LogLine, before: datetime | None, width: int, inks: Inks, wanted: Iterable[Expression], *, here: bool
-    ) -> list[Segment]:
+    def segments(self, line: LogLine, time: str, width: int, inks: Inks, wanted: Iterable[Expression], *, here: bool) -> list[Segment]:
         """One line.
 
         Args:
-            before: The time of the line above.
+            time: Its time, as `time_text` writes it.
             width: Of the view, cells.
             wanted: What is set off in the message.
             here: Whether the cursor is on it.
@@ -137,7 +135,7 @@ class Columns:
         return [
             Segment("▌" if here else " ", inks.base),
             Segment(LOOKS[line.severity], inks.severity),
-            Segment(f" {self.time_text(line.time, before)} ", inks.quiet),
+            Segment(f" {time} ", inks.quiet),
             *([Segment(fit(one_line(name), source) + " ", inks.quiet)] if source else ()),
             Segment(fit(one_line(line.vm), self._vm_cells(width), keep_end=True), inks.quiet),
             Segment("  ", inks.base),

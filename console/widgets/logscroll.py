@@ -412,7 +412,14 @@ class LogScroll(ScrollView):
         self.post_message(self.Changed(self))
 
     def _resize(self) -> None:
-        self.virtual_size = Size(self._columns.total(self._view.width), HEADER + self._ring.shown_count)
+        size = Size(self._columns.total(self._view.width), HEADER + self._ring.shown_count)
+        if size.width != self.virtual_size.width:
+            self.virtual_size = size
+        elif size != self.virtual_size:
+            # As the vertical bar always shows, more lines move nothing: a layout would paint all of the view again, twenty times a second.
+            self.set_reactive(LogScroll.virtual_size, size)
+            self.vertical_scrollbar.window_virtual_size = size.height
+            self.scroll_y = self.validate_scroll_y(self.scroll_y)
 
     def _pin(self) -> None:
         """Scroll to the end, at once: a scroll that waits for the next refresh would lag behind the lines."""

@@ -5,23 +5,28 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from rich.cells import cell_len
 from rich.segment import Segment
 from textual import events
 from textual.binding import Binding, BindingType
+from textual.cache import LRUCache
+from textual.geometry import Region
 from textual.strip import Strip
 
 from console.actions import bindings_of
 from console.widgets.figures import fit, format_count, joined
 from console.widgets.logline import Severity
 from console.widgets.logpaint import Inks, TimeFormat
+from console.widgets.logring import Key
 from console.widgets.logscroll import HEADER, LogScroll
 from console.widgets.logstatus import Doings, empty_lines, header_parts
 
 _SIDEWAYS: Final = 8
 """Cells per left or right key."""
+_PAINTED: Final = 256
+"""Lines kept as they were painted: some screens full."""
 
 
 class LogView(LogScroll, can_focus=True):
@@ -75,6 +80,18 @@ class LogView(LogScroll, can_focus=True):
         Binding("left", "sideways(-1)", "Left", show=False),
         Binding("right", "sideways(1)", "Right", show=False),
     ]
+
+    def __init__(self, **options: Any) -> None:
+        """
+        Args:
+            options: As of `LogScroll`.
+        """
+        super().__init__(**options)
+        self._look: tuple[Any, ...] = ()
+        """What the look of all painted lines depends on."""
+        self._inks: dict[bool, list[Inks]] = {}
+        """By whether the cursor is there, and by severity."""
+        self._painted: LRUCache[tuple[Key, str, bool], Strip] = LRUCache(_PAINTED)
 
     # Keys and mouse
 
@@ -153,6 +170,33 @@ class LogView(LogScroll, can_focus=True):
         if self._following:
             self._pin()
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        # Styles are looked up once for all lines, and what was painted stays while nothing that its look depends on has changed.
+        base, quiet = self.rich_style, self.get_component_rich_style("log-view--quiet", partial=True)
+        hit = self.get_component_rich_style("log-view--hit", partial=True)
+        cursor = self.get_component_rich_style("log-view--cursor", partial=True)
+        severities = [self.get_component_rich_style(f"log-view--{each.name.lower()}", partial=True) for each in Severity]
+        self._inks = {
+            here: [Inks(ground, ground + each, ground + quiet, hit) for each in severities]
+            for here, ground in ((False, base), (True, base + cursor))
+        }
+        look = (
+            self._view.width,
+            int(self.scroll_offset.x),
+            self._columns.prefix(self._view.width),
+            self._search,
+            self._found_by_filter,
+            base,
+            quiet,
+            hit,
+            cursor,
+            *severities,
+        )
+        if look != self._look:
+            self._look = look
+            self._painted.clear()
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
         width, x = self._view.width, int(self.scroll_offset.x)
         if y < HEADER:
@@ -163,19 +207,15 @@ class LogView(LogScroll, can_focus=True):
             text = f"  {lines[position - 1]}" if 0 < position <= len(lines) else ""
             return Strip([Segment(fit(text, width), self.get_component_rich_style("log-view--quiet"))], width)
         here = position == self._cursor_position
-        base = self.rich_style
-        if here:
-            base += self.get_component_rich_style("log-view--cursor", partial=True)
         line = self._ring.shown(position)
-        inks = Inks(
-            base,
-            base + self.get_component_rich_style(f"log-view--{line.severity.name.lower()}", partial=True),
-            base + self.get_component_rich_style("log-view--quiet", partial=True),
-            self.get_component_rich_style("log-view--hit", partial=True),
-        )
         before = self._ring.shown(position - 1).time if position and self.time_format is TimeFormat.DELTA else None
-        strip = Strip(self._columns.segments(line, before, width, inks, (*self._search, *self._found_by_filter), here=here))
-        return strip.crop(x, x + width).adjust_cell_length(width, base)
+        time = self._columns.time_text(line.time, before)
+        name = (self._ring.key(position), time, here)
+        if (strip := self._painted.get(name)) is None:
+            inks = self._inks[here][line.severity]
+            segments = self._columns.segments(line, time, width, inks, (*self._search, *self._found_by_filter), here=here)
+            strip = self._painted[name] = Strip(segments).crop(x, x + width).adjust_cell_length(width, inks.base)
+        return strip
 
     def _status_line(self, width: int) -> Strip:
         if self._following:

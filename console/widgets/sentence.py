@@ -68,10 +68,14 @@ class Sentence(Widget):
             tone: Of the whole; its glyph stands in front.
             as_of: When its figures were true, UTC; None: it does not age.
         """
-        self._phrases = (Phrase(phrases.replace(" -> ", " → ")),) if isinstance(phrases, str) else tuple(phrases)
-        self._tone, self._as_of = tone, as_of
+        said = (Phrase(phrases.replace(" -> ", " → ")),) if isinstance(phrases, str) else tuple(phrases)
+        if (said, tone, as_of) == (self._phrases, self._tone, self._as_of):
+            return
+        lines = self._line_count()
+        self._phrases, self._tone, self._as_of = said, tone, as_of
         self._restyle()
-        self.refresh(layout=True)
+        # It is said anew with every batch of logs: only a line more or less moves what is below.
+        self.refresh(layout=self._line_count() != lines)
 
     @property
     def text(self) -> str:
@@ -101,6 +105,11 @@ class Sentence(Widget):
         width = self.content_size.width
         room = width - said.wrap(width)[-1].cell_length if width > 0 else 0
         return "\n" if 0 < room < len(age) + 2 else "  "
+
+    def _line_count(self) -> int:
+        """Lines it takes; 0 while it has no place yet."""
+        width = self.content_size.width
+        return len(self.render().wrap(width)) if width > 0 else 0
 
     def _grow_older(self) -> None:
         if self._as_of is not None:

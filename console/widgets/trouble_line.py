@@ -56,7 +56,10 @@ class TroubleLine(Widget):
 
     def set_troubles(self, troubles: Iterable[Trouble]) -> None:
         """Show these, the worst first; none: the line goes away."""
-        self._troubles = tuple(sorted(troubles, key=lambda each: not each.is_bad))
+        shown = tuple(sorted(troubles, key=lambda each: not each.is_bad))
+        if shown == self._troubles:
+            return
+        self._troubles = shown
         self.set_class(bool(self._troubles), "-some")
         self.refresh(layout=True)
 

@@ -50,7 +50,7 @@ class FloodingSession(FleetSession):
 
     async def follow_logs(self, question: Question) -> AsyncIterator[Batch]:
         for number in range(self.seconds):
-            while self.view is not None and self.view.waiting > 4 * A_SECOND:  # noqa: ASYNC110 - the view is in another loop
+            while self.view is None or self.view.waiting > 4 * A_SECOND:  # noqa: ASYNC110 - the view is in another loop
                 await asyncio.sleep(0.001)
             for batch in self.second(number):
                 yield batch

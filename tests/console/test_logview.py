@@ -334,3 +334,46 @@ async def test_clearing_forgets_lines_and_keeps_the_filter() -> None:
         view.clear()
         await pilot.pause()
         assert (len(view.ring), view.following, str(view.ring.query)) == (0, True, "line")
+
+
+@pytest.mark.parametrize("paused", [False, True])
+async def test_lines_that_come_move_nothing_but_themselves(paused: bool) -> None:
+    view = LogView(now=clock)
+    async with Gallery(view).run_test(size=(80, 12)) as pilot:
+        fill(view, plain(100, 1_000))
+        await pilot.pause()
+        if paused:
+            await pilot.press("up")
+        await pilot.pause()
+        laid_out: list[object] = []
+        view.screen.screen_layout_refresh_signal.subscribe(view, laid_out.append)
+        for number in range(5):
+            fill(view, plain(100, 1_100 + 100 * number))
+            await pilot.pause()
+        assert laid_out == []
+        assert (view.vertical_scrollbar.window_virtual_size, view.max_scroll_y) == (601, 601 - view.size.height)
+        # A longer line widens what can be scrolled sideways: there the bar below appears.
+        fill(view, [LogLine(NOW, Severity.INFO, "long " * 40, vm="vm-1")])
+        await pilot.pause()
+        assert laid_out
+        assert view.show_horizontal_scrollbar
+
+
+async def test_painted_lines_are_painted_anew_when_their_look_changes() -> None:
+    view = LogView(now=clock)
+    app = Gallery(view)
+    async with app.run_test(size=(80, 12)) as pilot:
+        fill(view, [LogLine(NOW, Severity.ERROR, f"line {number}", vm="vm-1") for number in range(5)])
+        await pilot.press("home")
+        looks = []
+        for change in (
+            lambda: None,
+            lambda: setattr(app, "theme", "light"),
+            lambda: view.set_search(parse("line")),
+            lambda: view.choose_time_format(str(TimeFormat.FULL)),
+            lambda: fill(view, [LogLine(NOW, Severity.ERROR, "line 5", vm="vm-with-a-long-name")]),
+        ):
+            change()
+            await pilot.pause()
+            looks.append([(segment.text, segment.style) for segment in view.render_line(2)])
+        assert [looks.index(look) for look in looks] == list(range(len(looks)))
