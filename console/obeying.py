@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from console.actions import action
 from console.commands import Command, Context, view_of
@@ -12,11 +12,13 @@ from console.modes import Mode
 from console.places import views_file
 from console.query import parse
 from console.views import View, load_views, save_view
+from engine.clock import parse_day
 from engine.errors import EngineError, one_line
 
 if TYPE_CHECKING:
     from console.app import ConsoleApp
     from console.screens.base import ModeScreen
+    from console.screens.coverage import CoverageScreen
 
 
 def context_of(console: ConsoleApp, screen: ModeScreen) -> Context:
@@ -54,8 +56,10 @@ async def _theme(console: ConsoleApp, _screen: ModeScreen, name: str) -> None:
     console.theme_chosen(name)
 
 
-async def _day(_console: ConsoleApp, screen: ModeScreen, day: str) -> None:
-    screen.go_to_day(day)
+async def _day(console: ConsoleApp, _screen: ModeScreen, day: str) -> None:
+    target = parse_day(day, today=console.clock().date())
+    console.show_mode(Mode.COVERAGE)
+    cast("CoverageScreen", console.screen_stack[0]).go_to_day(target)
 
 
 async def _at(console: ConsoleApp, _screen: ModeScreen, clock: str) -> None:

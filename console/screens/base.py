@@ -146,10 +146,6 @@ class ModeScreen(Screen[None]):
         """`/`."""
         self.notify("nothing to filter on this screen", timeout=3)
 
-    def go_to_day(self, day: str) -> None:
-        """`:day 2024-05-01`."""
-        self.notify(f"no days on this screen to go to {day}", timeout=3)
-
     def copy_row(self) -> str:
         """`y`: the text to copy; empty if there is nothing under the cursor."""
         return ""

@@ -28,9 +28,8 @@ from console.widgets.legend import HeatLegend
 from console.widgets.prompt import Prompt
 from console.widgets.sentence import Sentence
 from console.widgets.table import NOT_KNOWN, LineTable
-from engine.clock import parse_day
 from engine.coverage import LOADED, CellReport, Coverage, Layer
-from engine.errors import EngineError, UsageError, one_line
+from engine.errors import EngineError, one_line
 from engine.instrument_coverage import INSTRUMENTS
 from engine.model import Cell, CellState
 from engine.plan import CANDLES
@@ -204,17 +203,6 @@ class CoverageScreen(LakeScreen):
         event.stop()
         if event.key is not None and self.has_class("-list") and event.table.has_focus:
             self._go_to(event.key)
-
-    def go_to_day(self, day: str) -> None:
-        """`:day 2024-05-01`: the cursor stays in its row."""
-        heatmap = self._heatmap
-        try:
-            target = parse_day(day, today=self.console.clock().date())
-        except UsageError as error:
-            self.notify(one_line(error), severity="warning")
-            return
-        if heatmap.cursor is None or not heatmap.move_to(heatmap.cursor[0], target):
-            self.notify(f"{target} is not in the range that is shown", severity="warning", timeout=4)
 
     def _go_to(self, key: str) -> None:
         """The cursor to the cell of a row of the hole list."""

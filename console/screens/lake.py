@@ -4,6 +4,7 @@ in threads: the repair of all holes, whether yesterday is in, what runs since. W
 
 from __future__ import annotations
 
+from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -56,7 +57,7 @@ class LakeScreen(ModeScreen):
         self._estimated: frozenset[Cell] | None = None
         """The holes that the estimate is of."""
         self._arrivals: tuple[Arrival, ...] = ()
-        self._wanted: Cell | None = None
+        self._wanted: Cell | date | None = None
         """Where the cursor is to go once the lake was read."""
 
     # What it is made of
@@ -145,8 +146,10 @@ class LakeScreen(ModeScreen):
         if first and lake.holes and heatmap.cursor and heatmap.cursor[2] not in HOLES:
             # A person comes here for the holes: the cursor begins on one.
             heatmap.action_next_hole()
-        if self._wanted is not None:
+        if isinstance(self._wanted, Cell):
             self.go_to_cell(self._wanted)
+        elif self._wanted is not None:
+            self.go_to_day(self._wanted)
         self._estimate()
         self._look_for_arrivals()
 
@@ -186,6 +189,16 @@ class LakeScreen(ModeScreen):
             if self._heatmap.move_to(label, cell.day):
                 return
         self.notify(f"{label} {cell.day} is not among what is shown", severity="warning", timeout=5)
+
+    def go_to_day(self, day: date) -> None:
+        """Put the cursor on a day of its row, once the lake was read; say so if the day is not shown."""
+        if self._map is None:
+            self._wanted = day
+            return
+        self._wanted = None
+        heatmap = self._heatmap
+        if heatmap.cursor is None or not heatmap.move_to(heatmap.cursor[0], day):
+            self.notify(f"{day} is not in the range that is shown", severity="warning", timeout=4)
 
     def _marked(self) -> frozenset[Cell]:
         return frozenset(Cell(day, *reversed(self._rows[row])) for row, day in self._heatmap.marks if row in self._rows)

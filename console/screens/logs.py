@@ -71,7 +71,7 @@ class LogsScreen(LogReading):
             LogHistogram(now=self.console.clock, id="logs-histogram"),
             CausesTable(id="logs-causes"),
             Prompt(vocabulary=VOCABULARY, id="logs-filter"),
-            Prompt(lead="search ", placeholder="highlight words or /regex/; n and N jump", id="logs-search"),
+            Prompt(lead="search ", placeholder="highlight words or /regex/; Enter, n and N jump", id="logs-search"),
             AskLine("go to ", "03:15   -10m   2024-05-01T03:15Z", self._time_words, id="logs-time"),
             LogView(now=self.console.clock, line_of=self._line_of, taken=self._taken, id="logs-view"),
             classes="body",
@@ -307,6 +307,15 @@ class LogsScreen(LogReading):
     def prompt_closed(self) -> None:
         """Back to the lines."""
         self._view.focus()
+
+    @on(Prompt.Closed, "#logs-search")
+    def search_closed(self, message: Prompt.Closed) -> None:
+        """Enter goes to a hit: to the newest while the end is followed, else to the next."""
+        if message.entered and message.query:
+            if self._view.following:
+                self._view.action_previous_match()
+            else:
+                self._view.action_next_match()
 
     @on(LineTable.RowSelected, "#logs-causes")
     def open_cause(self, message: LineTable.RowSelected) -> None:

@@ -43,10 +43,15 @@ class Prompt(TypedLine):
     class Closed(Message):
         """The line is gone: give the focus back to what was filtered."""
 
-        def __init__(self, prompt: Prompt, query: Query) -> None:
+        def __init__(self, prompt: Prompt, query: Query, *, entered: bool) -> None:
+            """
+            Args:
+                entered: By Enter; by Escape if not.
+            """
             super().__init__()
             self.prompt = prompt
             self.query = query
+            self.entered = entered
 
         @property
         def control(self) -> Prompt:
@@ -84,7 +89,7 @@ class Prompt(TypedLine):
             self.say(f"{format_count(shown)} of {format_count(total)}")
 
     def action_cancel(self) -> None:
-        self._close(self._before)
+        self._close(self._before, entered=False)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
@@ -98,12 +103,12 @@ class Prompt(TypedLine):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        self._close(self._query)
+        self._close(self._query, entered=True)
 
-    def _close(self, query: Query) -> None:
+    def _close(self, query: Query, *, entered: bool) -> None:
         self._hold(query)
         self.hide_line()
-        self.post_message(self.Closed(self, query))
+        self.post_message(self.Closed(self, query, entered=entered))
 
     def _hold(self, query: Query) -> None:
         if query != self._query:

@@ -70,6 +70,7 @@ class Sentence(Widget):
         """
         said = (Phrase(phrases.replace(" -> ", " → ")),) if isinstance(phrases, str) else tuple(phrases)
         if (said, tone, as_of) == (self._phrases, self._tone, self._as_of):
+            self._grow_older()
             return
         lines = self._line_count()
         self._phrases, self._tone, self._as_of = said, tone, as_of

@@ -391,6 +391,20 @@ async def test_a_day_can_be_named() -> None:
         assert "2023-04-20 is not in the range" in said(pilot.app)
 
 
+async def test_a_day_is_gone_to_from_any_screen() -> None:
+    async with console_on(RecordedSession()).run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: isinstance(pilot.app.screen, PlanScreen) and pilot.app.screen.is_mounted)
+        await command(pilot, "day 2024-04-20")
+        await until(pilot, lambda: isinstance(pilot.app.screen, CoverageScreen) and pilot.app.screen.is_mounted)
+        screen = pilot.app.screen
+        assert isinstance(screen, CoverageScreen)
+        await until(pilot, lambda: screen.query_one(Heatmap).cursor is not None and cursor(screen)[1] == date(2024, 4, 20))
+        await pilot.press("2")
+        await command(pilot, "day 2024-13-01")
+        assert "2024-13-01" in said(pilot.app)
+        assert not isinstance(pilot.app.screen, CoverageScreen)
+
+
 async def test_the_export_has_a_line_for_every_cell(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     async with coverage_screen(RecordedSession()) as (pilot, _):

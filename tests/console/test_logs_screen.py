@@ -107,6 +107,11 @@ async def test_searching_hides_nothing_and_n_goes_from_hit_to_hit() -> None:
         await open_logs(pilot)
         await pilot.press("ctrl+f", *"quar", "enter")
         assert view(pilot).ring.shown_count == 120
+        # Enter goes to the newest hit, n from there around the end to the oldest ones.
+        await until(pilot, lambda: not view(pilot).following)
+        newest = view(pilot).cursor_line
+        assert newest is not None
+        assert newest.time == max(line.time for line in view(pilot).ring.shown_lines() if "quar" in line.text)
         seen = []
         for _ in range(3):
             await pilot.press("n")
