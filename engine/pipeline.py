@@ -32,6 +32,7 @@ from engine.manifest import Entry, read_cell
 from engine.model import File, Outcome
 from engine.plan import Shard, Work
 from engine.shard_run import Attempt, CellWork, Limits, Progress, ShardRun, current_task, where
+from engine.small_conversions import MOST_SOURCE_BYTES, SmallConversions, processes_for
 from engine.small_objects import SmallObjects
 from engine.source import Admit, Fetched, Postponed, Source
 from engine.spool import Spool
@@ -97,11 +98,17 @@ class Pipeline(ShardRun):
         self._fetch_slots = asyncio.Semaphore(limits.downloads)
         self._commit_slots = asyncio.Semaphore(limits.uploads)
         self._small_objects = SmallObjects(data, connections=limits.uploads)
+        self._small_conversions = SmallConversions(self._converters, self.progress, logbook, processes=processes_for(limits))
 
     async def run(self, shard: Shard, attempt: Attempt, allowance: Allowance | None = None) -> Counter[Outcome]:
         """Give every file of the shard an outcome and every cell a manifest; see `ShardRun.run`."""
         async with self._small_objects:
             return await super().run(shard, attempt, allowance)
+
+    def close(self) -> None:
+        """Also ends the processes that convert; see `ShardRun.close`."""
+        super().close()
+        self._small_conversions.close()
 
     def limited_by(self) -> str:
         """What limits the work at this moment: cpu, network, source 429, allowance, upload, memory; empty when nothing runs."""
@@ -233,6 +240,8 @@ class Pipeline(ShardRun):
             yield Path(folder, "file.parquet")
 
     async def _convert(self, file: File, spool: Spool, sink: Path | None) -> Conversion:
+        if spool.length <= MOST_SOURCE_BYTES:
+            return await self._small_conversions.convert(file, spool.read_all())
         data_type = require_data_type(file.cell.data_type)
 
         def work() -> Conversion:

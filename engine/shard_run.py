@@ -86,21 +86,21 @@ class Progress:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
-    def stage(self, waiting: str, busy: str) -> Iterator[None]:
-        """Move a file from a waiting count to a busy one, for the time of the block. Called in pool threads."""
+    def stage(self, waiting: str, busy: str, files: int = 1) -> Iterator[None]:
+        """Move files from a waiting count to a busy one, for the time of the block. Called in pool threads."""
         with self.lock:
-            setattr(self, waiting, getattr(self, waiting) - 1)
-            setattr(self, busy, getattr(self, busy) + 1)
+            setattr(self, waiting, getattr(self, waiting) - files)
+            setattr(self, busy, getattr(self, busy) + files)
         try:
             yield
         finally:
             with self.lock:
-                setattr(self, busy, getattr(self, busy) - 1)
+                setattr(self, busy, getattr(self, busy) - files)
 
-    def queue(self, waiting: str) -> None:
-        """Count a file as waiting."""
+    def queue(self, waiting: str, files: int = 1) -> None:
+        """Count files as waiting, or, if negative, no more."""
         with self.lock:
-            setattr(self, waiting, getattr(self, waiting) + 1)
+            setattr(self, waiting, getattr(self, waiting) + files)
 
     def receive(self, file: str, count: int) -> None:
         """Count bytes as they come."""

@@ -9,7 +9,6 @@ happen outside the GIL. pyarrow is loaded by the first one.
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,16 +23,13 @@ from engine.conversion.outcome import Conversion as Conversion
 from engine.conversion.outcome import ConvertSettings as ConvertSettings
 from engine.conversion.outcome import Flag as Flag
 from engine.conversion.outcome import Reason as Reason
-from engine.datatypes import SCHEMA_VERSION, DataType
+from engine.datatypes import DataType
 from engine.errors import NotPermitted, SourceError, StoreError, UsageError
 from engine.model import File, Outcome
 
 if TYPE_CHECKING:
     from engine.conversion.csv_blocks import BlockParser
     from engine.conversion.parquet_file import ParquetFile
-    from engine.conversion.row_groups import Tally
-
-_CHECKSUM_STEP = 1024 * 1024
 
 # pyarrow brings numpy, and that a pool of threads with their memory that nothing here uses.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -134,6 +130,7 @@ def _convert_members(
     expected_bytes: int | None,
 ) -> Conversion:
     from engine.conversion.csv_blocks import BlockParser, line_blocks, read_header
+    from engine.conversion.finished_file import Shape, finish_file
     from engine.conversion.row_groups import RowGroups
 
     with _writing(sink):
@@ -157,77 +154,14 @@ def _convert_members(
             raise ContentFlaw(Reason.WRONG_LENGTH, f"{members.source_bytes} bytes came instead of {expected_bytes}")
         if parser is None:
             return Conversion(Outcome.EMPTY, Reason.NO_DATA, "the source has no data: one gzip of zero bytes")
-        tally = groups.tally
-        if not tally.rows:
+        if not groups.tally.rows:
             return Conversion(Outcome.EMPTY, Reason.HEADER_ONLY, "the file has a header but no rows")
-        written = parquet.finish(_metadata(data_type, file, tally), ordered=not tally.backward_rows)
-        size, crc32c = _checksum(sink, memoryview(written) if written is not None else None)
-    return Conversion(
-        Outcome.OK,
-        rows=tally.rows,
-        min_local_timestamp_us=tally.min_local,
-        max_local_timestamp_us=tally.max_local,
-        min_timestamp_us=tally.min_exchange,
-        max_timestamp_us=tally.max_exchange,
-        covered_minutes=len(tally.minutes),
-        flags=_flags(tally, parser, final_newline=final_newline),
-        backward_rows=tally.backward_rows,
-        previous_day_rows=tally.previous_day_rows,
-        next_day_rows=tally.next_day_rows,
-        dropped_columns=parser.extra,
-        parquet_bytes=size,
-        crc32c=crc32c,
-        parquet=written.to_pybytes() if written is not None else None,
-    )
+        shape = Shape(dropped=parser.extra, reordered=parser.reordered, final_newline=final_newline)
+        return finish_file(parquet, sink, groups.tally, shape, data_type=data_type, file=file)
 
 
 def _quarantined(reason: Reason, detail: str) -> Conversion:
     return Conversion(Outcome.QUARANTINED, reason, detail)
-
-
-def _flags(tally: Tally, parser: BlockParser, *, final_newline: bool) -> tuple[Flag, ...]:
-    seen = {
-        Flag.BACKWARD_LOCAL_TIMESTAMP: tally.backward_rows > 0,
-        Flag.PREVIOUS_DAY_TIMESTAMP: tally.previous_day_rows > 0,
-        Flag.NEXT_DAY_TIMESTAMP: tally.next_day_rows > 0,
-        Flag.EXTRA_COLUMNS: bool(parser.extra),
-        Flag.REORDERED_COLUMNS: parser.reordered,
-        Flag.UNEXPECTED_EMPTY: tally.unexpected_empty,
-        Flag.NON_FINITE_NUMBER: tally.non_finite,
-        Flag.NO_FINAL_NEWLINE: not final_newline,
-    }
-    return tuple(sorted(flag for flag, present in seen.items() if present))
-
-
-def _metadata(data_type: DataType, file: File | None, tally: Tally) -> dict[str, str]:
-    metadata = {"data_type": data_type.name, "schema_version": str(SCHEMA_VERSION), "rows": str(tally.rows)}
-    if file is not None:
-        metadata |= {"venue": file.cell.venue, "day": file.cell.day.isoformat(), "symbol": file.symbol}
-    bounds = {
-        "min_local_timestamp": tally.min_local,
-        "max_local_timestamp": tally.max_local,
-        "min_timestamp": tally.min_exchange,
-        "max_timestamp": tally.max_exchange,
-    }
-    return metadata | {f"{name}_us": str(value) for name, value in bounds.items()}
-
-
-def _checksum(sink: Path | None, written: memoryview | None) -> tuple[int, str]:
-    """Length and CRC-32C of the finished file, read back in pieces."""
-    import google_crc32c
-
-    checksum = google_crc32c.Checksum()
-    size = 0
-    if written is not None:
-        for size in range(0, len(written), _CHECKSUM_STEP):
-            checksum.update(bytes(written[size : size + _CHECKSUM_STEP]))
-        size = len(written)
-    elif sink is not None:
-        with sink.open("rb") as file:
-            while piece := file.read(_CHECKSUM_STEP):
-                checksum.update(piece)
-                size += len(piece)
-    return size, base64.b64encode(checksum.digest()).decode("ascii")
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -73,12 +74,18 @@ def line_blocks(chunks: Iterable[bytes], block_bytes: int) -> Iterator[bytes]:
 
 
 def _require_short_lines(text: bytes) -> None:
+    if not _has_short_lines(text):
+        raise ContentFlaw(Reason.BAD_VALUE, f"a line has more than {LINE_LIMIT} bytes")
+
+
+def _has_short_lines(text: bytes) -> bool:
     start = 0
     while len(text) - start > LINE_LIMIT:
         # The last newline within reach is all it takes: lines in front of it are shorter still.
         start = text.rfind(b"\n", start, start + LINE_LIMIT + 1) + 1
         if not start:
-            raise ContentFlaw(Reason.BAD_VALUE, f"a line has more than {LINE_LIMIT} bytes")
+            return False
+    return True
 
 
 def read_header(line: bytes) -> list[str]:
@@ -140,7 +147,7 @@ class BlockParser:
         arrays = self._parse_counting(block, first_line) or self._parse_all(block, first_line)
         if any(array.null_count for column, array in zip(self._columns.values(), arrays, strict=True) if not column.nullable):
             raise self._locate(block, first_line, "a cell that must not be empty is")
-        if _may_hold_hexadecimals(block, arrays[: len(LEADING)]) and self._holds(block, Kind.TIME, "x"):
+        if _may_hold_hexadecimals(block, len(arrays[0]), _same_text(arrays[: len(LEADING)])) and self._holds(block, Kind.TIME, "x"):
             raise self._locate(block, first_line, "a time is hexadecimal")
         if b"(" in block and self._holds(block, Kind.NUMBER, "("):
             raise self._locate(block, first_line, "a number has a bracket")
@@ -197,6 +204,53 @@ class BlockParser:
         return ContentFlaw(Reason.BAD_VALUE, f"lines {first_line} to {last_line}: {_shown(otherwise, 160)}")
 
 
+def parse_together(data_type: DataType, texts: Sequence[bytes]) -> list[list[pa.Array[Any]] | None]:
+    """The rows of several files in one reading: of a small one the parser's start costs more than its rows.
+
+    Args:
+        data_type: of all of them.
+        texts: whole files, the header first.
+
+    Returns:
+        For each file what `BlockParser.parse` returns for its rows. None for a file that is not as plain as nearly all are, or beside
+        which another one in the reading is wrong: it is `BlockParser`'s then, which says what is wrong and where.
+    """
+    header = [column.source for column in data_type.columns]
+    first_line = ",".join(header).encode() + b"\n"
+    if tuple(header[: len(LEADING)]) != LEADING:
+        return [None] * len(texts)
+    plain = {number: found for number, text in enumerate(texts) if (found := _plain_rows(text, first_line)) is not None}
+    columns: list[Any] = []
+    if plain:
+        with suppress(pa.ArrowInvalid):
+            columns = _read(b"".join(block for block, _, _ in plain.values()), header, _convert_options(data_type, LEADING)).columns
+    rest = data_type.columns[len(LEADING) :]
+    if not columns or len(columns[0]) != sum(lines for _, _, lines in plain.values()):
+        return [None] * len(texts)
+    if any(array.null_count for column, array in zip(rest, columns, strict=True) if not column.nullable):
+        return [None] * len(texts)
+    arrays: list[Any] = [column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks) for column in columns]
+    arrays = [array.dictionary_encode() if column.kind is Kind.CATEGORY else array for column, array in zip(rest, arrays, strict=True)]
+    parsed: list[list[pa.Array[Any]] | None] = [None] * len(texts)
+    start = 0
+    for number, (_, leading, lines) in plain.items():
+        parsed[number] = [*leading.arrays(lines), *(array.slice(start, lines) for array in arrays)]
+        start += lines
+    return parsed
+
+
+def _plain_rows(text: bytes, header: bytes) -> tuple[bytes, LeadingCells, int] | None:
+    """Rows, what all of them begin with, and how many they are; None if anything about them has to be looked at more closely."""
+    block = text[len(header) :]
+    if not (text.startswith(header) and block.endswith(b"\n") and block.isascii()) or any(sign in block for sign in (b'"', b"\r", b"(")):
+        return None
+    leading = first_cells(block)
+    lines = leading.count(block) if leading else 0
+    if leading is None or lines != block.count(b"\n") or not _has_short_lines(text):
+        return None
+    return None if _may_hold_hexadecimals(block, lines, leading.text) else (block, leading, lines)
+
+
 @lru_cache(maxsize=64)
 def _convert_options(data_type: DataType, without: tuple[str, ...]) -> pyarrow.csv.ConvertOptions:
     types = {
@@ -235,14 +289,15 @@ def _read(block: bytes, header: list[str], convert: pyarrow.csv.ConvertOptions) 
         return reader.read_all()
 
 
-def _may_hold_hexadecimals(block: bytes, leading: list[Any]) -> bool:
-    """Whether `0x` or `0X` is anywhere but in columns that say the same in every row of the block."""
-    same = b"".join(array.dictionary[0].as_py().encode() for array in leading if len(array.dictionary) == 1)
-    for letter in (b"x", b"X"):
-        # One byte is found a hundred times faster than two, and most blocks have no x beside that of their exchange or symbol.
-        if letter in block and block.count(letter) != len(leading[0]) * same.count(letter) and b"0" + letter in block:
-            return True
-    return False
+def _may_hold_hexadecimals(block: bytes, rows: int, same: bytes) -> bool:
+    """Whether `0x` or `0X` is anywhere but in the text `same` that every one of the rows has."""
+    # One byte is found a hundred times faster than two, and most blocks have no x beside that of their exchange or symbol.
+    return any(letter in block and block.count(letter) != rows * same.count(letter) and b"0" + letter in block for letter in (b"x", b"X"))
+
+
+def _same_text(leading: list[Any]) -> bytes:
+    """The text of columns that say the same in every row."""
+    return b"".join(array.dictionary[0].as_py().encode() for array in leading if len(array.dictionary) == 1)
 
 
 def _complaint(column: Column, cell: str) -> str:

@@ -19,14 +19,15 @@ class LeadingCells:
 
     def __init__(self, cells: list[bytes]) -> None:
         """Look for rows that begin with `cells`: not empty, in UTF-8, without quotes."""
-        self._text = b"".join(cell + b"," for cell in cells)
-        self._line = b"\n" + self._text
+        self.text = b"".join(cell + b"," for cell in cells)
+        """As it stands in every row."""
+        self._line = b"\n" + self.text
         self._values = [_text_array(cell) for cell in cells]
         self._zeros = _zeros(0)
 
     def count(self, block: bytes) -> int:
         """How many lines begin with the cells; 0 if the first does not."""
-        return 1 + block.count(self._line) if block.startswith(self._text) else 0
+        return 1 + block.count(self._line) if block.startswith(self.text) else 0
 
     def arrays(self, rows: int) -> list[pa.Array[Any]]:
         """The columns of `rows` rows, a dictionary of one value each."""
@@ -37,7 +38,8 @@ class LeadingCells:
 
 def first_cells(block: bytes) -> LeadingCells | None:
     """Those of the first line of `block`, unless one is empty or in quotes."""
-    cells = block.split(b"\n", 1)[0].split(b",", len(LEADING))[: len(LEADING)]
+    end = block.find(b"\n")
+    cells = block[: end if end >= 0 else len(block)].split(b",", len(LEADING))[: len(LEADING)]
     if len(cells) < len(LEADING) or not all(cells) or any(b'"' in cell for cell in cells):
         return None
     return LeadingCells(cells)

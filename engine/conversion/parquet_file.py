@@ -15,6 +15,7 @@ Separate because it alone knows how our Parquet is laid out:
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -108,21 +109,23 @@ class ParquetFile:
 
 def open_writer(output: Any, data_type: DataType, *, ordered: bool) -> pq.ParquetWriter:
     """A Parquet writer with our layout."""
+    return pq.ParquetWriter(output, schema(data_type), **_layout(data_type, ordered))
+
+
+@lru_cache(maxsize=64)
+def _layout(data_type: DataType, ordered: bool) -> dict[str, Any]:
     columns = data_type.columns
-    dictionaries: Any = [column.name for column in columns if column.encoding is Encoding.DICTIONARY]
     position = [column.name for column in columns].index("local_timestamp")
-    return pq.ParquetWriter(
-        output,
-        schema(data_type),
-        compression="zstd",
-        compression_level={column.name: column.zstd_level for column in columns},
-        write_statistics=[column.name for column in columns if has_statistics(column)],
-        use_dictionary=dictionaries,
-        column_encoding={column.name: column.encoding.value for column in columns if column.encoding is not Encoding.DICTIONARY},
-        data_page_version="1.0",
-        write_page_index=True,
-        sorting_columns=[pq.SortingColumn(position)] if ordered else None,
-    )
+    return {
+        "compression": "zstd",
+        "compression_level": {column.name: column.zstd_level for column in columns},
+        "write_statistics": [column.name for column in columns if has_statistics(column)],
+        "use_dictionary": [column.name for column in columns if column.encoding is Encoding.DICTIONARY],
+        "column_encoding": {column.name: column.encoding.value for column in columns if column.encoding is not Encoding.DICTIONARY},
+        "data_page_version": "1.0",
+        "write_page_index": True,
+        "sorting_columns": [pq.SortingColumn(position)] if ordered else None,
+    }
 
 
 def has_statistics(column: Column) -> bool:

@@ -137,7 +137,10 @@ class RowGroups:
 
     def _count_local(self, times: Any) -> None:
         tally = self.tally
-        low, high = _bounds(times)
+        first, last = times[0].as_py(), times[-1].as_py()
+        backward = _count_true(pc.less(times[1:], times[:-1]))
+        # In order, as nearly all are, their ends are their bounds.
+        low, high = _bounds(times) if backward else (first, last)
         if self._day is not None and not (self._day.start <= low and high < self._day.stop):
             row = next(row for row, time in enumerate(times.to_pylist()) if time not in self._day)
             moment = to_datetime(times[row].as_py())
@@ -145,10 +148,10 @@ class RowGroups:
             raise ContentFlaw(Reason.WRONG_DAY, f"line {self._line(row)}: local_timestamp {shown} is not on that day")
         tally.min_local = low if tally.min_local is None else min(low, tally.min_local)
         tally.max_local = high if tally.max_local is None else max(high, tally.max_local)
-        tally.backward_rows += _count_true(pc.less(times[1:], times[:-1]))
-        if tally.last_local is not None and times[0].as_py() < tally.last_local:
+        tally.backward_rows += backward
+        if tally.last_local is not None and first < tally.last_local:
             tally.backward_rows += 1
-        tally.last_local = times[-1].as_py()
+        tally.last_local = last
         tally.minutes.update(pc.unique(pc.divide(times, _MINUTE)).to_pylist())
 
     def _count_exchange(self, times: Any) -> None:

@@ -1,4 +1,4 @@
-"""Memory of a process and all its children while it runs: the sum of their proportional set sizes, watched from outside.
+"""Memory of a process and all its children while it runs: the sum of their proportional set sizes, watched from outside; and their CPU.
 
 Separate because several benchmarks ask for it, and because it must not cost the watched process anything.
 """
@@ -42,6 +42,12 @@ class PeakMemory:
             except psutil.Error:
                 return
             self.mb = max(self.mb, sum(_share(each) for each in family) / 1e6)
+
+
+def family_cpu() -> float:
+    """CPU seconds of this process and of its children that run, now."""
+    own = psutil.Process()
+    return float(sum(sum(each.cpu_times()[:2]) for each in (own, *own.children(recursive=True))))
 
 
 def _share(process: psutil.Process) -> int:
