@@ -23,7 +23,7 @@ MOST_SOURCE_BYTES = 64 * 1024
 MOST_FILES = 32
 """Converted together; more gain nothing."""
 MANY_FILES = 200
-"""After so many a process is worth its start, which costs as much as converting them."""
+"""After so many a process is worth its start, which costs as much as converting them; after four times as many another one."""
 MOST_PROCESSES = 3
 """They convert faster than one event loop fetches and commits."""
 _MEMORY_SHARE = 10
@@ -82,7 +82,7 @@ class SmallConversions:
         """Convert until nothing waits."""
         process = self._idle.pop() if self._idle else None
         while batch := self._take():
-            if process is None and self._taken > MANY_FILES:
+            if process is None and self._taken > MANY_FILES * 4 ** len(self._processes):
                 process = self._start_process()
             try:
                 conversions = await self._in_pool(process, batch)
