@@ -54,7 +54,8 @@ class SmallConversions:
         self._most_processes = processes
         self._waiting: dict[str, deque[_Waiting]] = {}
         """By data type, the type that waits longest first."""
-        self._running: set[asyncio.Task[None]] = set()
+        self._working = 0
+        self._tasks: set[asyncio.Task[None]] = set()
         self._taken = 0
         self._processes: set[ConverterProcess] = set()
         self._idle: list[ConverterProcess] = []
@@ -65,10 +66,11 @@ class SmallConversions:
         waiting = _Waiting(file, body, asyncio.get_running_loop().create_future())
         self._waiting.setdefault(file.cell.data_type, deque()).append(waiting)
         self._progress.queue("waiting_to_convert")
-        if len(self._running) < max(1, self._most_processes):
+        if self._working < max(1, self._most_processes):
+            self._working += 1
             task = asyncio.create_task(self._work())
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         return await waiting.done
 
     def close(self) -> None:
@@ -79,28 +81,31 @@ class SmallConversions:
         self._processes.clear()
 
     async def _work(self) -> None:
-        """Convert until nothing waits."""
+        """Convert until nothing waits; in the step that finds nothing it stops counting, so that what comes next starts another one."""
         process = self._idle.pop() if self._idle else None
-        while batch := self._take():
-            if process is None and self._taken > MANY_FILES * 4 ** len(self._processes):
-                process = self._start_process()
-            try:
-                conversions = await self._in_pool(process, batch)
-            except ConverterGone as error:
-                self._converter_gone(process, str(error))
-                process = None
-                self._progress.queue("waiting_to_convert", len(batch))
-                self._waiting.setdefault(batch[0].file.cell.data_type, deque()).extendleft(reversed(batch))
-            except Exception as error:  # noqa: BLE001 - each file's task raises it
-                for each in batch:
-                    if not each.done.done():
-                        each.done.set_exception(error)
-            else:
-                for each, conversion in zip(batch, conversions, strict=True):
-                    if not each.done.done():
-                        each.done.set_result(conversion)
-        if process is not None:
-            self._idle.append(process)
+        try:
+            while batch := self._take():
+                if process is None and self._taken > MANY_FILES * 4 ** len(self._processes):
+                    process = self._start_process()
+                try:
+                    conversions = await self._in_pool(process, batch)
+                except ConverterGone as error:
+                    self._converter_gone(process, str(error))
+                    process = None
+                    self._progress.queue("waiting_to_convert", len(batch))
+                    self._waiting.setdefault(batch[0].file.cell.data_type, deque()).extendleft(reversed(batch))
+                except Exception as error:  # noqa: BLE001 - each file's task raises it
+                    for each in batch:
+                        if not each.done.done():
+                            each.done.set_exception(error)
+                else:
+                    for each, conversion in zip(batch, conversions, strict=True):
+                        if not each.done.done():
+                            each.done.set_result(conversion)
+        finally:
+            self._working -= 1
+            if process is not None:
+                self._idle.append(process)
 
     async def _in_pool(self, process: ConverterProcess | None, batch: list[_Waiting]) -> list[Conversion]:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._convert, process, batch)

@@ -72,6 +72,18 @@ async def test_every_body_gets_its_own_answer(most: int, monkeypatch: pytest.Mon
     assert running() == []
 
 
+@pytest.mark.parametrize("most", [0, 2])
+async def test_a_body_that_comes_as_the_one_before_it_is_done_is_not_forgotten(most: int) -> None:
+    async with conversions(most) as (small, progress, _), asyncio.timeout(60):
+
+        async def one_by_one(first: int) -> None:
+            for number in range(first, first + 30):
+                await small.convert(*source(number))
+
+        await asyncio.gather(one_by_one(0), one_by_one(100), one_by_one(200))
+        assert (progress.waiting_to_convert, progress.converting) == (0, 0)
+
+
 async def test_few_bodies_start_no_process() -> None:
     async with conversions(2) as (small, _, _):
         await all_of(small, [source(number) for number in range(20)])
