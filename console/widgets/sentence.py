@@ -76,7 +76,7 @@ class Sentence(Widget):
         self._phrases, self._tone, self._as_of = said, tone, as_of
         self._restyle()
         # It is said anew with every batch of logs: only a line more or less moves what is below.
-        self.refresh(layout=self._line_count() != lines)
+        self.refresh(layout=not lines or self._line_count() != lines)
 
     @property
     def text(self) -> str:

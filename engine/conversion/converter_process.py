@@ -14,7 +14,6 @@ import struct
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import IO, Final
 
 import msgspec
@@ -23,11 +22,13 @@ from engine.conversion.outcome import Conversion
 from engine.datatypes import require_data_type
 from engine.documents import packed_decoder
 from engine.model import File
+from engine.settings import TABLE
 
 MEMORY_BYTES: Final = 128 * 1024 * 1024
 """A converter takes no more: most of it is pyarrow."""
 
 _LENGTH = struct.Struct(">I")
+_SECRETS = frozenset(name for setting in TABLE if setting.secret for name in setting.environment)
 
 
 class ConverterGone(Exception):
@@ -52,15 +53,14 @@ class ConverterProcess:
         Raises:
             OSError: if the system starts no process.
         """
-        # This code and no other, whatever lies in the folder we are in (-P). A session of its own: what is typed at the worker's terminal
-        # is the worker's to answer.
+        # A session of its own: what is typed at the worker's terminal is the worker's to answer. It fetches nothing and gets no key.
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "engine.conversion.converter_process"],
+            [sys.executable, "-m", "engine.conversion.converter_process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            env={name: value for name, value in os.environ.items() if name not in _SECRETS},
         )
 
     @property

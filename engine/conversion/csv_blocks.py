@@ -173,12 +173,10 @@ class BlockParser:
 
     def _read(self, block: bytes, first_line: int, convert: pyarrow.csv.ConvertOptions) -> list[pa.Array[Any]]:
         try:
-            columns = _read(block, self._header, convert).columns
+            table = _read(block, self._header, convert)
         except pa.ArrowInvalid as error:
             raise self._locate(block, first_line, str(error)) from None
-        arrays: list[Any] = [column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks) for column in columns]
-        kinds = [self._columns[name].kind for name in convert.include_columns or ()]
-        return [array.dictionary_encode() if kind is Kind.CATEGORY else array for kind, array in zip(kinds, arrays, strict=True)]
+        return _arrays(table, [self._columns[name] for name in convert.include_columns or ()])
 
     def _holds(self, block: bytes, kind: Kind, sign: str) -> bool:
         """Whether a cell of that kind has `sign`, in either case, in its text: by a second reading, of the columns of that kind."""
@@ -220,17 +218,15 @@ def parse_together(data_type: DataType, texts: Sequence[bytes]) -> list[list[pa.
     if tuple(header[: len(LEADING)]) != LEADING:
         return [None] * len(texts)
     plain = {number: found for number, text in enumerate(texts) if (found := _plain_rows(text, first_line)) is not None}
-    columns: list[Any] = []
+    rest = data_type.columns[len(LEADING) :]
+    arrays: list[Any] = []
     if plain:
         with suppress(pa.ArrowInvalid):
-            columns = _read(b"".join(block for block, _, _ in plain.values()), header, _convert_options(data_type, LEADING)).columns
-    rest = data_type.columns[len(LEADING) :]
-    if not columns or len(columns[0]) != sum(lines for _, _, lines in plain.values()):
+            arrays = _arrays(_read(b"".join(block for block, _, _ in plain.values()), header, _convert_options(data_type, LEADING)), rest)
+    if not arrays or len(arrays[0]) != sum(lines for _, _, lines in plain.values()):
         return [None] * len(texts)
-    if any(array.null_count for column, array in zip(rest, columns, strict=True) if not column.nullable):
+    if any(array.null_count for column, array in zip(rest, arrays, strict=True) if not column.nullable):
         return [None] * len(texts)
-    arrays: list[Any] = [column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks) for column in columns]
-    arrays = [array.dictionary_encode() if column.kind is Kind.CATEGORY else array for column, array in zip(rest, arrays, strict=True)]
     parsed: list[list[pa.Array[Any]] | None] = [None] * len(texts)
     start = 0
     for number, (_, leading, lines) in plain.items():
@@ -287,6 +283,12 @@ def _read(block: bytes, header: list[str], convert: pyarrow.csv.ConvertOptions) 
         convert_options=convert,
     ) as reader:
         return reader.read_all()
+
+
+def _arrays(table: pa.Table, columns: Iterable[Column]) -> list[Any]:
+    """One array a column, categories as dictionaries."""
+    arrays: list[Any] = [column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks) for column in table.columns]
+    return [array.dictionary_encode() if column.kind is Kind.CATEGORY else array for column, array in zip(columns, arrays, strict=True)]
 
 
 def _may_hold_hexadecimals(block: bytes, rows: int, same: bytes) -> bool:

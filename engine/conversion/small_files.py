@@ -43,15 +43,15 @@ def convert_together(sources: Sequence[tuple[File, bytes]], *, data_type: DataTy
     for (file, body), (text, members), arrays in zip(sources, inflated, parsed, strict=True):
         conversion = None
         if arrays is not None:
-            groups_of = ParquetFile(None, data_type)
-            groups = RowGroups(data_type, file, groups_of.write)
+            parquet = ParquetFile(None, data_type)
+            groups = RowGroups(data_type, file, parquet.write)
             try:
                 groups.add(arrays, len(text))
                 groups.finish()
             except ContentFlaw:
-                groups_of.abandon()
+                parquet.abandon()
             else:
-                conversion = finish_file(groups_of, None, groups.tally, PLAIN, data_type=data_type, file=file)
+                conversion = finish_file(parquet, None, groups.tally, PLAIN, data_type=data_type, file=file)
                 conversion = replace(
                     conversion, fingerprint=members.fingerprint, source_bytes=members.source_bytes, csv_bytes=members.inflated_bytes
                 )

@@ -127,13 +127,25 @@ def test_a_process_answers_again_and_again_and_says_when_it_is_gone() -> None:
     process.close()
 
 
+def test_a_process_is_told_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TARDIS_API_KEY", "TD.secret")
+    process = ConverterProcess()
+    try:
+        process.convert("trades", [source(0)])
+        told = psutil.Process(process.pid).environ()
+        assert "PATH" in told
+        assert "TD.secret" not in told.values()
+    finally:
+        process.close()
+
+
 def test_a_process_ends_with_its_worker_however_that_ends() -> None:
     code = """
-import sys, time
+import signal
 from engine.conversion.converter_process import ConverterProcess
 process = ConverterProcess()
 print(process.pid, flush=True)
-time.sleep(60)
+signal.pause()
 """
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as worker:
         assert worker.stdout is not None
