@@ -116,6 +116,9 @@ def _read(source: IO[bytes]) -> bytes:
 
 def main() -> None:
     """Answer batches on standard input until there are no more. Nothing else may write to standard output."""
+    from engine.conversion.convert import only_convert
+
+    only_convert()
     from engine.conversion.small_files import convert_together
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -22,10 +22,10 @@ from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 
 from engine.conversion.gzip_members import looks_like_html
+from engine.conversion.kernels import compute, holds_text
 from engine.conversion.leading_cells import LEADING, LeadingCells, first_cells
 from engine.conversion.outcome import ContentFlaw, Reason
 from engine.datatypes import Column, DataType, Kind
@@ -183,7 +183,7 @@ class BlockParser:
         names = [name for name, column in self._columns.items() if column.kind is kind]
         texts = pa.csv.ConvertOptions(check_utf8=False, column_types=dict.fromkeys(names, pa.string()), include_columns=names)
         table = _read(block, self._header, texts)
-        return any(pc.any(pc.match_substring(column, sign, ignore_case=True)).as_py() for column in table.columns)
+        return any(holds_text(column, sign) for column in table.columns)
 
     def _locate(self, block: bytes, first_line: int, otherwise: str) -> ContentFlaw:
         """Find the cell that the parser stumbled over, by a second, slower reading."""
@@ -288,7 +288,10 @@ def _read(block: bytes, header: list[str], convert: pyarrow.csv.ConvertOptions) 
 def _arrays(table: pa.Table, columns: Iterable[Column]) -> list[Any]:
     """One array a column, categories as dictionaries."""
     arrays: list[Any] = [column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks) for column in table.columns]
-    return [array.dictionary_encode() if column.kind is Kind.CATEGORY else array for column, array in zip(columns, arrays, strict=True)]
+    return [
+        compute("dictionary_encode", array) if column.kind is Kind.CATEGORY else array
+        for column, array in zip(columns, arrays, strict=True)
+    ]
 
 
 def _may_hold_hexadecimals(block: bytes, rows: int, same: bytes) -> bool:

@@ -14,9 +14,9 @@ from datetime import timedelta
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from engine.clock import format_time
+from engine.conversion.kernels import compute, index_in
 from engine.conversion.outcome import ContentFlaw, Reason, to_datetime, to_microseconds
 from engine.datatypes import GROUPED_SYMBOLS, Column, DataType, Kind, schema
 from engine.model import File, day_start
@@ -128,7 +128,7 @@ class RowGroups:
         array = arrays[name]
         for position, value in enumerate(array.dictionary.to_pylist()):
             if not accept(value):
-                line = self._line(pc.index(array.indices, position).as_py())
+                line = self._line(array.indices.to_pylist().index(position))
                 raise ContentFlaw(reason, f"line {line}, column {name}: {value[:80]!r} {complaint}")
 
     def _line(self, row: int) -> int:
@@ -138,7 +138,7 @@ class RowGroups:
     def _count_local(self, times: Any) -> None:
         tally = self.tally
         first, last = times[0].as_py(), times[-1].as_py()
-        backward = _count_true(pc.less(times[1:], times[:-1]))
+        backward = _count_true(compute("less", times[1:], times[:-1]))
         # In order, as nearly all are, their ends are their bounds.
         low, high = _bounds(times) if backward else (first, last)
         if self._day is not None and not (self._day.start <= low and high < self._day.stop):
@@ -152,7 +152,7 @@ class RowGroups:
         if tally.last_local is not None and first < tally.last_local:
             tally.backward_rows += 1
         tally.last_local = last
-        tally.minutes.update(pc.unique(pc.divide(times, _MINUTE)).to_pylist())
+        tally.minutes.update(compute("unique", compute("divide", times, _MINUTE)).to_pylist())
 
     def _count_exchange(self, times: Any) -> None:
         tally = self.tally
@@ -160,9 +160,9 @@ class RowGroups:
         tally.min_exchange = low if tally.min_exchange is None else min(low, tally.min_exchange)
         tally.max_exchange = high if tally.max_exchange is None else max(high, tally.max_exchange)
         if self._day is not None and low < self._day.start:
-            tally.previous_day_rows += _count_true(pc.less(times, int64_scalar(self._day.start)))
+            tally.previous_day_rows += _count_true(compute("less", times, int64_scalar(self._day.start)))
         if self._day is not None and high >= self._day.stop:
-            tally.next_day_rows += _count_true(pc.greater_equal(times, int64_scalar(self._day.stop)))
+            tally.next_day_rows += _count_true(compute("greater_equal", times, int64_scalar(self._day.stop)))
 
     def _look_for_oddities(self, arrays: dict[str, Any]) -> None:
         for column in self._data_type.columns:
@@ -191,22 +191,22 @@ _MINUTE = int64_scalar(60_000_000)
 
 
 def _bounds(times: Any) -> tuple[int, int]:
-    found: Any = pc.min_max(times)
+    found: Any = compute("min_max", times)
     return found["min"].as_py(), found["max"].as_py()
 
 
 def _count_true(mask: Any) -> int:
-    return int(pc.sum(mask).as_py() or 0)
+    return int(compute("sum", mask).as_py() or 0)
 
 
 def compact_dictionary(array: pa.DictionaryArray[Any, Any]) -> pa.DictionaryArray[Any, Any]:
     """The same values over a dictionary of only those values, in order of first appearance."""
     if len(array.dictionary) == 1 and array.null_count < len(array):
         return array
-    seen = pc.drop_null(pc.unique(array.indices))
+    seen = compute("drop_null", compute("unique", array.indices))
     if seen.to_pylist() == list(range(len(array.dictionary))):
         return array
-    return pa.DictionaryArray.from_arrays(pc.index_in(array.indices, value_set=seen), array.dictionary.take(seen))
+    return pa.DictionaryArray.from_arrays(index_in(array.indices, seen), compute("take", array.dictionary, seen))
 
 
 def fold_symbol(symbol: str) -> str:
@@ -216,6 +216,6 @@ def fold_symbol(symbol: str) -> str:
 
 def _has_non_finite(column: Column, array: Any) -> bool:
     """Whether a number is NaN or infinite. A finite sum proves that none is, for a tenth of the cost."""
-    if column.kind is not Kind.NUMBER or math.isfinite(pc.sum(array).as_py() or 0.0):
+    if column.kind is not Kind.NUMBER or math.isfinite(compute("sum", array).as_py() or 0.0):
         return False
-    return pc.all(pc.is_finite(array)).as_py() is False
+    return compute("all", compute("is_finite", array)).as_py() is False

@@ -174,6 +174,9 @@ def convert_command(
     Prints the outcome as one JSON object; on a terminal, and where something is wrong, also a line for people on stderr.
     Exits with 0 if the file is ok or empty, with 65 if it is quarantined. With --venue, --symbol and --day every row is checked.
     """
+    from engine.conversion.convert import only_convert
+
+    only_convert()
     report, code = run(source, destination, data_type, venue, symbol, day, force=force)
     click.echo(json.dumps(report))
     if code is not ExitCode.DONE or sys.stderr.isatty():

@@ -130,3 +130,23 @@ def test_another_process_with_other_hashes_writes_the_same_bytes(tmp_path: Path)
         subprocess.run([sys.executable, "-c", code, str(source), str(tmp_path / seed)], check=True, env=environment)
     here = sha256(converted(packed(TEXT), file=BTCUSDT).parquet)
     assert [sha256((tmp_path / seed).read_bytes()) for seed in ("1", "2")] == [here, here]
+
+
+WITHOUT_NUMPY = """
+import hashlib, pathlib, sys
+from engine.conversion.convert import convert, only_convert
+from engine.datatypes import DATA_TYPES
+only_convert()
+done = convert(pathlib.Path(sys.argv[1]), None, data_type=DATA_TYPES["trades"], file=None)
+print(hashlib.sha256(done.parquet).hexdigest(), "numpy" in sys.modules)
+import numpy
+"""
+
+
+def test_a_process_that_only_converts_loads_no_numpy_and_may_still(tmp_path: Path) -> None:
+    source = tmp_path / "a.csv.gz"
+    source.write_bytes(packed(TEXT))
+    said = subprocess.run([sys.executable, "-c", WITHOUT_NUMPY, str(source)], check=True, capture_output=True, text=True).stdout
+    usual = convert(source, None, data_type=TRADES, file=None).parquet
+    assert usual is not None
+    assert said.split() == [sha256(usual), "False"]
