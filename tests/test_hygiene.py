@@ -11,7 +11,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,22 @@ def _sources() -> list[Path]:
     return [path for path in _tracked() if path.suffix == ".py"]
 
 
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def _calls() -> dict[Path, list[ast.Call]]:
+    """All calls of the packages, by file: to find them is what takes time, and several promises are about them."""
+    paths = (path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py")))
+    return {path.relative_to(ROOT): _calls_in(_tree(path)) for path in paths}
+
+
+def _calls_in(tree: ast.AST) -> list[ast.Call]:
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+
+
 # Who loads what
 
 
@@ -167,15 +184,8 @@ def test_nothing_is_left_to_be_done_later() -> None:
 
 def test_types_are_worked_out_under_one_lock() -> None:
     """Two threads that meet a type of msgspec for the first time end the process: `engine.documents` makes all decoders."""
-    found = []
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            if path == ROOT / "engine" / "documents.py":
-                continue
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Call) and _works_out(node):
-                    found.append(f"{path.relative_to(ROOT)}:{node.lineno}")
-    assert found == []
+    documents = Path("engine", "documents.py")
+    assert [f"{path}:{call.lineno}" for path, calls in _calls().items() if path != documents for call in calls if _works_out(call)] == []
 
 
 def _works_out(call: ast.Call) -> bool:
@@ -191,8 +201,7 @@ def _works_out(call: ast.Call) -> bool:
 def test_every_module_says_what_it_is() -> None:
     silent = []
     for path in _sources():
-        text = path.read_text(encoding="utf-8")
-        if text.strip() and not ast.get_docstring(ast.parse(text)):
+        if path.stat().st_size and not ast.get_docstring(_tree(path)):
             silent.append(str(path.relative_to(ROOT)))
     assert silent == []
 
@@ -207,12 +216,7 @@ def test_every_module_is_named_after_what_is_in_it() -> None:
 
 
 def test_no_code_asks_for_a_time_without_a_zone() -> None:
-    found = []
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            for line, what in _naive_calls(ast.parse(path.read_text(encoding="utf-8"))):
-                found.append(f"{path.relative_to(ROOT)}:{line} {what}")
-    assert found == []
+    assert [f"{path}:{line} {what}" for path, calls in _calls().items() for line, what in _naive_calls(calls)] == []
 
 
 def test_the_search_for_naive_times_finds_them() -> None:
@@ -229,7 +233,7 @@ datetime.strptime("1", "%d")
 time.localtime()
 time.mktime(1)
 """
-    assert [line for line, _ in _naive_calls(ast.parse(bad))] == list(range(2, 13))
+    assert [line for line, _ in _naive_calls(_calls_in(ast.parse(bad)))] == list(range(2, 13))
     good = """
 datetime.now(UTC)
 datetime.now(tz=UTC)
@@ -239,17 +243,15 @@ datetime(2024, 5, 1, 0, 0, 0, 0, UTC)
 datetime.strptime("1", "%d").replace(tzinfo=UTC)
 date(2024, 5, 1)
 """
-    assert _naive_calls(ast.parse(good)) == []
+    assert _naive_calls(_calls_in(ast.parse(good))) == []
 
 
 def test_the_engine_and_the_cloud_side_never_speak_local_time() -> None:
     """Only the console may show a person the time of the place, beside UTC."""
     found = []
-    for package in ("engine", "provision"):
-        for path in sorted((ROOT / package).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Call) and _name(node.func).endswith(".astimezone") and not (node.args or node.keywords):
-                    found.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    for path, calls in _calls().items():
+        bare = (call for call in calls if _name(call.func).endswith(".astimezone") and not (call.args or call.keywords))
+        found += [f"{path}:{call.lineno}" for call in bare if path.parts[0] != "console"]
     assert found == []
 
 
@@ -259,19 +261,18 @@ def _name(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else "()"
 
 
-def _naive_calls(tree: ast.AST) -> list[tuple[int, str]]:
+def _naive_calls(calls: Sequence[ast.Call]) -> list[tuple[int, str]]:
     """Line and name of each call that makes or reads a time without a zone."""
     zoned = {
         id(node.func.value)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
+        for node in calls
+        if isinstance(node.func, ast.Attribute)
         and node.func.attr == "replace"
         and any(keyword.arg == "tzinfo" for keyword in node.keywords)
     }
     found = []
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Call) or id(node) in zoned:
+    for node in calls:
+        if id(node) in zoned:
             continue
         name = _name(node.func)
         owner, _, last = name.rpartition(".")

@@ -150,13 +150,13 @@ def compare(text: bytes, body: bytes) -> str:
     return ""
 
 
-def is_sound(body: bytes) -> bool:
-    """Whether a body is one whole gzip or several, of text that ends with a whole row."""
+def sound_text(body: bytes) -> bytes:
+    """What a body says that is one whole gzip or several, of text that ends with a whole row; nothing of another one."""
     try:
         text = gzip.decompress(body)
     except (OSError, EOFError, zlib.error):
-        return False
-    return bool(body) and text.endswith(b"\n")
+        return b""
+    return text if text.endswith(b"\n") else b""
 
 
 def judge(job: tuple[str, str, str, str, tuple[str, str, str, str], bool, str, str]) -> tuple[str, int, str]:
@@ -169,9 +169,9 @@ def judge(job: tuple[str, str, str, str, tuple[str, str, str, str], bool, str, s
     url = f"{source}/v1/{venue}/{data_type}/{day.replace('-', '/')}/{urllib.parse.quote(symbol, safe='')}.csv.gz"
     status, body = fetch(url, key)
     if name:
-        if status != 200 or not is_sound(body):
+        text = sound_text(body) if status == 200 else b""
+        if not text:
             return "ok", 0, f"{where} is in the lake, but the source says {status} and no sound file"
-        text = gzip.decompress(body)
         wrong = compare(text, read_object(storage, bucket, name))
         return "ok", text.count(b"\n") - 1, f"{where}: {wrong}" if wrong else ""
     if outcome == "empty":
@@ -180,7 +180,7 @@ def judge(job: tuple[str, str, str, str, tuple[str, str, str, str], bool, str, s
     if outcome == "not_found":
         return outcome, 0, "" if status == 404 else f"{where} is recorded as not found, the source says {status}"
     if outcome in ("failed", "quarantined"):
-        return outcome, 0, "" if not is_sound(body) else f"{where} is recorded as {outcome}, but the source's file is sound"
+        return outcome, 0, "" if not sound_text(body) else f"{where} is recorded as {outcome}, but the source's file is sound"
     return outcome or "nothing", 0, f"{where} has neither an object nor an outcome that the source confirms ({outcome or 'none'})"
 
 
