@@ -61,8 +61,7 @@ def format_time(moment: datetime) -> str:
     Raises:
         UsageError: if `moment` has no zone.
     """
-    moment = require_aware(moment)
-    return f"{moment.year:04d}-{moment:%m-%dT%H:%M:%S.%fZ}"  # %Y does not pad years before 1000
+    return require_aware(moment).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def format_moment(moment: datetime) -> str:

@@ -14,6 +14,7 @@ import threading
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 
 from engine.errors import ConfigurationError
 
@@ -74,15 +75,22 @@ def reach(point: FaultPoint) -> None:
     Raises:
         ConfigurationError: if the variable names no such point.
     """
-    wishes = os.environ.get(VARIABLE)
-    if not wishes or not os.environ.get("STORAGE_EMULATOR_HOST"):
+    wishes = _wishes()
+    if not wishes:
         return
     with _lock:
         _reached[point] += 1
         times = _reached[point]
-    for wish in map(_parse, wishes.split(",")):
+    for wish in wishes:
         if (wish.point, wish.times) == (point, times):
             os.kill(os.getpid(), wish.signum)
+
+
+@cache
+def _wishes() -> tuple[_Wish, ...]:
+    """What this process was told. Asked once: each file passes five points, and the environment is slow to answer."""
+    told = os.environ.get(VARIABLE)
+    return tuple(map(_parse, told.split(","))) if told and os.environ.get("STORAGE_EMULATOR_HOST") else ()
 
 
 def _parse(wish: str) -> _Wish:

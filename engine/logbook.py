@@ -29,6 +29,8 @@ SEVERITIES = ("DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL")
 KEPT_BYTES = 32 << 20
 """So much of the log waits in memory for a bucket that is away. Beyond that DEBUG goes first, then INFO, and it is told."""
 
+_ENCODER = json.JSONEncoder(default=str, ensure_ascii=False)
+
 _TIERS = (("DEBUG",), ("INFO", "NOTICE"), SEVERITIES)
 """In this order lines make room, the oldest of a tier first."""
 
@@ -93,7 +95,7 @@ class Logbook:
         moment = self._clock()
         entry: dict[str, object] = {"severity": severity, "time": format_time(moment), "message": message, "event": event}
         entry |= {key: value for key, value in (self._context | fields).items() if value is not None}
-        line = self.redact(json.dumps(entry, default=str, ensure_ascii=False))
+        line = self.redact(_ENCODER.encode(entry))
         if severity in ("ERROR", "CRITICAL"):
             self._on_error(self.redact(message))
         with self._lock:
@@ -166,7 +168,7 @@ class Logbook:
             **{key: value for key, value in self._context.items() if value is not None},
             "dropped": dict(dropped),
         }
-        return self.redact(json.dumps(entry, default=str, ensure_ascii=False))
+        return self.redact(_ENCODER.encode(entry))
 
     def redact(self, text: str) -> str:
         """The text without the secrets."""

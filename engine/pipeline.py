@@ -143,6 +143,8 @@ class Pipeline(ShardRun):
                 done = await self._in_thread(self._uploads, is_there, self._data, file, record.entry)
             if done:
                 committed[file.symbol] = msgspec.structs.replace(record.entry, requests=0)
+        to_come = (size for symbol, size in zip(work.symbols, work.bytes, strict=True) if symbol not in committed)
+        self._small_conversions.expect(sum(size <= MOST_SOURCE_BYTES for size in to_come))
         return committed
 
     async def outcome(self, file: File, size: int, cell: CellWork, attempt: Attempt) -> Entry:

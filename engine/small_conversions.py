@@ -1,7 +1,8 @@
 """Small bodies of a shard gathered for `engine.conversion.small_files`: what has come while others were converted goes together.
 
 Nobody waits for others to come: a body that finds nothing running is converted alone, and the busier a worker is, the more go at once.
-Where many come, processes convert them: see `engine.conversion.converter_process`.
+Where many come or are expected, processes convert them (`engine.conversion.converter_process`), and the worker itself need not even load
+pyarrow.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ MOST_SOURCE_BYTES = 64 * 1024
 MOST_FILES = 32
 """Converted together; more gain nothing."""
 MANY_FILES = 200
-"""After so many a process is worth its start, which costs as much as converting them; after four times as many another one."""
+"""From so many on a process is worth its start, which costs half of what converting them does; from four times as many another one."""
 MOST_PROCESSES = 3
 """They convert faster than one event loop fetches and commits."""
 _MEMORY_SHARE = 10
@@ -56,17 +57,23 @@ class SmallConversions:
         """By data type, the type that waits longest first."""
         self._working = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._taken = 0
+        self._come = 0
         self._processes: set[ConverterProcess] = set()
         self._idle: list[ConverterProcess] = []
         self._closed = False
 
+    def expect(self, files: int) -> None:
+        """Know that so many will come: the processes for them start while the first ones are fetched."""
+        self._start_processes(self._come + files)
+
     async def convert(self, file: File, body: bytes) -> Conversion:
         """What `convert` says of a body of at most `MOST_SOURCE_BYTES`."""
+        self._come += 1
+        self._start_processes(self._come)
         waiting = _Waiting(file, body, asyncio.get_running_loop().create_future())
         self._waiting.setdefault(file.cell.data_type, deque()).append(waiting)
         self._progress.queue("waiting_to_convert")
-        if self._working < max(1, self._most_processes):
+        if self._working < max(1, len(self._processes)):
             self._working += 1
             task = asyncio.create_task(self._work())
             self._tasks.add(task)
@@ -82,11 +89,11 @@ class SmallConversions:
 
     async def _work(self) -> None:
         """Convert until nothing waits; in the step that finds nothing it stops counting, so that what comes next starts another one."""
-        process = self._idle.pop() if self._idle else None
+        process: ConverterProcess | None = None
         try:
             while batch := self._take():
-                if process is None and self._taken > MANY_FILES * 4 ** len(self._processes):
-                    process = self._start_process()
+                if process is None and self._idle:
+                    process = self._idle.pop()
                 try:
                     conversions = await self._in_pool(process, batch)
                 except ConverterGone as error:
@@ -125,20 +132,19 @@ class SmallConversions:
             if queue:
                 self._waiting[data_type] = queue
             if batch:
-                self._taken += len(batch)
                 return batch
         return []
 
-    def _start_process(self) -> ConverterProcess | None:
-        if len(self._processes) >= self._most_processes or self._closed:
-            return None
-        try:
-            process = ConverterProcess()
-        except OSError as error:
-            self._converter_gone(None, str(error))
-            return None
-        self._processes.add(process)
-        return process
+    def _start_processes(self, files: int) -> None:
+        """As many as so many files are worth."""
+        while len(self._processes) < self._most_processes and files > MANY_FILES * 4 ** len(self._processes) and not self._closed:
+            try:
+                process = ConverterProcess()
+            except OSError as error:
+                self._converter_gone(None, str(error))
+                return
+            self._processes.add(process)
+            self._idle.append(process)
 
     def _converter_gone(self, process: ConverterProcess | None, reason: str) -> None:
         """Tell it, and do with one less: what took it would take the next."""

@@ -9,6 +9,7 @@ Separate because it alone knows how our Parquet is laid out:
   cost a sixth of the writing.
 - `sorting_columns` promises `local_timestamp` order. pyarrow takes that promise before the first row is known, so a file in which
   a row steps back is copied, group by group, into one without the promise: such files are rare, a wrong promise loses rows.
+- Few rows get neither what describes the columns nor a page index: these would be a third of the file.
 - Key-value metadata carries facts about the data only. No address, version or time of conversion, so equal rows are equal bytes.
 """
 
@@ -119,7 +120,7 @@ def open_writer(output: Any, data_type: DataType, *, ordered: bool, few: bool = 
         ordered: whether it may promise `local_timestamp` order.
         few: whether the first row group has fewer than `FEW_ROWS`.
     """
-    return pq.ParquetWriter(output, schema(data_type), **_layout(data_type, ordered, few))
+    return pq.ParquetWriter(output, schema(data_type, described=not few), **_layout(data_type, ordered, few))
 
 
 @lru_cache(maxsize=64)
@@ -129,12 +130,12 @@ def _layout(data_type: DataType, ordered: bool, few: bool) -> dict[str, Any]:
     encodings = {column.name: _encoding(column, few) for column in columns}
     return {
         "compression": "zstd",
-        "compression_level": {column.name: 1 if few else column.zstd_level for column in columns},
+        "compression_level": 1 if few else {column.name: column.zstd_level for column in columns},
         "write_statistics": [column.name for column in columns if has_statistics(column)],
         "use_dictionary": [name for name, encoding in encodings.items() if encoding is Encoding.DICTIONARY],
         "column_encoding": {name: encoding.value for name, encoding in encodings.items() if encoding is not Encoding.DICTIONARY},
         "data_page_version": "1.0",
-        "write_page_index": True,
+        "write_page_index": not few,
         "sorting_columns": [pq.SortingColumn(position)] if ordered else None,
     }
 

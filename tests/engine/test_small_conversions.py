@@ -90,6 +90,19 @@ async def test_few_bodies_start_no_process() -> None:
         assert running() == []
 
 
+async def test_processes_start_when_many_bodies_are_expected() -> None:
+    sources = [source(number) for number in range(40)]
+    async with conversions(2) as (small, _, _):
+        small.expect(200)
+        assert running() == []
+        small.expect(201)
+        assert len(running()) == 1
+        small.expect(5_000)
+        small.expect(5_000)
+        assert len(running()) == 2
+        assert await all_of(small, sources) == [alone(*each) for each in sources]
+
+
 async def test_a_process_that_is_killed_costs_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(small_conversions, "MANY_FILES", 0)
     sources = [source(number) for number in range(200)]

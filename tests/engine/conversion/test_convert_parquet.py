@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from engine.conversion.convert import convert
+from engine.conversion.parquet_file import FEW_ROWS
 from engine.datatypes import DATA_TYPES, SCHEMA_VERSION, Encoding, Kind, schema
 from engine.model import Outcome
 from tests.bench.convert_inputs import write_input
@@ -24,7 +25,7 @@ def parsed(data: bytes | None) -> pq.ParquetFile:
 
 
 def test_the_schema_is_the_declared_one() -> None:
-    file = parsed(converted(packed(trades_csv(10)), file=BTCUSDT).parquet)
+    file = parsed(converted(packed(trades_csv(FEW_ROWS)), file=BTCUSDT).parquet)
     assert file.schema_arrow.equals(schema(TRADES), check_metadata=False)
     assert (file.schema_arrow.field("price").metadata or {})[b"unit"] == b"quote currency of the symbol"
     assert file.schema.column(3).logical_type.type == "TIMESTAMP"
@@ -44,6 +45,20 @@ def test_every_column_has_its_encoding_and_zstd_and_those_of_every_event_statist
         assert (Encoding.DICTIONARY.value in chunk.encodings) == (column.encoding is Encoding.DICTIONARY)
         assert chunk.has_column_index == chunk.is_stats_set == (column.kind is Kind.TIME or column.name in ("exchange", "symbol"))
         assert chunk.has_offset_index
+
+
+@pytest.mark.parametrize("rows", [1, FEW_ROWS - 1])
+def test_few_rows_have_the_same_types_and_statistics_without_what_would_be_larger_than_they_are(rows: int) -> None:
+    file = parsed(converted(packed(trades_csv(rows)), file=BTCUSDT).parquet)
+    assert file.schema_arrow.equals(schema(TRADES), check_metadata=False)
+    assert not any(b"description" in (field.metadata or {}) for field in file.schema_arrow)
+    group = file.metadata.row_group(0)
+    for index, column in enumerate(TRADES.columns):
+        chunk = group.column(index)
+        assert chunk.compression == "ZSTD"
+        assert chunk.is_stats_set == (column.kind is Kind.TIME or column.name in ("exchange", "symbol"))
+        assert not chunk.has_column_index
+        assert not chunk.has_offset_index
 
 
 def test_row_groups_have_exactly_the_declared_rows() -> None:
