@@ -24,6 +24,7 @@ from engine import __version__
 from engine.admission import Admission
 from engine.allowance import Allowance
 from engine.clock import Clock, format_bytes, monotonic
+from engine.collector import collector_seldom
 from engine.errors import EngineError, NotPermitted, StoreError
 from engine.fault_points import FaultPoint, reach
 from engine.logbook import Logbook
@@ -230,6 +231,10 @@ class ShardRun(ABC):
             NotPermitted: the source refuses the key, or the bucket refuses us. Manifests of what is known are written first.
             StoreError: the bucket cannot be written. Files in flight are lost, nothing else.
         """
+        with collector_seldom():
+            return await self._run(shard, attempt, allowance)
+
+    async def _run(self, shard: Shard, attempt: Attempt, allowance: Allowance | None) -> Counter[Outcome]:
         self._allowance = allowance
         self.progress.files_total += shard.files
         self.progress.bytes_total += shard.bytes

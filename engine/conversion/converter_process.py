@@ -18,6 +18,7 @@ from typing import IO, Final
 
 import msgspec
 
+from engine.collector import collector_seldom
 from engine.conversion.outcome import Conversion
 from engine.datatypes import require_data_type
 from engine.documents import packed_decoder
@@ -124,7 +125,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sink = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(BrokenPipeError), collector_seldom():
         while asked := _read(sys.stdin.buffer):
             batch = packed_decoder(_Batch).decode(asked)
             _write(sink, _Answer(convert_together(batch.sources, data_type=require_data_type(batch.data_type))))

@@ -9,7 +9,8 @@ Separate because it alone knows how our Parquet is laid out:
   cost a sixth of the writing.
 - `sorting_columns` promises `local_timestamp` order. pyarrow takes that promise before the first row is known, so a file in which
   a row steps back is copied, group by group, into one without the promise: such files are rare, a wrong promise loses rows.
-- Few rows get neither what describes the columns nor a page index: these would be a third of the file.
+- Few rows get neither what describes the columns nor a page index, which would be a third of the file, and their categories are not
+  compressed: each of these two pages of some bytes would become larger, and take as long as a column of numbers.
 - Key-value metadata carries facts about the data only. No address, version or time of conversion, so equal rows are equal bytes.
 """
 
@@ -128,9 +129,10 @@ def _layout(data_type: DataType, ordered: bool, few: bool) -> dict[str, Any]:
     columns = data_type.columns
     position = [column.name for column in columns].index("local_timestamp")
     encodings = {column.name: _encoding(column, few) for column in columns}
+    packed = {column.name: not (few and column.kind is Kind.CATEGORY) for column in columns}
     return {
-        "compression": "zstd",
-        "compression_level": 1 if few else {column.name: column.zstd_level for column in columns},
+        "compression": {name: "ZSTD" if each else "NONE" for name, each in packed.items()},
+        "compression_level": {column.name: 1 if few else column.zstd_level for column in columns if packed[column.name]},
         "write_statistics": [column.name for column in columns if has_statistics(column)],
         "use_dictionary": [name for name, encoding in encodings.items() if encoding is Encoding.DICTIONARY],
         "column_encoding": {name: encoding.value for name, encoding in encodings.items() if encoding is not Encoding.DICTIONARY},
