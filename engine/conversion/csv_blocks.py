@@ -18,6 +18,7 @@ import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -25,7 +26,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from engine.conversion.gzip_members import looks_like_html
-from engine.conversion.kernels import compute, holds_text
+from engine.conversion.kernels import compute, holds_text, is_surely_finite
 from engine.conversion.leading_cells import LEADING, LeadingCells, first_cells
 from engine.conversion.outcome import ContentFlaw, Reason
 from engine.datatypes import Column, DataType, Kind
@@ -202,21 +203,28 @@ class BlockParser:
         return ContentFlaw(Reason.BAD_VALUE, f"lines {first_line} to {last_line}: {_shown(otherwise, 160)}")
 
 
-def parse_together(data_type: DataType, texts: Sequence[bytes]) -> list[list[pa.Array[Any]] | None]:
+@dataclass(frozen=True, slots=True)
+class ParsedTogether:
+    """Several files out of one reading."""
+
+    rows: list[list[pa.Array[Any]] | None]
+    """For each file what `BlockParser.parse` returns for its rows. None for a file that is not as plain as nearly all are, or beside
+    which another one in the reading is wrong: it is `BlockParser`'s then, which says what is wrong and where."""
+    finite: bool = False
+    """True: no number of any of them is NaN or infinite."""
+
+
+def parse_together(data_type: DataType, texts: Sequence[bytes]) -> ParsedTogether:
     """The rows of several files in one reading: of a small one the parser's start costs more than its rows.
 
     Args:
         data_type: of all of them.
         texts: whole files, the header first.
-
-    Returns:
-        For each file what `BlockParser.parse` returns for its rows. None for a file that is not as plain as nearly all are, or beside
-        which another one in the reading is wrong: it is `BlockParser`'s then, which says what is wrong and where.
     """
     header = [column.source for column in data_type.columns]
     first_line = ",".join(header).encode() + b"\n"
     if tuple(header[: len(LEADING)]) != LEADING:
-        return [None] * len(texts)
+        return ParsedTogether([None] * len(texts))
     plain = {number: found for number, text in enumerate(texts) if (found := _plain_rows(text, first_line)) is not None}
     rest = data_type.columns[len(LEADING) :]
     arrays: list[Any] = []
@@ -224,15 +232,16 @@ def parse_together(data_type: DataType, texts: Sequence[bytes]) -> list[list[pa.
         with suppress(pa.ArrowInvalid):
             arrays = _arrays(_read(b"".join(block for block, _, _ in plain.values()), header, _convert_options(data_type, LEADING)), rest)
     if not arrays or len(arrays[0]) != sum(lines for _, _, lines in plain.values()):
-        return [None] * len(texts)
+        return ParsedTogether([None] * len(texts))
     if any(array.null_count for column, array in zip(rest, arrays, strict=True) if not column.nullable):
-        return [None] * len(texts)
+        return ParsedTogether([None] * len(texts))
     parsed: list[list[pa.Array[Any]] | None] = [None] * len(texts)
     start = 0
     for number, (_, leading, lines) in plain.items():
         parsed[number] = [*leading.arrays(lines), *(array.slice(start, lines) for array in arrays)]
         start += lines
-    return parsed
+    numbers = (array for column, array in zip(rest, arrays, strict=True) if column.kind is Kind.NUMBER)
+    return ParsedTogether(parsed, finite=all(map(is_surely_finite, numbers)))
 
 
 def _plain_rows(text: bytes, header: bytes) -> tuple[bytes, LeadingCells, int] | None:

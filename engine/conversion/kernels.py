@@ -6,6 +6,7 @@ a conversion takes to begin. What it calls is called here directly.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from pyarrow._compute import MatchSubstringOptions, SetLookupOptions, call_function
@@ -29,3 +30,8 @@ def index_in(values: Any, value_set: Any) -> Any:
 def holds_text(texts: Any, part: str) -> bool:
     """Whether one of the texts has `part` in it, in either case."""
     return bool(compute("any", call_function("match_substring", [texts], MatchSubstringOptions(part, ignore_case=True))).as_py())
+
+
+def is_surely_finite(numbers: Any) -> bool:
+    """Whether their sum proves that none is NaN or infinite, for a tenth of what looking at each costs. False proves nothing."""
+    return math.isfinite(compute("sum", numbers).as_py() or 0.0)

@@ -6,7 +6,6 @@ per column and dictionaries in order of first appearance: so the Parquet bytes d
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from engine.clock import format_time
-from engine.conversion.kernels import compute, index_in
+from engine.conversion.kernels import compute, index_in, is_surely_finite
 from engine.conversion.outcome import ContentFlaw, Reason, to_datetime, to_microseconds
 from engine.datatypes import GROUPED_SYMBOLS, Column, DataType, Kind, schema
 from engine.model import File, day_start
@@ -48,11 +47,15 @@ class Tally:
 class RowGroups:
     """Takes parsed blocks of any length, gives row groups of `data_type.row_group_rows` rows and a last one of the rest."""
 
-    def __init__(self, data_type: DataType, file: File | None, write: Callable[[pa.Table], None]) -> None:
-        """Write each finished group through `write`. Without a `file`, venue, symbol and day are taken as they come."""
+    def __init__(self, data_type: DataType, file: File | None, write: Callable[[pa.Table], None], *, finite: bool = False) -> None:
+        """Write each finished group through `write`. Without a `file`, venue, symbol and day are taken as they come.
+
+        `finite` says that no number is NaN or infinite: nobody looks then.
+        """
         self._data_type = data_type
         self._file = file
         self._write = write
+        self._finite = finite
         self._schema = schema(data_type)
         self._held: list[list[pa.Array[Any]]] = [[] for _ in data_type.columns]
         self._held_rows = 0
@@ -168,7 +171,8 @@ class RowGroups:
         for column in self._data_type.columns:
             array = arrays[column.name]
             self.tally.unexpected_empty |= column.filled and array.null_count > 0
-            self.tally.non_finite |= _has_non_finite(column, array)
+            if not self._finite:
+                self.tally.non_finite |= _has_non_finite(column, array)
 
 
 def _split(arrays: list[pa.Array[Any]], rows: int) -> tuple[list[pa.Array[Any]], list[pa.Array[Any]]]:
@@ -215,7 +219,7 @@ def fold_symbol(symbol: str) -> str:
 
 
 def _has_non_finite(column: Column, array: Any) -> bool:
-    """Whether a number is NaN or infinite. A finite sum proves that none is, for a tenth of the cost."""
-    if column.kind is not Kind.NUMBER or math.isfinite(compute("sum", array).as_py() or 0.0):
+    """Whether a number is NaN or infinite."""
+    if column.kind is not Kind.NUMBER or is_surely_finite(array):
         return False
     return compute("all", compute("is_finite", array)).as_py() is False

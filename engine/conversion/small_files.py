@@ -40,11 +40,11 @@ def convert_together(sources: Sequence[tuple[File, bytes]], *, data_type: DataTy
     inflated = [_inflate(body) for _, body in sources]
     parsed = parse_together(data_type, [text for text, _ in inflated])
     done: list[Conversion] = []
-    for (file, body), (text, members), arrays in zip(sources, inflated, parsed, strict=True):
+    for (file, body), (text, members), arrays in zip(sources, inflated, parsed.rows, strict=True):
         conversion = None
         if arrays is not None:
             parquet = ParquetFile(None, data_type)
-            groups = RowGroups(data_type, file, parquet.write)
+            groups = RowGroups(data_type, file, parquet.write, finite=parsed.finite)
             try:
                 groups.add(arrays, len(text))
                 groups.finish()
