@@ -12,7 +12,8 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn
+from types import FrameType
+from typing import Any, NamedTuple
 
 import click
 
@@ -68,6 +69,10 @@ class VerbGroup(click.Group):
             formatter.write_dl([(name, verb.help if verb.place else f"Not yet: {verb.help}") for name, verb in sorted(self._verbs.items())])
 
 
+IMPORT_SECONDS = 0.02
+"""How long a stop waits for an import before it looks again."""
+
+
 def _later(program: str, name: str, what: str) -> click.Command:
     @click.command(name, help=f"Not yet: {what}", context_settings={"ignore_unknown_options": True})
     @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
@@ -106,10 +111,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
-def _stop_early(_signum: int, _frame: object) -> NoReturn:
+def _stop_early(_signum: int, frame: FrameType | None) -> None:
     """SIGTERM before a worker hears it, or where there is none: nothing is half-written, whatever was going on."""
+    if _is_importing(frame):
+        # A native module that is just beginning turns an exception into a crash, with an exit code that says nothing.
+        signal.signal(signal.SIGALRM, _tell_again)
+        signal.setitimer(signal.ITIMER_REAL, IMPORT_SECONDS)
+        return
     os.write(2, b"engine: stopped by SIGTERM -> run the same command again, it goes on where it stopped\n")
     raise SystemExit(ExitCode.TEMPORARY)
+
+
+def _tell_again(_signum: int, _frame: FrameType | None) -> None:
+    """The same signal once more, for whoever listens to it by now."""
+    signal.raise_signal(signal.SIGTERM)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def run_command(group: click.Command, arguments: Sequence[str] | None, *, program: str) -> int:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -224,3 +226,24 @@ def test_a_commit_that_the_bucket_does_not_take_does_not_hold_back_a_stop(make_r
     assert run.manifests()
     assert_stopped_well(run, "w-1", output)
     go_on(run, calm, "w-1")
+
+
+STOPPED_IN_AN_IMPORT = """
+import signal, sys, time
+from engine.cli import _stop_early
+signal.signal(signal.SIGTERM, _stop_early)
+sys.path.insert(0, sys.argv[1])
+import begins_slowly
+time.sleep(60)
+"""
+
+
+def test_a_stop_in_the_midst_of_an_import_waits_for_its_end(tmp_path: Path) -> None:
+    """An exception there makes some native modules crash."""
+    (tmp_path / "begins_slowly.py").write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\nsum(range(1_000))\nprint('whole')\n"
+    )
+    words = [sys.executable, "-c", STOPPED_IN_AN_IMPORT, str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=50, check=False)
+    assert (done.returncode, done.stdout) == (TEMPORARY, "whole\n"), done.stderr
+    assert done.stderr == "engine: stopped by SIGTERM -> run the same command again, it goes on where it stopped\n"
