@@ -21,6 +21,9 @@ from engine import __version__
 from engine.errors import EngineError, ExitCode, UsageError, one_line
 from engine.loopback import VARIABLE, OutsideConnectionError, guard_from_environment
 
+IMPORT_SECONDS = 0.02
+"""How long a stop waits for an import before it looks again."""
+
 
 class Verb(NamedTuple):
     """One verb of a command line: what `--help` says of it, and where it lives."""
@@ -67,10 +70,6 @@ class VerbGroup(click.Group):
         """The verbs with their help, out of the table."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, verb.help if verb.place else f"Not yet: {verb.help}") for name, verb in sorted(self._verbs.items())])
-
-
-IMPORT_SECONDS = 0.02
-"""How long a stop waits for an import before it looks again."""
 
 
 def _later(program: str, name: str, what: str) -> click.Command:
