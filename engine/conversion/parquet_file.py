@@ -9,8 +9,8 @@ Separate because it alone knows how our Parquet is laid out:
   cost a sixth of the writing.
 - `sorting_columns` promises `local_timestamp` order. pyarrow takes that promise before the first row is known, so a file in which
   a row steps back is copied, group by group, into one without the promise: such files are rare, a wrong promise loses rows.
-- Few rows get neither what describes the columns nor a page index, which would be a third of the file, and their categories are not
-  compressed: each of these two pages of some bytes would become larger, and take as long as a column of numbers.
+- Few rows get neither what describes the columns nor a page index, which would be a third of the file, and categories of
+  few values are not compressed there: each of these two pages of some bytes would become larger, and take as long as a column of numbers.
 - Key-value metadata carries facts about the data only. No address, version or time of conversion, so equal rows are equal bytes.
 """
 
@@ -30,6 +30,9 @@ from engine.datatypes import Column, DataType, Encoding, Kind, schema
 FEW_ROWS: Final = 512
 """Below, a dictionary of numbers pays neither for its page nor for the time: plain ones at level 1 are smaller, and faster by a fifth."""
 
+FEW_VALUES: Final = 4
+"""As many as a category may have whose pages compression would make larger; a grouped symbol has hundreds."""
+
 
 class ParquetFile:
     """Create-once: write row groups, then `finish` or `abandon`. Nothing exists before the first row group."""
@@ -41,6 +44,7 @@ class ParquetFile:
         self._output: Any = None
         self._writer: pq.ParquetWriter | None = None
         self._few = False
+        self._bare: frozenset[str] = frozenset()
 
     def write(self, table: pa.Table) -> None:
         """Append `table` as one row group.
@@ -51,7 +55,8 @@ class ParquetFile:
         if self._writer is None:
             self._output = pa.BufferOutputStream() if self._sink is None else pa.OSFile(str(self._sink), "wb")
             self._few = table.num_rows < FEW_ROWS
-            self._writer = open_writer(self._output, self._data_type, ordered=True, few=self._few)
+            self._bare = _few_valued(table, self._data_type) if self._few else frozenset()
+            self._writer = open_writer(self._output, self._data_type, ordered=True, few=self._few, bare=self._bare)
         self._writer.write_table(table, row_group_size=table.num_rows)
 
     def finish(self, metadata: dict[str, str], *, ordered: bool) -> pa.Buffer | None:
@@ -95,7 +100,7 @@ class ParquetFile:
         source = pa.BufferReader(written) if self._sink is None else pa.OSFile(str(self._sink), "rb")
         target: Any = pa.BufferOutputStream() if copy is None else pa.OSFile(str(copy), "wb")
         with source, pq.ParquetFile(source, pre_buffer=False) as groups:
-            writer = open_writer(target, self._data_type, ordered=False, few=self._few)
+            writer = open_writer(target, self._data_type, ordered=False, few=self._few, bare=self._bare)
             try:
                 for index in range(groups.num_row_groups):
                     table = groups.read_row_group(index, use_threads=False)
@@ -114,25 +119,27 @@ class ParquetFile:
         return result
 
 
-def open_writer(output: Any, data_type: DataType, *, ordered: bool, few: bool = False) -> pq.ParquetWriter:
+def open_writer(
+    output: Any, data_type: DataType, *, ordered: bool, few: bool = False, bare: frozenset[str] = frozenset()
+) -> pq.ParquetWriter:
     """A Parquet writer with our layout.
 
     Args:
         ordered: whether it may promise `local_timestamp` order.
         few: whether the first row group has fewer than `FEW_ROWS`.
+        bare: columns that are not compressed.
     """
-    return pq.ParquetWriter(output, schema(data_type, described=not few), **_layout(data_type, ordered, few))
+    return pq.ParquetWriter(output, schema(data_type, described=not few), **_layout(data_type, ordered, few, bare))
 
 
 @lru_cache(maxsize=64)
-def _layout(data_type: DataType, ordered: bool, few: bool) -> dict[str, Any]:
+def _layout(data_type: DataType, ordered: bool, few: bool, bare: frozenset[str]) -> dict[str, Any]:
     columns = data_type.columns
     position = [column.name for column in columns].index("local_timestamp")
     encodings = {column.name: _encoding(column, few) for column in columns}
-    packed = {column.name: not (few and column.kind is Kind.CATEGORY) for column in columns}
     return {
-        "compression": {name: "ZSTD" if each else "NONE" for name, each in packed.items()},
-        "compression_level": {column.name: 1 if few else column.zstd_level for column in columns if packed[column.name]},
+        "compression": {column.name: "NONE" if column.name in bare else "ZSTD" for column in columns},
+        "compression_level": {column.name: 1 if few else column.zstd_level for column in columns if column.name not in bare},
         "write_statistics": [column.name for column in columns if has_statistics(column)],
         "use_dictionary": [name for name, encoding in encodings.items() if encoding is Encoding.DICTIONARY],
         "column_encoding": {name: encoding.value for name, encoding in encodings.items() if encoding is not Encoding.DICTIONARY},
@@ -140,6 +147,13 @@ def _layout(data_type: DataType, ordered: bool, few: bool) -> dict[str, Any]:
         "write_page_index": not few,
         "sorting_columns": [pq.SortingColumn(position)] if ordered else None,
     }
+
+
+def _few_valued(table: pa.Table, data_type: DataType) -> frozenset[str]:
+    arrays: dict[str, Any] = {
+        column.name: table.column(column.name).chunk(0) for column in data_type.columns if column.kind is Kind.CATEGORY
+    }
+    return frozenset(name for name, array in arrays.items() if len(array.dictionary) <= FEW_VALUES)
 
 
 def _encoding(column: Column, few: bool) -> Encoding:

@@ -61,6 +61,16 @@ def test_few_rows_have_the_same_types_and_statistics_without_what_would_be_large
         assert not chunk.has_offset_index
 
 
+def test_the_many_symbols_of_a_grouped_file_are_compressed_also_where_rows_are_few(tmp_path: Path) -> None:
+    write_input("options_chain", 300, tmp_path / "a.csv.gz", level=1)
+    done = convert(tmp_path / "a.csv.gz", None, data_type=DATA_TYPES["options_chain"], file=None)
+    group = parsed(done.parquet).metadata.row_group(0)
+    packed_columns = {group.column(index).path_in_schema: group.column(index) for index in range(group.num_columns)}
+    assert packed_columns["exchange"].compression == "UNCOMPRESSED"
+    assert packed_columns["symbol"].compression == "ZSTD"
+    assert packed_columns["symbol"].total_compressed_size < packed_columns["symbol"].total_uncompressed_size / 2
+
+
 def test_row_groups_have_exactly_the_declared_rows() -> None:
     done = converted(packed(trades_csv(1_000)), data_type=replace(TRADES, row_group_rows=300), file=BTCUSDT)
     metadata = parsed(done.parquet).metadata
