@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import pyarrow as pa  # noqa: F401 - waits where another thread is just importing it; the line below alone would not
 from pyarrow._compute import MatchSubstringOptions, SetLookupOptions, call_function
 
 

@@ -150,3 +150,28 @@ def test_a_process_that_only_converts_loads_no_numpy_and_may_still(tmp_path: Pat
     usual = convert(source, None, data_type=TRADES, file=None).parquet
     assert usual is not None
     assert said.split() == [sha256(usual), "False"]
+
+
+HALF_IMPORTED = """
+import sys, threading
+half_way, asked = threading.Event(), threading.Event()
+
+def pause(event, arguments):
+    if event == "import" and arguments[0] == "pyarrow.lib" and threading.current_thread() is first:
+        half_way.set()  # pyarrow is in sys.modules by now, and has nothing in it yet
+        asked.wait(1.0)
+
+first = threading.Thread(target=__import__, args=("pyarrow",))
+sys.addaudithook(pause)
+first.start()
+half_way.wait()
+import engine.conversion.kernels
+asked.set()
+first.join()
+print(engine.conversion.kernels.is_surely_finite.__name__)
+"""
+
+
+def test_a_thread_whose_first_conversion_meets_another_that_just_loads_arrow_waits_for_it() -> None:
+    said = subprocess.run([sys.executable, "-c", HALF_IMPORTED], capture_output=True, text=True, check=False)
+    assert (said.stderr, said.stdout) == ("", "is_surely_finite\n")
