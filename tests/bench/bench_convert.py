@@ -157,7 +157,7 @@ def measure(contestant: str, data_type: str, source: Path, target: Path) -> dict
     """Convert in a fresh process: wall and CPU seconds of the whole process, memory of its tree, the rest from inside; per file."""
     from tests.bench.process_memory import PeakMemory  # not at the top: the measured processes import this module too
 
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OPENBLAS_", "OMP_"))}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OPENBLAS_", "OMP_", "MIMALLOC_"))}
     command = [sys.executable, "-m", "tests.bench.bench_convert", "--one", contestant, data_type, str(source), str(target)]
     started = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
