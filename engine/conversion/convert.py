@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 # pyarrow brings numpy, and that a pool of threads with their memory that nothing here uses.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-# Its allocator asks for huge pages: what a block gives back is cleared by 2 MB when the next one takes it, a tenth of the CPU and of the memory.
+# Its allocator would ask for huge pages: memory given back is cleared by 2 MB when it is taken again, a tenth of a conversion's CPU.
 os.environ.setdefault("MIMALLOC_ALLOW_THP", "0")
 
 

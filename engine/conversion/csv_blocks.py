@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from engine.conversion.gzip_members import looks_like_html
-from engine.conversion.kernels import compute, holds_text, is_surely_finite
+from engine.conversion.kernels import holds_text, is_surely_finite
 from engine.conversion.leading_cells import LEADING, LeadingCells, first_cells
 from engine.conversion.outcome import ContentFlaw, Reason
 from engine.datatypes import Column, DataType, Kind
@@ -127,13 +127,15 @@ class BlockParser:
         """Whether the columns come in another order than documented."""
         self._header = header
         self._columns = {column.source: column for column in data_type.columns}
-        self._convert = _convert_options(data_type, LEADING[:0])
-        self._convert_rest = _convert_options(data_type, LEADING)
-        self._counts = tuple(header[: len(LEADING)]) == tuple(known[: len(LEADING)]) == LEADING
+        self._convert = tuple(_convert_options(data_type, LEADING[:count]) for count in range(len(LEADING) + 1))
+        """How to read, by how many columns in front are not read."""
+        self._same = len(LEADING) if tuple(header[: len(LEADING)]) == tuple(known[: len(LEADING)]) == LEADING else 0
+        """How many columns in front said the same in every row so far."""
         self._leading: LeadingCells | None = None
 
     def parse(self, block: bytes, first_line: int) -> list[pa.Array[Any]]:
-        """The rows of a block: an array a column of the data type, times as int64, categories as dictionaries, empty cells as null.
+        """The rows of a block: an array a column of the data type, times as int64, categories as text (or as a dictionary of the one
+        value that all have), empty cells as null.
 
         Args:
             block: whole lines.
@@ -148,36 +150,38 @@ class BlockParser:
         arrays = self._parse_counting(block, first_line) or self._parse_all(block, first_line)
         if any(array.null_count for column, array in zip(self._columns.values(), arrays, strict=True) if not column.nullable):
             raise self._locate(block, first_line, "a cell that must not be empty is")
-        if _may_hold_hexadecimals(block, len(arrays[0]), _same_text(arrays[: len(LEADING)])) and self._holds(block, Kind.TIME, "x"):
+        same = self._leading.text if self._leading else b""
+        if _may_hold_hexadecimals(block, len(arrays[0]), same) and self._holds(block, Kind.TIME, "x"):
             raise self._locate(block, first_line, "a time is hexadecimal")
         if b"(" in block and self._holds(block, Kind.NUMBER, "("):
             raise self._locate(block, first_line, "a number has a bracket")
         return arrays
 
     def _parse_all(self, block: bytes, first_line: int) -> list[pa.Array[Any]]:
-        arrays = self._read(block, first_line, self._convert)
+        arrays = self._read(block, first_line, 0)
         lines = block.count(b"\n") + (not block.endswith(b"\n"))
         if len(arrays[0]) != lines:
             raise self._locate(block, first_line, f"{lines} lines hold {len(arrays[0])} rows")
         return arrays
 
     def _parse_counting(self, block: bytes, first_line: int) -> list[pa.Array[Any]] | None:
-        """The same, with exchange and symbol proved by counting lines. None, and never again, where that does not prove all rows."""
-        if self._counts and self._leading is None:
-            self._leading = first_cells(block)
-        if self._counts and self._leading and (lines := self._leading.count(block)):
-            arrays = self._read(block, first_line, self._convert_rest)
-            if len(arrays[0]) == lines:
-                return [*self._leading.arrays(lines), *arrays]
-        self._counts = False
+        """The same, with the columns in front proved by counting lines: exchange and symbol, or, from where a grouped file turns out to
+        be one, the exchange. None, and never again, where that does not prove all rows."""
+        while self._same:
+            self._leading = self._leading or first_cells(block, self._same)
+            if self._leading and (lines := self._leading.count(block)):
+                arrays = self._read(block, first_line, self._same)
+                if len(arrays[0]) == lines:
+                    return [*self._leading.arrays(lines), *arrays]
+            self._leading = None
+            self._same -= 1
         return None
 
-    def _read(self, block: bytes, first_line: int, convert: pyarrow.csv.ConvertOptions) -> list[pa.Array[Any]]:
+    def _read(self, block: bytes, first_line: int, without: int) -> list[pa.Array[Any]]:
         try:
-            table = _read(block, self._header, convert)
+            return _arrays(_read(block, self._header, self._convert[without]))
         except pa.ArrowInvalid as error:
             raise self._locate(block, first_line, str(error)) from None
-        return _arrays(table, [self._columns[name] for name in convert.include_columns or ()])
 
     def _holds(self, block: bytes, kind: Kind, sign: str) -> bool:
         """Whether a cell of that kind has `sign`, in either case, in its text: by a second reading, of the columns of that kind."""
@@ -230,7 +234,7 @@ def parse_together(data_type: DataType, texts: Sequence[bytes]) -> ParsedTogethe
     arrays: list[Any] = []
     if plain:
         with suppress(pa.ArrowInvalid):
-            arrays = _arrays(_read(b"".join(block for block, _, _ in plain.values()), header, _convert_options(data_type, LEADING)), rest)
+            arrays = _arrays(_read(b"".join(block for block, _, _ in plain.values()), header, _convert_options(data_type, LEADING)))
     if not arrays or len(arrays[0]) != sum(lines for _, _, lines in plain.values()):
         return ParsedTogether([None] * len(texts))
     if any(array.null_count for column, array in zip(rest, arrays, strict=True) if not column.nullable):
@@ -262,7 +266,7 @@ def _convert_options(data_type: DataType, without: tuple[str, ...]) -> pyarrow.c
         Kind.TIME: pa.int64(),
         Kind.NUMBER: pa.float64(),
         Kind.TEXT: pa.string(),
-        Kind.CATEGORY: pa.string(),  # made a dictionary afterwards: faster than the parser's own
+        Kind.CATEGORY: pa.string(),  # made a dictionary with the row group: the parser's own are slow, and each block would have another
         Kind.FLAG: pa.bool_(),
     }
     column_types = {column.source: types[column.kind] for column in data_type.columns if column.source not in without}
@@ -294,24 +298,15 @@ def _read(block: bytes, header: list[str], convert: pyarrow.csv.ConvertOptions) 
         return reader.read_all()
 
 
-def _arrays(table: pa.Table, columns: Iterable[Column]) -> list[Any]:
-    """One array a column, categories as dictionaries."""
-    arrays: list[Any] = [column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks) for column in table.columns]
-    return [
-        compute("dictionary_encode", array) if column.kind is Kind.CATEGORY else array
-        for column, array in zip(columns, arrays, strict=True)
-    ]
+def _arrays(table: pa.Table) -> list[Any]:
+    """One array a column."""
+    return [column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks) for column in table.columns]
 
 
 def _may_hold_hexadecimals(block: bytes, rows: int, same: bytes) -> bool:
     """Whether `0x` or `0X` is anywhere but in the text `same` that every one of the rows has."""
     # One byte is found a hundred times faster than two, and most blocks have no x beside that of their exchange or symbol.
     return any(letter in block and block.count(letter) != rows * same.count(letter) and b"0" + letter in block for letter in (b"x", b"X"))
-
-
-def _same_text(leading: list[Any]) -> bytes:
-    """The text of columns that say the same in every row."""
-    return b"".join(array.dictionary[0].as_py().encode() for array in leading if len(array.dictionary) == 1)
 
 
 def _complaint(column: Column, cell: str) -> str:

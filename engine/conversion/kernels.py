@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 import pyarrow as pa  # noqa: F401 - waits where another thread is just importing it; the line below alone would not
-from pyarrow._compute import MatchSubstringOptions, SetLookupOptions, call_function
+from pyarrow._compute import MatchSubstringOptions, call_function
 
 
 def compute(function: str, *arguments: Any) -> Any:
@@ -21,11 +21,6 @@ def compute(function: str, *arguments: Any) -> Any:
         pyarrow.ArrowInvalid: if it does not take these arguments.
     """
     return call_function(function, list(arguments))
-
-
-def index_in(values: Any, value_set: Any) -> Any:
-    """For each value its position in `value_set`, or null."""
-    return call_function("index_in", [values], SetLookupOptions(value_set=value_set, skip_nulls=False))
 
 
 def holds_text(texts: Any, part: str) -> bool:

@@ -24,7 +24,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.conversion.row_groups import compact_dictionary
+from engine.conversion.row_groups import join_categories
 from engine.datatypes import Column, DataType, Encoding, Kind, schema
 
 FEW_ROWS: Final = 512
@@ -172,6 +172,6 @@ def _copy_of(sink: Path) -> Path:
 def _contiguous(table: pa.Table, data_type: DataType) -> pa.Table:
     arrays = []
     for column in data_type.columns:
-        array: Any = pa.concat_arrays(table.column(column.name).chunks)
-        arrays.append(compact_dictionary(array) if column.kind is Kind.CATEGORY else array)
+        chunks = table.column(column.name).chunks
+        arrays.append(join_categories(chunks) if column.kind is Kind.CATEGORY else pa.concat_arrays(chunks))
     return pa.Table.from_arrays(arrays, schema=schema(data_type))

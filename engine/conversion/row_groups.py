@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from engine.clock import format_time
-from engine.conversion.kernels import compute, index_in, is_surely_finite
+from engine.conversion.kernels import compute, is_surely_finite
 from engine.conversion.outcome import ContentFlaw, Reason, to_datetime, to_microseconds
 from engine.datatypes import GROUPED_SYMBOLS, Column, DataType, Kind, schema
 from engine.model import File, day_start
@@ -67,7 +67,7 @@ class RowGroups:
             self._day = range(to_microseconds(start), to_microseconds(start + timedelta(days=1)))
 
     def add(self, arrays: list[pa.Array[Any]], csv_bytes: int) -> None:
-        """Take the next rows: an array a column, parsed from `csv_bytes` of text.
+        """Take the next rows: an array a column, categories as texts or as dictionaries, parsed from `csv_bytes` of text.
 
         Raises:
             ContentFlaw: if rows of a finished group are not of the file.
@@ -97,9 +97,8 @@ class RowGroups:
         for index, column in enumerate(self._data_type.columns):
             # Column by column, so that only one is in memory twice.
             taken, self._held[index] = _split(self._held[index], rows)
-            array: Any = taken[0] if len(taken) == 1 else pa.concat_arrays(taken)
+            arrays[column.name] = join_categories(taken) if column.kind is Kind.CATEGORY else _join(taken)
             del taken
-            arrays[column.name] = compact_dictionary(array) if column.kind is Kind.CATEGORY else array
         self._held_rows -= rows
         self._check(arrays)
         self._count_local(arrays["local_timestamp"])
@@ -203,14 +202,20 @@ def _count_true(mask: Any) -> int:
     return int(compute("sum", mask).as_py() or 0)
 
 
-def compact_dictionary(array: pa.DictionaryArray[Any, Any]) -> pa.DictionaryArray[Any, Any]:
-    """The same values over a dictionary of only those values, in order of first appearance."""
-    if len(array.dictionary) == 1 and array.null_count < len(array):
-        return array
-    seen = compute("drop_null", compute("unique", array.indices))
-    if seen.to_pylist() == list(range(len(array.dictionary))):
-        return array
-    return pa.DictionaryArray.from_arrays(index_in(array.indices, seen), compute("take", array.dictionary, seen))
+def join_categories(arrays: list[Any]) -> pa.DictionaryArray[Any, Any]:
+    """Texts, or dictionaries, as one array over a dictionary of only their values, in order of first appearance."""
+    if all(isinstance(array, pa.DictionaryArray) and len(array.dictionary) == 1 and not array.null_count for array in arrays):
+        first = arrays[0].dictionary[0]
+        if all(array.dictionary[0].equals(first) for array in arrays):
+            joined: pa.DictionaryArray[Any, Any] = _join(arrays)
+            return joined
+    texts = [array.dictionary_decode() if isinstance(array, pa.DictionaryArray) else array for array in arrays]
+    encoded: pa.DictionaryArray[Any, Any] = compute("dictionary_encode", _join(texts))
+    return encoded
+
+
+def _join(arrays: list[Any]) -> Any:
+    return arrays[0] if len(arrays) == 1 else pa.concat_arrays(arrays)
 
 
 def fold_symbol(symbol: str) -> str:
