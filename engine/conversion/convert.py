@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Its allocator would ask for huge pages: memory given back is cleared by 2 MB when it is taken again, a tenth of a conversion's CPU.
 os.environ.setdefault("MIMALLOC_ALLOW_THP", "0")
+# The C library keeps as much as it has once seen freed (mallopt(3), M_MMAP_THRESHOLD); else it would give back every block, too.
+bytes(16 << 20)
 
 
 def only_convert() -> None:
