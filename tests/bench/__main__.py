@@ -182,6 +182,7 @@ def main(arguments: list[str] | None = None) -> int:
         for name, make in REGISTRY.items():
             print(f"{name:<12} {make().what}")
         return 0
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the peers came with theirs: ours would compile itself anew in every process
     moment = datetime.now(UTC)
     results: Figures = {"at": moment.isoformat(), "quick": options.quick, "machine": describe_machine(), "benches": {}}
     for name in options.names or REGISTRY:
