@@ -16,17 +16,17 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
 
 from engine.conversion.gzip_members import looks_like_html
-from engine.conversion.kernels import holds_text, is_surely_finite
+from engine.conversion.kernels import compute, holds_text, is_surely_finite
 from engine.conversion.leading_cells import LEADING, LeadingCells, first_cells
 from engine.conversion.outcome import ContentFlaw, Reason
 from engine.datatypes import Column, DataType, Kind
@@ -127,10 +127,9 @@ class BlockParser:
         """Whether the columns come in another order than documented."""
         self._header = header
         self._columns = {column.source: column for column in data_type.columns}
-        self._convert = tuple(_convert_options(data_type, LEADING[:count]) for count in range(len(LEADING) + 1))
-        """How to read, by how many columns in front are not read."""
-        self._same = len(LEADING) if tuple(header[: len(LEADING)]) == tuple(known[: len(LEADING)]) == LEADING else 0
-        """How many columns in front said the same in every row so far."""
+        self._convert = _convert_options(data_type, LEADING[:0])
+        self._convert_rest = _convert_options(data_type, LEADING)
+        self._counts = tuple(header[: len(LEADING)]) == tuple(known[: len(LEADING)]) == LEADING
         self._leading: LeadingCells | None = None
 
     def parse(self, block: bytes, first_line: int) -> list[pa.Array[Any]]:
@@ -150,36 +149,34 @@ class BlockParser:
         arrays = self._parse_counting(block, first_line) or self._parse_all(block, first_line)
         if any(array.null_count for column, array in zip(self._columns.values(), arrays, strict=True) if not column.nullable):
             raise self._locate(block, first_line, "a cell that must not be empty is")
-        same = self._leading.text if self._leading else b""
-        if _may_hold_hexadecimals(block, len(arrays[0]), same) and self._holds(block, Kind.TIME, "x"):
+        in_every_row = partial(_count_in_every_row, arrays[: len(LEADING)])
+        if _may_hold_hexadecimals(block, len(arrays[0]), in_every_row) and self._holds(block, Kind.TIME, "x"):
             raise self._locate(block, first_line, "a time is hexadecimal")
         if b"(" in block and self._holds(block, Kind.NUMBER, "("):
             raise self._locate(block, first_line, "a number has a bracket")
         return arrays
 
     def _parse_all(self, block: bytes, first_line: int) -> list[pa.Array[Any]]:
-        arrays = self._read(block, first_line, 0)
-        lines = block.count(b"\n") + (not block.endswith(b"\n"))
+        arrays = self._read(block, first_line, self._convert)
+        lines = _count(block, b"\n") + (not block.endswith(b"\n"))
         if len(arrays[0]) != lines:
             raise self._locate(block, first_line, f"{lines} lines hold {len(arrays[0])} rows")
         return arrays
 
     def _parse_counting(self, block: bytes, first_line: int) -> list[pa.Array[Any]] | None:
-        """The same, with the columns in front proved by counting lines: exchange and symbol, or, from where a grouped file turns out to
-        be one, the exchange. None, and never again, where that does not prove all rows."""
-        while self._same:
-            self._leading = self._leading or first_cells(block, self._same)
-            if self._leading and (lines := self._leading.count(block)):
-                arrays = self._read(block, first_line, self._same)
-                if len(arrays[0]) == lines:
-                    return [*self._leading.arrays(lines), *arrays]
-            self._leading = None
-            self._same -= 1
+        """The same, with exchange and symbol proved by counting lines. None, and never again, where that does not prove all rows."""
+        if self._counts and self._leading is None:
+            self._leading = first_cells(block)
+        if self._counts and self._leading and (lines := self._leading.count(block)):
+            arrays = self._read(block, first_line, self._convert_rest)
+            if len(arrays[0]) == lines:
+                return [*self._leading.arrays(lines), *arrays]
+        self._counts = False
         return None
 
-    def _read(self, block: bytes, first_line: int, without: int) -> list[pa.Array[Any]]:
+    def _read(self, block: bytes, first_line: int, convert: pyarrow.csv.ConvertOptions) -> list[pa.Array[Any]]:
         try:
-            return _arrays(_read(block, self._header, self._convert[without]))
+            return _arrays(_read(block, self._header, convert))
         except pa.ArrowInvalid as error:
             raise self._locate(block, first_line, str(error)) from None
 
@@ -257,7 +254,7 @@ def _plain_rows(text: bytes, header: bytes) -> tuple[bytes, LeadingCells, int] |
     lines = leading.count(block) if leading else 0
     if leading is None or lines != block.count(b"\n") or not _has_short_lines(text):
         return None
-    return None if _may_hold_hexadecimals(block, lines, leading.text) else (block, leading, lines)
+    return None if _may_hold_hexadecimals(block, lines, leading.text.count) else (block, leading, lines)
 
 
 @lru_cache(maxsize=64)
@@ -303,10 +300,24 @@ def _arrays(table: pa.Table) -> list[Any]:
     return [column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks) for column in table.columns]
 
 
-def _may_hold_hexadecimals(block: bytes, rows: int, same: bytes) -> bool:
-    """Whether `0x` or `0X` is anywhere but in the text `same` that every one of the rows has."""
+def _may_hold_hexadecimals(block: bytes, rows: int, in_every_row: Callable[[bytes], int]) -> bool:
+    """Whether `0x` or `0X` is anywhere but where every one of the rows has an x: `in_every_row` says how often."""
     # One byte is found a hundred times faster than two, and most blocks have no x beside that of their exchange or symbol.
-    return any(letter in block and block.count(letter) != rows * same.count(letter) and b"0" + letter in block for letter in (b"x", b"X"))
+    return any(
+        letter in block and _count(block, letter) != rows * in_every_row(letter) and b"0" + letter in block for letter in (b"x", b"X")
+    )
+
+
+def _count(block: bytes, byte: bytes) -> int:
+    """How often a byte occurs, in a third of the time of `count`: that looks at each byte, this for the next one of its kind."""
+    return len(block) - len(block.replace(byte, b""))
+
+
+def _count_in_every_row(leading: list[Any], letter: bytes) -> int:
+    """How often a letter occurs in those of the columns that say the same in all rows."""
+    texts = (array.dictionary if isinstance(array, pa.DictionaryArray) else array for array in leading)
+    firsts = ((text, str(text[0]).encode().count(letter)) for text in texts)
+    return sum(count for text, count in firsts if count and len(compute("unique", text)) == 1)
 
 
 def _complaint(column: Column, cell: str) -> str:

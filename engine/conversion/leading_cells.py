@@ -1,4 +1,4 @@
-"""The exchange, and mostly the symbol, that all rows of a file begin with, proved by counting lines instead of parsing those columns.
+"""The exchange and symbol that all rows of a file begin with, proved by counting lines instead of parsing two columns.
 
 Separate from the parser because it is only a shortcut: where it does not prove every row of a block, the parser reads the columns.
 """
@@ -36,11 +36,11 @@ class LeadingCells:
         return [pa.DictionaryArray.from_arrays(self._zeros[:rows], value) for value in self._values]
 
 
-def first_cells(block: bytes, columns: int = len(LEADING)) -> LeadingCells | None:
-    """The first `columns` of the first line of `block`, unless one is empty or in quotes."""
+def first_cells(block: bytes) -> LeadingCells | None:
+    """Those of the first line of `block`, unless one is empty or in quotes."""
     end = block.find(b"\n")
-    cells = block[: end if end >= 0 else len(block)].split(b",", columns)[:columns]
-    if len(cells) < columns or not all(cells) or any(b'"' in cell for cell in cells):
+    cells = block[: end if end >= 0 else len(block)].split(b",", len(LEADING))[: len(LEADING)]
+    if len(cells) < len(LEADING) or not all(cells) or any(b'"' in cell for cell in cells):
         return None
     return LeadingCells(cells)
 
