@@ -1,9 +1,9 @@
 """The Tardis data types: their CSV columns and the Parquet schema that each becomes. Nothing here is ever inferred from data.
 
 The table is plain Python, so that a planner that only needs names never pays for pyarrow; `schema` imports it on first use.
-Encodings were measured on genuine files and on generated ones: times as deltas always; what is quoted in ticks or repeats as a
-dictionary (a third to a half of byte-stream split there); what is computed afresh in every row (mark prices, greeks) as
-byte-stream split.
+Encodings were measured on genuine files and on generated ones: times as deltas, but for the few expiries of options; what is
+quoted in ticks or repeats as a dictionary (a third to a half of byte-stream split there); what is computed afresh in every row
+(mark prices, greeks) as byte-stream split.
 """
 
 from __future__ import annotations
@@ -113,11 +113,11 @@ def _category(name: str, description: str, *, nullable: bool = True, values: fro
     return Column(name, name, Kind.CATEGORY, Encoding.DICTIONARY, nullable, description, values=values)
 
 
-def _time(name: str, description: str, *, nullable: bool = True, filled: bool = False) -> Column:
+def _time(name: str, description: str, *, nullable: bool = True, filled: bool = False, encoding: Encoding = Encoding.DELTA) -> Column:
     # Exchange times are whole milliseconds nearly everywhere: level 4 finds that in their deltas, and nothing in those of other times.
     level = 4 if name == "timestamp" else 1
     unit = "microseconds since 1970-01-01 UTC"
-    return Column(name, name, Kind.TIME, Encoding.DELTA, nullable, description, unit, filled, zstd_level=level)
+    return Column(name, name, Kind.TIME, encoding, nullable, description, unit, filled, zstd_level=level)
 
 
 def _quoted(name: str, description: str, unit: str, *, source: str = "", filled: bool = False) -> Column:
@@ -189,7 +189,7 @@ _OPTIONS = (
     *_EVENT,
     _category("type", "put or call", values=frozenset({"put", "call"})),
     _quoted("strike_price", "Strike", "underlying's quote currency", filled=True),
-    _time("expiration", "Expiry", filled=True),
+    _time("expiration", "Expiry", filled=True, encoding=Encoding.DICTIONARY),
     _quoted("open_interest", "Open interest", _AMOUNT_UNIT),
     _quoted("last_price", "Last trade", _PRICE_UNIT),
     _quoted("bid_price", "Best bid", _PRICE_UNIT),

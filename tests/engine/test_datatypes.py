@@ -64,7 +64,7 @@ def test_every_field_describes_itself_and_every_number_has_a_unit(name: str) -> 
 @pytest.mark.parametrize("name", sorted(DATA_TYPES))
 def test_encodings_suit_the_kinds(name: str) -> None:
     fitting = {
-        Kind.TIME: {Encoding.DELTA},
+        Kind.TIME: {Encoding.DELTA, Encoding.DICTIONARY},
         Kind.NUMBER: {Encoding.DICTIONARY, Encoding.SPLIT, Encoding.PLAIN},
         Kind.TEXT: {Encoding.DELTA_TEXT},
         Kind.CATEGORY: {Encoding.DICTIONARY},
