@@ -28,7 +28,7 @@ ROWS = {"trades": 3_150_000, "book_snapshot_5": 1_330_000, "derivative_ticker": 
 """At least 250 MB of CSV each."""
 TIMES = 8
 """How much larger the file is on which memory must be the same."""
-FIGURES = ("cpu_s", "wall_s", "convert_s", "pss_mb", "output_mb")
+FIGURES = ("cpu_s", "wall_s", "convert_s", "pss_mb", "peak_mb", "output_mb")
 OURS = "tickdeck"
 CPU_MUST = {"trades": 0.90}
 SIZE_MUST = {"trades": 0.80}
@@ -138,7 +138,7 @@ def measure_here(contestant: str, data_type: str, source: Path, target: Path) ->
     """Convert in this process and say what it took."""
     started = time.perf_counter()
     CONTESTANTS[contestant](data_type, source, target)
-    return {"convert_s": time.perf_counter() - started}
+    return {"convert_s": time.perf_counter() - started, "peak_mb": peak_mb()}
 
 
 def peak_mb() -> float:
@@ -171,8 +171,9 @@ def measure(contestant: str, data_type: str, source: Path, target: Path) -> dict
     files = FILES_EACH[contestant]
     figures: dict[str, float] = json.loads(text.splitlines()[-1])
     figures |= {"wall_s": time.perf_counter() - started, "cpu_s": usage.ru_utime + usage.ru_stime}
+    resident = figures.pop("peak_mb")
     figures = {name: value / files for name, value in figures.items()}
-    return figures | {"pss_mb": peak.mb, "output_mb": target.stat().st_size / 1e6}
+    return figures | {"peak_mb": resident, "pss_mb": peak.mb, "output_mb": target.stat().st_size / 1e6}
 
 
 def run(rows: dict[str, int], runs: int) -> dict[str, Any]:
@@ -223,12 +224,14 @@ def _musts(data_type: str, result: dict[str, Any]) -> list[Must]:
     ours, peers = medians[OURS], {name: figures for name, figures in medians.items() if not name.startswith(OURS)}
     quickest, smallest = (min(peers, key=lambda name: peers[name][figure]) for figure in ("cpu_s", "output_mb"))
     cpu, size = ours["cpu_s"] / peers[quickest]["cpu_s"], ours["output_mb"] / peers[smallest]["output_mb"]
-    small, large = ours["pss_mb"], result["large"]["pss_mb"]
+    most = max(ours["pss_mb"], result["large"]["pss_mb"])
+    # Not by looking from time to time: in two seconds that meets the peak less often than in sixteen.
+    flat = result["large"]["peak_mb"] / ours["peak_mb"]
     return [
         Must(f"{data_type}: CPU / {quickest}'s, aim {CPU_AIM}", cpu, CPU_MUST.get(data_type, 1.0)),
         Must(f"{data_type}: file / that of {smallest}", size, SIZE_MUST.get(data_type, 1.0)),
-        Must(f"{data_type}: most memory, aim {MEMORY_AIM}", max(small, large), MEMORY_MUST, unit="MB"),
-        Must(f"{data_type}: memory for {TIMES}x the file / for 1x", large / small, FLAT_MUST),
+        Must(f"{data_type}: most memory, aim {MEMORY_AIM}", most, MEMORY_MUST, unit="MB"),
+        Must(f"{data_type}: memory for {TIMES}x the file / for 1x", flat, FLAT_MUST),
     ]
 
 

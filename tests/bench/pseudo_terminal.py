@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import sys
 import termios
@@ -40,6 +41,7 @@ def run(arguments: Sequence[str], *, marker: bytes = b"", stop_at_marker: bool =
     child, terminal = pty.fork()
     if child == 0:
         os.environ.update(TERM="xterm-256color", COLORTERM="truecolor", COLUMNS=str(COLUMNS), LINES=str(LINES))
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, by all children: none would see that its terminal is gone
         os.execv(sys.executable, [sys.executable, *arguments])
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
     tail, next_key = b"", 0.0
