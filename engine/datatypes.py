@@ -80,7 +80,7 @@ class DataType:
     name: str
     columns: tuple[Column, ...]
     row_group_rows: int
-    """Rows of every row group but the last. Chosen so that a group is 10 to 20 MB in memory, as DuckDB makes them: large enough to be
+    """Rows of every row group but the last. Chosen so that a group is 10 to 30 MB in memory, as DuckDB makes them: large enough to be
     scanned well, small enough that eight converters fit beside each other, and no dictionary of numbers outgrows its page of 1 MB."""
     grouped: frozenset[str] = frozenset()
     """Grouped symbol ids that the vendor offers for it."""
@@ -106,7 +106,8 @@ _IV_UNIT = "percent at deribit, fraction elsewhere"
 _GREEK_UNIT = "as the exchange reports: USD at deribit, coin at okex-options"
 
 USUAL_ROWS: Final = 122_880
-WIDEST_ROWS: Final = 65_536
+WIDE_ROWS: Final = 81_920
+WIDEST_ROWS: Final = 32_768
 
 
 def _category(name: str, description: str, *, nullable: bool = True, values: frozenset[str] | None = None) -> Column:
@@ -219,7 +220,7 @@ DATA_TYPES: Final[dict[str, DataType]] = {
     data_type.name: data_type
     for data_type in (
         DataType("trades", _deal("Taker's side"), USUAL_ROWS, GROUPED_SYMBOLS),
-        DataType("book_snapshot_5", _book(5), USUAL_ROWS),
+        DataType("book_snapshot_5", _book(5), WIDE_ROWS),
         DataType("derivative_ticker", _TICKER, USUAL_ROWS, _PERPETUAL_GROUPS),
         DataType(
             "liquidations",
@@ -227,7 +228,7 @@ DATA_TYPES: Final[dict[str, DataType]] = {
             USUAL_ROWS,
             _PERPETUAL_GROUPS | {"OPTIONS"},
         ),
-        DataType("options_chain", _OPTIONS, USUAL_ROWS, frozenset({"OPTIONS"})),
+        DataType("options_chain", _OPTIONS, WIDE_ROWS, frozenset({"OPTIONS"})),
         DataType("incremental_book_L2", _LEVEL_CHANGE, USUAL_ROWS, frozenset({"FUTURES"})),
         DataType("quotes", _QUOTE, USUAL_ROWS, frozenset({"OPTIONS"})),
         DataType("book_ticker", _QUOTE, USUAL_ROWS),
