@@ -111,7 +111,8 @@ class StartingScreen(Screen[None]):
         except Exception as error:  # noqa: BLE001 - whatever stops it, the person reads why
             self._fail(f"{type(error).__name__}: {one_line(error)}")
         else:
-            cast("ConsoleApp", self.app).opened(opened)
+            if self.app.is_running:  # who left meanwhile is shown no screen: the app is taking its screens down
+                cast("ConsoleApp", self.app).opened(opened)
 
     def report(self, name: str, state: str) -> None:
         """A step begins (`running`), is `done`, or failed with a text."""

@@ -194,6 +194,26 @@ async def test_the_start_looks_as_it_did(differing: Differing) -> None:
     assert report == []
 
 
+async def test_a_start_that_ends_while_one_leaves_shows_no_screen() -> None:
+    is_leaving = threading.Event()
+
+    def opener(report: Callable[[str, str], None]) -> Any:
+        report("compute server", "running")
+        is_leaving.wait()
+        return at_the_start().session()
+
+    class LeavingConsole(StartingConsole):
+        async def _close_all(self) -> None:
+            is_leaving.set()
+            await self.workers.wait_for_complete([worker for worker in self.workers if worker.group == "open"])
+            await super()._close_all()
+
+    console = LeavingConsole(opener, replay=at_the_start())
+    async with console.run_test() as pilot:
+        await until(pilot, lambda: "compute server" in text_of(pilot.app))
+    assert not console.is_open
+
+
 async def test_the_incident_is_walked_to_its_end_and_back() -> None:
     replay = at_the_start()
     async with console_of(replay).run_test(size=(120, 40)) as pilot:
