@@ -181,6 +181,14 @@ class HeatView(ScrollView):
         self._resize()
         self._reveal()
 
+    def watch_show_vertical_scrollbar(self) -> None:
+        """A bar takes a column of what shows, and before it is there nothing scrolls: the cursor may be out of sight."""
+        self.call_after_refresh(self._reveal)
+
+    def watch_show_horizontal_scrollbar(self) -> None:
+        """The same for a line."""
+        self.call_after_refresh(self._reveal)
+
     def notify_style_update(self) -> None:
         self._painter = None
         super().notify_style_update()
