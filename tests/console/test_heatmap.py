@@ -56,6 +56,19 @@ async def test_it_opens_at_the_last_day_with_labels_and_ruler_in_place() -> None
         assert {len(line) for line in shown} == {widget.size.width - widget.scrollbar_size_vertical}
 
 
+async def test_its_cursor_shows_though_the_look_for_it_came_before_the_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    widget = Heatmap()
+    app = Gallery(widget)
+    async with app.run_test(size=(60, 12)) as pilot:
+        await pilot.pause()
+        with monkeypatch.context() as busy:
+            busy.setattr(widget, "call_after_refresh", lambda call, *arguments, **options: call(*arguments, **options))
+            widget.set_grid(LAKE_ROWS, lake_days(), lake_states())
+        assert not widget.show_horizontal_scrollbar
+        await pilot.pause()
+        assert "▼" in lines_of(widget)[1]
+
+
 async def test_arrows_move_and_the_view_follows() -> None:
     widget = Heatmap()
     widget.set_grid(LAKE_ROWS, lake_days(), lake_states())
