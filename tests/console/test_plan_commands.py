@@ -59,7 +59,7 @@ requests = st.builds(
             st.booleans(),
         ),
     ),
-    symbols=some(st.from_regex(r"[A-Z0-9][A-Za-z0-9_.-]{0,20}", fullmatch=True)),
+    symbols=some(st.from_regex(r"[A-Z0-9][A-Za-z0-9_.-]{0,20}", fullmatch=True).filter(lambda symbol: ".." not in symbol)),
     universe=st.sampled_from(["", *list_universes()]),
     instrument_types=some(st.sampled_from(["spot", "perpetual", "future", "option", "combo"])),
     strategy=st.sampled_from(STRATEGIES),
