@@ -252,7 +252,7 @@ def _plain_rows(text: bytes, header: bytes) -> tuple[bytes, LeadingCells, int] |
         return None
     leading = first_cells(block)
     lines = leading.count(block) if leading else 0
-    if leading is None or lines != block.count(b"\n") or not _has_short_lines(text):
+    if leading is None or lines != _count(block, b"\n") or not _has_short_lines(text):
         return None
     return None if _may_hold_hexadecimals(block, lines, leading.text.count) else (block, leading, lines)
 
