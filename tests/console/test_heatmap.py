@@ -9,6 +9,7 @@ import pytest
 from console.widgets.heat_looks import CODES
 from console.widgets.heatmap import Heatmap
 from engine.model import CellState
+from tests.console.fleet_session import until
 from tests.console.gallery import LAKE_ROWS, Gallery, lake_days, lake_states
 
 LAST = date(2024, 5, 23)
@@ -65,8 +66,7 @@ async def test_its_cursor_shows_though_the_look_for_it_came_before_the_bars(monk
             busy.setattr(widget, "call_after_refresh", lambda call, *arguments, **options: call(*arguments, **options))
             widget.set_grid(LAKE_ROWS, lake_days(), lake_states())
         assert not widget.show_horizontal_scrollbar
-        await pilot.pause()
-        assert "▼" in lines_of(widget)[1]
+        await until(pilot, lambda: "▼" in lines_of(widget)[1])
 
 
 async def test_arrows_move_and_the_view_follows() -> None:
