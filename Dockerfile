@@ -1,7 +1,7 @@
-# The engine as VMs run it: no terminal UI, no compiler, not root. Built by `tickdeck images build-and-push`.
-FROM python:3.12-slim-bookworm AS build
+# The engine as VMs run it: no terminal UI, no compiler, not root. The full image builds: it has one, for the parser in C. Built by `tickdeck images build-and-push`.
+FROM python:3.12-bookworm AS build
 WORKDIR /src
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml hatch_build.py constraints.txt README.md LICENSE ./
 COPY engine ./engine
 COPY provision ./provision
 COPY console ./console

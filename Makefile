@@ -4,7 +4,7 @@ SHELL = /bin/sh
 
 VENV := .venv
 PY := $(VENV)/bin/python
-PROJECT := pyproject.toml constraints.txt
+PROJECT := pyproject.toml constraints.txt hatch_build.py engine/conversion/plain_cells.c
 
 # The first Python >= 3.11 that runs; a shim that only names a version is passed over. PYTHON=... overrides.
 # Debian's Python comes without ensurepip: then `venv` imports and yet makes nothing. uv does without both.

@@ -30,7 +30,10 @@ from provision.images import Pause, Place
 from provision.platform import Platform, load_credentials, parse_image
 from provision.profile import Profile, require_writable
 
-SOURCE = ("Dockerfile", "pyproject.toml", "constraints.txt", "README.md", "LICENSE", "engine", "provision", "console", "themes")
+SOURCE = (
+    *("Dockerfile", "pyproject.toml", "hatch_build.py", "constraints.txt", "README.md", "LICENSE"),
+    *("engine", "provision", "console", "themes"),
+)
 """What the Dockerfile copies, and itself."""
 
 BUILDER = "gcr.io/cloud-builders/docker"
@@ -330,4 +333,4 @@ def _source_files(folder: Path) -> Iterator[Path]:
     for name in sorted(SOURCE):
         found = folder / name
         inside = sorted(found.rglob("*")) if found.is_dir() else [found]
-        yield from (path for path in inside if path.is_file() and "__pycache__" not in path.parts)
+        yield from (path for path in inside if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".so")

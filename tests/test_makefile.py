@@ -33,8 +33,9 @@ def bare_machine(tmp_path: Path) -> tuple[Path, Path]:
     folder, tools = tmp_path / "checkout", tmp_path / "bin"
     folder.mkdir()
     tools.mkdir()
-    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
-        shutil.copy(ROOT / name, folder)
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", "hatch_build.py", "engine/conversion/plain_cells.c"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
     for tool in TOOLS:
         found = shutil.which(tool)
         if found:

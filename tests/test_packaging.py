@@ -128,7 +128,7 @@ def test_every_file_that_the_program_reads_is_in_the_wheel(names: set[str]) -> N
     else:
         paths = (path for package in PACKAGES for path in (ROOT / package).rglob("*") if path.is_file())
         ours = {path.relative_to(ROOT).as_posix() for path in paths if "__pycache__" not in path.parts}
-    assert {Path(name).suffix for name in ours} <= DATA | {".py"}, "a new kind of data file: say here that the wheel has it"
+    assert {Path(name).suffix for name in ours} <= DATA | {".py", ".c"}, "a new kind of data file: say here that the wheel has it"
     assert ours <= names
     for place in ("themes/*.toml", "provision/local/tardis/scenarios/*.toml", "engine/universes/*.txt"):
         assert len(fnmatch.filter(names, place)) >= 2, place
@@ -139,6 +139,17 @@ def test_tests_and_tools_are_not_in_the_wheel(names: set[str]) -> None:
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == set(PACKAGES)
     assert not [name for name in names if "__pycache__" in name or name.endswith((".pyc", ".part", ".orig")) or "/test_" in name]
+
+
+def test_the_parser_in_c_is_built_and_works_from_the_wheel(wheel: Path, installed: Installed) -> None:
+    if not any(map(shutil.which, ("cc", "gcc", "clang"))):
+        pytest.skip("no C compiler here")
+    code = "from engine.conversion import plain_cells; print(plain_cells.is_built(), plain_cells.LIBRARY)"
+    done = installed.run("python", "-c", code)
+    built, _, library = done.stdout.strip().partition(" ")
+    assert built == "True", done.stderr
+    assert Path(library).is_relative_to(installed.packages)
+    assert re.fullmatch(r"tickdeck-[\d.]+-py3-none-(linux|macosx)_\w+\.whl", wheel.name), "for every Python, and one platform"
 
 
 def test_the_wheel_says_what_it_is(wheel: Path, names: set[str]) -> None:

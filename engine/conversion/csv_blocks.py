@@ -1,7 +1,8 @@
 """CSV text to Arrow tables, one block of whole lines at a time, against a fixed list of columns.
 
-Separate from the bytes before it and the row groups behind it. The parser is pyarrow's, but it only ever sees a native buffer
-that is complete in memory: its threads never call into Python, which aborts the process when a conversion fails half-way.
+Separate from the bytes before it and the row groups behind it. What is plain, nearly everything, is read by `plain_cells` where that
+is built; the rest, and what is wrong, by pyarrow's parser, which alone decides. It only ever sees a native buffer that is complete in
+memory: its threads never call into Python, which aborts the process when a conversion fails half-way.
 
 What is a row must not depend on where a block ends, so a row is always exactly one line, in LF or CRLF:
 
@@ -29,6 +30,7 @@ from engine.conversion.gzip_members import looks_like_html
 from engine.conversion.kernels import compute, holds_text, is_surely_finite
 from engine.conversion.leading_cells import LEADING, LeadingCells, first_cells
 from engine.conversion.outcome import ContentFlaw, Reason
+from engine.conversion.plain_cells import OtherPrefix, PlainCells
 from engine.datatypes import Column, DataType, Kind
 
 LINE_LIMIT = 65_536
@@ -131,6 +133,11 @@ class BlockParser:
         self._convert_rest = _convert_options(data_type, LEADING)
         self._counts = tuple(header[: len(LEADING)]) == tuple(known[: len(LEADING)]) == LEADING
         self._leading: LeadingCells | None = None
+        kinds = [self._columns[name].kind if name in self._columns else None for name in header]
+        self._plain, self._plain_rest = PlainCells(kinds), PlainCells(kinds[len(LEADING) :])
+        wanted = [name for name in header if name in known]
+        self._places = [wanted.index(name) for name in known]
+        """Where each column of the data type stands among those of the file."""
 
     def parse(self, block: bytes, first_line: int) -> list[pa.Array[Any]]:
         """The rows of a block: an array a column of the data type, times as int64, categories as text (or as a dictionary of the one
@@ -145,9 +152,35 @@ class BlockParser:
         """
         if not block.isascii():
             _require_utf8(block, first_line)
+        if self._counts and self._leading is None:
+            self._leading = first_cells(block)
+            self._counts = self._leading is not None
+        return self._parse_plain(block) or self._parse_any(block, first_line)
+
+    def _parse_plain(self, block: bytes) -> list[pa.Array[Any]] | None:
+        """The rows of a block in which nothing is odd, or None."""
+        if b'"' in block or b"\r" in block:
+            return None
+        leading = self._leading if self._counts else None
+        try:
+            arrays = self._plain_rest.read(block, leading.text) if leading else self._plain.read(block)
+        except OtherPrefix:
+            self._counts = False
+            arrays = self._plain.read(block)
+            leading = None
+        if arrays is None:
+            return None
+        found = [*leading.arrays(len(arrays[0])), *arrays] if leading else arrays
+        ordered = [found[place] for place in self._places]
+        return None if self._lacks_cells(ordered) else ordered
+
+    def _lacks_cells(self, arrays: list[pa.Array[Any]]) -> bool:
+        return any(array.null_count for column, array in zip(self._columns.values(), arrays, strict=True) if not column.nullable)
+
+    def _parse_any(self, block: bytes, first_line: int) -> list[pa.Array[Any]]:
         _require_rows_are_lines(block, first_line)
         arrays = self._parse_counting(block, first_line) or self._parse_all(block, first_line)
-        if any(array.null_count for column, array in zip(self._columns.values(), arrays, strict=True) if not column.nullable):
+        if self._lacks_cells(arrays):
             raise self._locate(block, first_line, "a cell that must not be empty is")
         in_every_row = partial(_count_in_every_row, arrays[: len(LEADING)])
         if _may_hold_hexadecimals(block, len(arrays[0]), in_every_row) and self._holds(block, Kind.TIME, "x"):
@@ -165,8 +198,6 @@ class BlockParser:
 
     def _parse_counting(self, block: bytes, first_line: int) -> list[pa.Array[Any]] | None:
         """The same, with exchange and symbol proved by counting lines. None, and never again, where that does not prove all rows."""
-        if self._counts and self._leading is None:
-            self._leading = first_cells(block)
         if self._counts and self._leading and (lines := self._leading.count(block)):
             arrays = self._read(block, first_line, self._convert_rest)
             if len(arrays[0]) == lines:
@@ -230,8 +261,11 @@ def parse_together(data_type: DataType, texts: Sequence[bytes]) -> ParsedTogethe
     rest = data_type.columns[len(LEADING) :]
     arrays: list[Any] = []
     if plain:
-        with suppress(pa.ArrowInvalid):
-            arrays = _arrays(_read(b"".join(block for block, _, _ in plain.values()), header, _convert_options(data_type, LEADING)))
+        blocks = b"".join(block for block, _, _ in plain.values())
+        arrays = PlainCells([None] * len(LEADING) + [column.kind for column in rest]).read(blocks) or []
+        if not arrays:
+            with suppress(pa.ArrowInvalid):
+                arrays = _arrays(_read(blocks, header, _convert_options(data_type, LEADING)))
     if not arrays or len(arrays[0]) != sum(lines for _, _, lines in plain.values()):
         return ParsedTogether([None] * len(texts))
     if any(array.null_count for column, array in zip(rest, arrays, strict=True) if not column.nullable):

@@ -185,10 +185,16 @@ def check_versions() -> list[Finding]:
     try:
         import google_crc32c
         import pyarrow as pa
+
+        from engine.conversion.plain_cells import is_built
     except ImportError as error:
         return [bad(name, f"{error.name or 'a library'} does not load: {error}", "install it again", ExitCode.CONFIGURATION)]
     if not pa.Codec.is_available("zstd"):
         return [bad(name, f"this pyarrow cannot write zstd ({told})", "install the wheel of pyarrow", ExitCode.CONFIGURATION)]
     if google_crc32c.implementation != "c":
         return [warn(name, f"{told}; checksums are computed in Python", "install a wheel of google-crc32c: uploads are slow without")]
+    if not is_built():
+        return [
+            warn(name, f"{told}; no parser in C", "install a C compiler, then tickdeck again: conversions take half as long again without")
+        ]
     return [good(name, told)]
