@@ -107,6 +107,7 @@ _GREEK_UNIT = "as the exchange reports: USD at deribit, coin at okex-options"
 
 USUAL_ROWS: Final = 122_880
 WIDE_ROWS: Final = 81_920
+BOOK_ROWS: Final = 65_536
 WIDEST_ROWS: Final = 32_768
 
 
@@ -121,9 +122,9 @@ def _time(name: str, description: str, *, nullable: bool = True, filled: bool = 
     return Column(name, name, Kind.TIME, encoding, nullable, description, unit, filled, zstd_level=level)
 
 
-def _quoted(name: str, description: str, unit: str, *, source: str = "", filled: bool = False) -> Column:
-    """A number in ticks or lots: few different values in a row group."""
-    level = 3 if unit == _AMOUNT_UNIT else 4
+def _quoted(name: str, description: str, unit: str, *, source: str = "", filled: bool = False, deeper: int = 0) -> Column:
+    """A number in ticks or lots: few different values in a row group. `deeper` is added to the level of compression."""
+    level = (3 if unit == _AMOUNT_UNIT else 4) + deeper
     return Column(source or name, name, Kind.NUMBER, Encoding.DICTIONARY, True, description, unit, filled, zstd_level=level)
 
 
@@ -161,7 +162,8 @@ def _book(depth: int) -> tuple[Column, ...]:
     def level(side: str, index: int, what: str) -> Column:
         unit = _PRICE_UNIT if what == "price" else _AMOUNT_UNIT
         description = f"{what.capitalize()} of the {side} at level {index + 1}, 1 is the best; empty where the level is missing"
-        return _quoted(f"{side}_{what}_{index + 1}", description, unit, source=f"{side}s[{index}].{what}")
+        # A book moves by whole levels, and a longer look finds again what stood a level beside: a twentieth for a sixteenth of the CPU.
+        return _quoted(f"{side}_{what}_{index + 1}", description, unit, source=f"{side}s[{index}].{what}", deeper=1)
 
     levels = (level(side, index, what) for index in range(depth) for side in ("ask", "bid") for what in ("price", "amount"))
     return (*_EVENT, *levels)
@@ -220,7 +222,7 @@ DATA_TYPES: Final[dict[str, DataType]] = {
     data_type.name: data_type
     for data_type in (
         DataType("trades", _deal("Taker's side"), USUAL_ROWS, GROUPED_SYMBOLS),
-        DataType("book_snapshot_5", _book(5), WIDE_ROWS),
+        DataType("book_snapshot_5", _book(5), BOOK_ROWS),
         DataType("derivative_ticker", _TICKER, USUAL_ROWS, _PERPETUAL_GROUPS),
         DataType(
             "liquidations",

@@ -30,6 +30,10 @@ from engine.datatypes import Column, DataType, Encoding, Kind, schema
 FEW_ROWS: Final = 512
 """Below, a dictionary of numbers pays neither for its page nor for the time: plain ones at level 1 are smaller, and faster by a fifth."""
 
+PAGE_ROWS: Final = 40_960
+"""Arrow's writer ends a page at 20,000 rows unless told otherwise. Twice as many compress 1 to 3 % better in every type, for no CPU; more
+than this makes prices larger again, whose dictionary has fewer bits at first."""
+
 FEW_VALUES: Final = 4
 """As many as a category may have whose pages compression would make larger; a grouped symbol has hundreds."""
 
@@ -145,6 +149,7 @@ def _layout(data_type: DataType, ordered: bool, few: bool, bare: frozenset[str])
         "column_encoding": {name: encoding.value for name, encoding in encodings.items() if encoding is not Encoding.DICTIONARY},
         "data_page_version": "1.0",
         "write_page_index": not few,
+        "max_rows_per_page": PAGE_ROWS,
         "sorting_columns": [pq.SortingColumn(position)] if ordered else None,
     }
 
