@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -432,3 +433,12 @@ def test_versions_name_what_is_installed() -> None:
     finding = only(machine_checks.check_versions())
     assert finding.level is Level.OK
     assert "pyarrow" in finding.message
+
+
+def test_versions_say_where_rows_are_read_without_the_library_in_c() -> None:
+    code = "from engine.doctor.machine import check_versions; [found] = check_versions(); print(found.level, found.line)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"TICKDECK_PLAIN_CELLS": "0"}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith(Level.WARN)
+    assert "no parser in C -> install a C compiler" in done.stdout
