@@ -12,11 +12,11 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from engine.clock import monotonic
 from engine.conversion.gzip_members import GzipError, GzipMembers
@@ -66,7 +66,8 @@ def convert(
     """Convert one source file.
 
     Args:
-        source: a path, or a binary file object at its beginning, read in small pieces and left open. It may give short reads.
+        source: a path, or a binary file object at its beginning, read in small pieces and left open. It may give short reads. What can
+            be read a second time (`seekable`) is inflated by the quicker library first.
         sink: where the Parquet goes, overwriting; None keeps it in `Conversion.parquet`. Only `ok` leaves a file that we wrote.
         data_type: what the columns must be.
         file: what the rows must be of: venue, symbol (unless it is a grouped id) and UTC day are checked in every row, and go
@@ -87,15 +88,15 @@ def convert(
     if file is not None and file.cell.data_type != data_type.name:
         raise UsageError(f"{file} is not of type {data_type.name}")
     if not isinstance(source, Path):
-        return _convert_stream(source.read, "the source stream", sink, data_type, file, settings, expected_bytes)
+        return _convert_stream(source, "the source stream", sink, data_type, file, settings, expected_bytes)
     with _reading(str(source)):
         opened = source.open("rb", buffering=0)
     with opened:
-        return _convert_stream(opened.read, str(source), sink, data_type, file, settings, expected_bytes)
+        return _convert_stream(opened, str(source), sink, data_type, file, settings, expected_bytes)
 
 
 def _convert_stream(
-    read: Callable[[int], bytes],
+    source: Any,
     source_name: str,
     sink: Path | None,
     data_type: DataType,
@@ -103,33 +104,21 @@ def _convert_stream(
     settings: ConvertSettings | None,
     expected_bytes: int | None,
 ) -> Conversion:
-    from engine.conversion.parquet_file import ParquetFile
-
     def read_source(size: int) -> bytes:
         with _reading(source_name):
-            return read(size)
+            data: bytes = source.read(size)
+            return data
 
     started = monotonic()
     settings = settings or ConvertSettings()
-    members = GzipMembers(read_source, read_bytes=settings.read_bytes, chunk_bytes=settings.block_bytes)
-    parquet = ParquetFile(sink, data_type)
-    try:
-        conversion = _convert_members(members, parquet, sink, data_type, file, settings, expected_bytes)
-    except ContentFlaw as flaw:
-        parquet.abandon()
-        conversion = _quarantined(flaw.reason, str(flaw))
-        # A broken gzip is the better explanation of broken content: look for it to the end of the stream.
-        try:
-            for _ in members:
-                pass
-        except GzipError as error:
-            conversion = _quarantined(Reason(error.flaw.value), str(error))
-    except GzipError as error:
-        parquet.abandon()
-        conversion = _quarantined(Reason(error.flaw.value), str(error))
-    except BaseException:
-        parquet.abandon()
-        raise
+    is_seekable = hasattr(source, "seekable") and source.seekable()
+    for quick in (True, False) if is_seekable else (False,):
+        if is_seekable:
+            source.seek(0)
+        members = GzipMembers(read_source, read_bytes=settings.read_bytes, chunk_bytes=settings.block_bytes, quick=quick)
+        conversion = _convert_once(members, sink, data_type, file, settings, expected_bytes)
+        if members.fingerprint is not None:
+            break
     return replace(
         conversion,
         fingerprint=members.fingerprint,
@@ -137,6 +126,37 @@ def _convert_stream(
         csv_bytes=members.inflated_bytes,
         seconds=monotonic() - started,
     )
+
+
+def _convert_once(
+    members: GzipMembers,
+    sink: Path | None,
+    data_type: DataType,
+    file: File | None,
+    settings: ConvertSettings,
+    expected_bytes: int | None,
+) -> Conversion:
+    """Convert, or say what is wrong. `members` has a fingerprint afterwards if its gzip is sound."""
+    from engine.conversion.parquet_file import ParquetFile
+
+    parquet = ParquetFile(sink, data_type)
+    try:
+        return _convert_members(members, parquet, sink, data_type, file, settings, expected_bytes)
+    except ContentFlaw as flaw:
+        parquet.abandon()
+        # A broken gzip is the better explanation of broken content: look for it to the end of the stream.
+        try:
+            for _ in members:
+                pass
+        except GzipError as error:
+            return _quarantined(Reason(error.flaw.value), str(error))
+        return _quarantined(flaw.reason, str(flaw))
+    except GzipError as error:
+        parquet.abandon()
+        return _quarantined(Reason(error.flaw.value), str(error))
+    except BaseException:
+        parquet.abandon()
+        raise
 
 
 def _convert_members(

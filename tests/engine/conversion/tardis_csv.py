@@ -123,6 +123,12 @@ class Reads:
     def read(self, size: int = -1) -> bytes:
         return self._file.read(self._most if size < 0 else min(size, self._most))
 
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, place: int) -> int:
+        return self._file.seek(place)
+
 
 def converted(
     body: bytes,

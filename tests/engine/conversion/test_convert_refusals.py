@@ -179,6 +179,20 @@ def test_a_file_of_another_type_is_a_mistake_of_the_caller() -> None:
         converted(packed(GOOD), file=File(Cell(date(2024, 5, 1), "liquidations", "binance"), "BTCUSDT"))
 
 
+def test_a_source_that_cannot_be_read_twice_is_read_once() -> None:
+    class Pipe(Reads):
+        def seekable(self) -> bool:
+            return False
+
+        def seek(self, place: int) -> int:
+            raise OSError("it is a pipe")
+
+    piped: Any = Pipe(packed(GOOD), 11)
+    assert convert(piped, None, data_type=TRADES, file=None).outcome is Outcome.OK
+    broken: Any = Pipe(packed(GOOD)[:-3], 11)
+    assert convert(broken, None, data_type=TRADES, file=None).reason is Reason.TRUNCATED_GZIP
+
+
 def test_a_source_that_fails_is_an_error_with_its_name(tmp_path: Path) -> None:
     class Failing(Reads):
         def read(self, size: int = -1) -> bytes:

@@ -8,6 +8,7 @@ import random
 import struct
 import tracemalloc
 import zlib
+from contextlib import suppress
 from itertools import pairwise
 
 import pytest
@@ -21,13 +22,24 @@ TEXT = b"".join(b"%d,%d\n" % (index, index * index) for index in range(3_000))
 
 
 def inflate(body: bytes, *, most: int = 1 << 20, read_bytes: int = 4096, chunk_bytes: int = 4096) -> tuple[bytes, GzipMembers]:
-    members = GzipMembers(Reads(body, most).read, read_bytes=read_bytes, chunk_bytes=chunk_bytes)
-    return b"".join(members), members
+    """Content, and who gave it. The quicker library comes to the same, or refuses."""
+    exact, quick = (
+        GzipMembers(Reads(body, most).read, read_bytes=read_bytes, chunk_bytes=chunk_bytes, quick=quick) for quick in (False, True)
+    )
+    found: bytes | None = None
+    with suppress(GzipError):
+        found = b"".join(quick)
+    content = b"".join(exact)
+    assert found in (None, content)
+    assert found is None or quick.fingerprint == exact.fingerprint
+    return content, exact
 
 
 def flaw_of(body: bytes, *, most: int = 1 << 20) -> GzipFlaw:
     with pytest.raises(GzipError) as caught:
         inflate(body, most=most)
+    with pytest.raises(GzipError):
+        b"".join(GzipMembers(Reads(body, most).read, read_bytes=4096, chunk_bytes=4096, quick=True))
     return caught.value.flaw
 
 
@@ -156,3 +168,45 @@ def test_no_chunk_and_no_buffer_grows_with_the_compression_ratio() -> None:
     assert longest <= 65_536
     assert peak < 1_000_000
     assert members.inflated_bytes == 64_000_000
+
+
+def member(text: bytes, flags: int) -> bytes:
+    """A gzip member whose header has these flags, and what they announce."""
+    deflate = zlib.compressobj(6, zlib.DEFLATED, -15)
+    head = b"\x1f\x8b\x08" + bytes([flags]) + b"\0\0\0\0\0\xff"
+    head += b"\3\0abc" if flags & 4 else b""
+    head += b"name\0" if flags & 8 else b""
+    head += b"comment\0" if flags & 16 else b""
+    head += struct.pack("<H", zlib.crc32(head) & 0xFFFF) if flags & 2 else b""
+    return head + deflate.compress(text) + deflate.flush() + struct.pack("<II", *trailer(text))
+
+
+members_of_any_kind = st.lists(
+    st.tuples(st.sampled_from([b"", b"a,b\n", TEXT[:500], TEXT]), st.sampled_from([0, 0, 8, 1, 2, 4, 16, 30, 32, 224])),
+    min_size=1,
+    max_size=3,
+)
+
+
+@given(made=members_of_any_kind, data=st.data(), most=st.sampled_from([1, 7, 64, 1 << 20]), chunk_bytes=st.sampled_from([3, 64, 1 << 20]))
+@settings(max_examples=300, deadline=None)
+def test_the_quicker_library_never_takes_what_the_exact_one_refuses(
+    made: list[tuple[bytes, int]], data: st.DataObject, most: int, chunk_bytes: int
+) -> None:
+    body = bytearray(b"".join(member(text, flags) for text, flags in made))
+    for _ in range(data.draw(st.integers(0, 2))):
+        place = data.draw(st.integers(0, len(body) - 1))
+        body[place : place + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=2))
+        if not body:
+            return
+    with suppress(GzipError):
+        inflate(bytes(body), most=most, chunk_bytes=chunk_bytes)
+        return
+    with pytest.raises(GzipError):
+        b"".join(GzipMembers(Reads(bytes(body), most).read, read_bytes=4096, chunk_bytes=chunk_bytes, quick=True))
+
+
+@pytest.mark.parametrize("flags", [32, 64, 128, 224])
+def test_a_header_with_flags_that_do_not_exist_is_refused(flags: int) -> None:
+    assert flaw_of(member(TEXT, flags)) is GzipFlaw.CORRUPT
+    assert flaw_of(member(TEXT, 0) + member(TEXT, flags)) is GzipFlaw.CORRUPT
