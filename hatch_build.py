@@ -1,4 +1,4 @@
-"""Builds `engine/conversion/libplain_cells.so` with the package, where there is a C compiler; without one all works, slower.
+"""Builds `engine/conversion/plain_cells.native` with the package, where there is a C compiler; without one all works, slower.
 
 The library has no Python in it, so a wheel with it is for one platform and every Python.
 """
@@ -17,7 +17,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 SOURCE = "engine/conversion/plain_cells.c"
-LIBRARY = "engine/conversion/libplain_cells.so"
+LIBRARY = "engine/conversion/plain_cells.native"
 FLAGS = ("-std=c11", "-O3", "-fPIC", "-shared", "-fvisibility=hidden")
 
 

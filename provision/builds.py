@@ -333,4 +333,4 @@ def _source_files(folder: Path) -> Iterator[Path]:
     for name in sorted(SOURCE):
         found = folder / name
         inside = sorted(found.rglob("*")) if found.is_dir() else [found]
-        yield from (path for path in inside if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".so")
+        yield from (path for path in inside if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".native")

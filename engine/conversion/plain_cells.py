@@ -21,7 +21,8 @@ from engine.datatypes import Kind
 VERSION: Final = 1
 """Of what `plain_cells.c` is to be called with. A library of another version was built before the code changed: it is not used."""
 
-LIBRARY: Final = Path(__file__).with_name("libplain_cells.so")
+LIBRARY: Final = Path(__file__).with_name("plain_cells.native")
+"""Not `.so`: whoever looks for modules of Python would take it for one."""
 
 _SKIPPED: Final = 0
 _KINDS: Final = {Kind.TIME: 1, Kind.NUMBER: 2, Kind.TEXT: 3, Kind.CATEGORY: 3, Kind.FLAG: 4}
