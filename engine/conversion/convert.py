@@ -111,7 +111,7 @@ def _convert_stream(
 
     started = monotonic()
     settings = settings or ConvertSettings()
-    is_seekable = hasattr(source, "seekable") and source.seekable()
+    is_seekable = source.seekable()
     for quick in (True, False) if is_seekable else (False,):
         if is_seekable:
             source.seek(0)
