@@ -6,10 +6,13 @@ whole program waits for it for ever, signals included. Here such writes go nowhe
 
 from __future__ import annotations
 
+import os
 import select
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, Final, TextIO
 
 from textual.app import App
@@ -26,12 +29,12 @@ class VanishingFile:
 
     def write(self, text: str) -> None:
         """Write, or drop."""
-        with suppress(OSError, ValueError):
+        with self._dropping():
             self._file.write(text)
 
     def flush(self) -> None:
         """Flush, or drop."""
-        with suppress(OSError, ValueError):
+        with self._dropping():
             self._file.flush()
 
     def fileno(self) -> int:
@@ -41,6 +44,18 @@ class VanishingFile:
     def isatty(self) -> bool:
         """Whether it was a terminal."""
         return self._file.isatty()
+
+    @contextmanager
+    def _dropping(self) -> Iterator[None]:
+        """What could not be written stays in the file's buffer, and Python tries once more when it ends: exit code 120. So from then on
+        the file leads nowhere, as Python's documentation has it ("Note on SIGPIPE")."""
+        try:
+            yield
+        except (BlockingIOError, ValueError):
+            pass  # a terminal that is slow, and a file that was closed
+        except OSError:
+            with suppress(OSError), Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), self._file.fileno())
 
 
 class VanishingTerminal(LinuxDriver):

@@ -465,6 +465,7 @@ def _in_terminal(*arguments: str, own: bool = True, errors: int | None = None) -
     """
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
+    environment.pop("PYTHONUNBUFFERED", None)  # without buffers nothing could be left in them at the end
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.console.recorded_console", *arguments],
         stdin=theirs,
