@@ -102,6 +102,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the `engine` command and exit with a documented code."""
     signal.signal(signal.SIGTERM, _stop_early)
     code = run_command(command, arguments, program="engine")
+    # What it came to stays. Python takes its handlers away as it ends, and a signal would then be the exit code; ignored ones stay so.
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, signal.SIG_IGN)
     if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
         # A thread that still waits for the bucket must not hold back the end. Nothing says that its file is done.
         sys.stdout.flush()
