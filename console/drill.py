@@ -24,6 +24,7 @@ from tempfile import TemporaryFile
 from console.sentences import plural
 from console.session import Session, open_session
 from console.session.planning import Planning
+from engine.bucket import create_bucket
 from engine.clock import monotonic
 from engine.errors import ConfigurationError, SourceError
 from engine.estimate import Speed
@@ -32,7 +33,6 @@ from engine.inventory import Means
 from engine.launch import list_runs
 from engine.model import DayRange
 from engine.plan import Plan, Request
-from engine.store import create_bucket
 from provision.canary import ABOVE
 from provision.local import cloud as local_cloud
 from provision.orders import LaunchOrder

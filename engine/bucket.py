@@ -9,7 +9,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.store import Store
+from engine.storage_service import objects_path, refusal
+from engine.store import CALL_TIMEOUT, Store
 
 QUICK_TIMEOUT = (3.0, 8.0)
 """Seconds to connect, and seconds of silence."""
@@ -40,9 +41,27 @@ def require_bucket(store: Store) -> None:
         NotPermitted: if it may not be listed.
         StoreError: if the service does not answer.
     """
-    with store._errors(""):
-        for _ in store._client.list_blobs(store._bucket, max_results=1, fields="items(name)", retry=None, timeout=QUICK_TIMEOUT):
-            pass
+    query = {"maxResults": "1", "fields": "items(name)"}
+    with store.errors(""):
+        answer = store.service.ask("GET", objects_path(store.bucket), query, timeout=QUICK_TIMEOUT)
+        if not answer.is_done:
+            raise refusal(answer)
+
+
+def create_bucket(store: Store) -> bool:
+    """Create a store's bucket; False if it is there already.
+
+    Raises:
+        NotPermitted, StoreError: as for `require_bucket`.
+    """
+    from google.api_core.exceptions import Conflict
+
+    with store.errors(""):
+        try:
+            store.service.client.create_bucket(store.bucket, timeout=CALL_TIMEOUT)
+        except Conflict:
+            return False
+    return True
 
 
 def ask_permissions(store: Store, wanted: Collection[str]) -> frozenset[str]:
@@ -51,8 +70,8 @@ def ask_permissions(store: Store, wanted: Collection[str]) -> frozenset[str]:
     Raises:
         ConfigurationError, NotPermitted, StoreError: as for `require_bucket`.
     """
-    with store._errors(""):
-        return frozenset(store._bucket.test_iam_permissions(sorted(wanted), timeout=QUICK_TIMEOUT, retry=None))
+    with store.errors(""):
+        return frozenset(store.service.client.bucket(store.bucket).test_iam_permissions(sorted(wanted), timeout=QUICK_TIMEOUT, retry=None))
 
 
 def read_policy(store: Store) -> tuple[Mapping[str, Any], ...]:
@@ -61,8 +80,8 @@ def read_policy(store: Store) -> tuple[Mapping[str, Any], ...]:
     Raises:
         ConfigurationError, NotPermitted, StoreError: as for `require_bucket`.
     """
-    with store._errors(""):
-        policy = store._bucket.get_iam_policy(requested_policy_version=3, timeout=QUICK_TIMEOUT, retry=None)
+    with store.errors(""):
+        policy = store.service.client.bucket(store.bucket).get_iam_policy(requested_policy_version=3, timeout=QUICK_TIMEOUT, retry=None)
         return tuple(policy.bindings)
 
 
@@ -72,8 +91,8 @@ def read_rules(store: Store) -> BucketRules:
     Raises:
         ConfigurationError, NotPermitted, StoreError: as for `require_bucket`.
     """
-    with store._errors(""):
-        bucket = store._client.get_bucket(store.bucket, timeout=QUICK_TIMEOUT, retry=None)
+    with store.errors(""):
+        bucket = store.service.client.get_bucket(store.bucket, timeout=QUICK_TIMEOUT, retry=None)
         return BucketRules(
             location=str(bucket.location or "").lower(),
             versioned=bool(bucket.versioning_enabled),

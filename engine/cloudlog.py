@@ -23,7 +23,7 @@ import msgspec
 
 from engine.clock import Clock, utc_now
 from engine.errors import ConfigurationError
-from engine.store import require_loopback
+from engine.loopback import require_loopback
 
 LOG_ID = "tickdeck-engine"
 INSERT_ID_FIELD = "logging.googleapis.com/insertId"

@@ -10,6 +10,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, MutableMapping
+from urllib.parse import urlsplit
+
+from engine.errors import ConfigurationError
 
 VARIABLE = "TICKDECK_LOOPBACK_ONLY"
 """Set to 1 (or to a comma-separated list of hosts that are let through as well) it guards an engine process."""
@@ -38,6 +41,21 @@ def guard_from_environment() -> None:
     value = os.environ.get(VARIABLE, "")
     if value:
         guard(host for host in value.split(",") if host != "1")
+
+
+def require_loopback(endpoint: str) -> str:
+    """Return `endpoint`, refusing any host that is not this machine: an emulator elsewhere is a mistake.
+
+    Raises:
+        ConfigurationError: naming the endpoint.
+    """
+    host = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}").hostname
+    if host not in ("127.0.0.1", "localhost", "::1"):
+        raise ConfigurationError(
+            f"{endpoint!r} is not on this machine",
+            hint="an emulator endpoint must be on 127.0.0.1; unset it for the real service",
+        )
+    return endpoint
 
 
 def close_proxies(environment: MutableMapping[str, str]) -> None:

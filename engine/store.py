@@ -1,7 +1,8 @@
-"""A bucket as the engine uses it: create-once, compare-and-swap, listings with metadata; over google-cloud-storage.
+"""A bucket as the engine uses it: create-once, compare-and-swap, listings with metadata.
 
 All methods block: the pipeline calls them from a bounded pool of threads (what is small it creates through `engine.small_objects`,
-on the event loop). Retries are those of the client library (capped, jittered, on 408, 429 and 5xx and lost connections), counted here
+on the event loop). What is one request is one request of `engine.storage_service`; a large object goes up in pieces by
+google-cloud-storage. Retries are those of that library (capped, jittered, on 408, 429 and 5xx and lost connections), counted here
 (`Retries`), and there is no second layer. Because every write carries a generation precondition, a write that was retried after a lost
 reply shows as `AlreadyExists`; the caller compares. Every write also carries the CRC-32C of its bytes, so the bucket refuses what was
 damaged on the way.
@@ -12,9 +13,9 @@ from __future__ import annotations
 import base64
 import io
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from http.client import HTTPException
 from pathlib import Path
@@ -32,11 +33,25 @@ from engine.errors import (
     NotPermitted,
     StoreError,
 )
+from engine.storage_service import (
+    Answer,
+    StorageService,
+    media_path,
+    object_path,
+    objects_path,
+    refusal,
+    says_no_bucket,
+    upload_path,
+    wrap,
+)
 
 T = TypeVar("T")
 
 CALL_TIMEOUT = (10.0, 60.0)
 """Seconds to connect, and seconds of silence, of one HTTP exchange."""
+
+SMALL_BYTES = 8 << 20
+"""Larger objects go up in pieces, of which only the one that was lost is repeated."""
 
 CHUNK_BYTES = 16 << 20
 """One request of a resumable upload."""
@@ -46,7 +61,17 @@ _CHECKSUM_STEP = 1 << 20
 PAGE_OBJECTS = 1000
 """As many objects the bucket shows at most in one answer."""
 
-LISTING_FIELDS = "items(name,size,generation,crc32c,updated,metadata),nextPageToken"
+OBJECT_FIELDS = "name,size,generation,crc32c,updated,metadata"
+LISTING_FIELDS = f"items({OBJECT_FIELDS}),nextPageToken"
+
+_TERSE = {"projection": "noAcl", "prettyPrint": "false"}
+
+_AS_STORED = {"Accept-Encoding": "gzip"}
+"""An object that is kept packed comes as it is kept (Cloud Storage, "Transcoding of gzip-compressed files")."""
+
+
+_NO_OBJECT = (LookupError, TypeError, ValueError, AttributeError)
+"""What reading JSON that describes no object ends in."""
 
 
 class ObjectInfo(msgspec.Struct, frozen=True):
@@ -67,7 +92,6 @@ class ObjectData:
 
     data: bytes
     generation: int
-    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +111,24 @@ class Retries:
 
         return self._with(Retry, call)
 
+    def calling(self, call: Callable[[], T]) -> T:
+        """What `call` returns in the end. Retries are made ready when the first try has failed: that costs as much as a try."""
+        failed: list[Exception] = []
+        try:
+            return call()
+        except Exception as error:  # noqa: BLE001 - the client's rule tells what is tried again, and raises the others
+            failed.append(error)
+
+        def try_again() -> T:
+            if failed:
+                raise failed.pop()
+            return call()
+
+        answer: T = self(try_again)()
+        return answer
+
     async def awaiting(self, call: Callable[[], Awaitable[T]]) -> T:
-        """The same for a call that is awaited. Retries are made ready when the first try has failed: that costs as much as a try."""
+        """`calling` for what is awaited."""
         failed: list[Exception] = []
         try:
             return await call()
@@ -112,7 +152,6 @@ class Retries:
         def count(error: Exception) -> None:
             nonlocal left
             left -= 1
-            _drain(error)
             if not left:
                 raise error
 
@@ -125,28 +164,31 @@ class Retries:
 class Store:
     """One bucket. Safe to use from several threads."""
 
-    def __init__(self, client: Any, bucket: str, *, retries: Retries | None = None) -> None:
-        self._client = client
-        self._retries = retries or Retries()
-        self._bucket = client.bucket(bucket)
+    def __init__(self, service: StorageService, bucket: str, *, retries: Retries | None = None) -> None:
+        self.service = service
         self.bucket = bucket
+        self.retries = retries or Retries()
 
     def beside(self, bucket: str) -> Store:
-        """Another bucket, over the same client."""
-        return Store(self._client, bucket, retries=self._retries)
+        """Another bucket of the same service."""
+        return Store(self.service, bucket, retries=self.retries)
 
     def get(self, name: str) -> ObjectData | None:
-        """An object's bytes, or None if there is none."""
-        from google.api_core.exceptions import NotFound
+        """An object's bytes, or None if there is none.
 
-        blob = self._bucket.blob(name)
-        with self._errors(name):
-            try:
-                data = blob.download_as_bytes(retry=self._retries, timeout=CALL_TIMEOUT, raw_download=True)
-            except NotFound as error:
-                self._require_bucket(error)
-                return None
-        return ObjectData(data, int(blob.generation), dict(blob.metadata or {}))
+        Raises:
+            StoreError, NotPermitted, ConfigurationError: as named; StoreError also if the bytes have another checksum than the bucket says.
+        """
+        with self.errors(name):
+            answer = self._ask("GET", media_path(self.bucket, name), {"alt": "media"}, headers=_AS_STORED, known=(404,))
+        if self._is_absent(answer):
+            return None
+        said = dict(part.strip().partition("=")[::2] for part in answer.headers.get("x-goog-hash", "").split(","))
+        if said.get("crc32c", found := _checksum(io.BytesIO(answer.body))) != found:
+            raise StoreError(f"gs://{self.bucket}/{name} has checksum {said['crc32c']}, what came {found}", hint="run again")
+        if "x-goog-generation" not in answer.headers:
+            raise StoreError(f"gs://{self.bucket}/{name}: the answer is no object", hint="run again")
+        return ObjectData(answer.body, int(answer.headers["x-goog-generation"]))
 
     def get_range(self, name: str, start: int, end: int, *, generation: int | None = None) -> bytes | None:
         """The bytes from `start` (from 0) up to `end` (exclusive) of an object; None if there is no such object or generation.
@@ -157,37 +199,24 @@ class Store:
             ValueError: if the range is empty or begins before the object.
             StoreError, NotPermitted, ConfigurationError: as named.
         """
-        from google.api_core.exceptions import NotFound, RequestRangeNotSatisfiable
-
         if not 0 <= start < end:
             raise ValueError(f"no range: {start} to {end}")
-        blob = self._bucket.blob(name, generation=generation)
-        with self._errors(name):
-            try:
-                # A part has no checksum of its own, and the client would warn that it cannot compare one.
-                return bytes(
-                    blob.download_as_bytes(
-                        start=start, end=end - 1, retry=self._retries, timeout=CALL_TIMEOUT, raw_download=True, checksum=None
-                    )
-                )
-            except RequestRangeNotSatisfiable:
-                return b""
-            except NotFound as error:
-                self._require_bucket(error)
-                return None
+        query = {"alt": "media"} | ({} if generation is None else {"generation": str(generation)})
+        headers = _AS_STORED | {"Range": f"bytes={start}-{end - 1}"}
+        with self.errors(name):
+            answer = self._ask("GET", media_path(self.bucket, name), query, headers=headers, known=(404, 416))
+        if self._is_absent(answer):
+            return None
+        if answer.status == 416:
+            return b""
+        # Whoever does not know ranges answers 200 with the whole.
+        return answer.body if answer.status == 206 else answer.body[start:end]
 
     def stat(self, name: str) -> ObjectInfo | None:
         """An object's metadata, or None if there is none."""
-        from google.api_core.exceptions import NotFound
-
-        blob = self._bucket.blob(name)
-        with self._errors(name):
-            try:
-                blob.reload(retry=self._retries, timeout=CALL_TIMEOUT)
-            except NotFound as error:
-                self._require_bucket(error)
-                return None
-        return _info(blob)
+        with self.errors(name):
+            answer = self._ask("GET", object_path(self.bucket, name), {"fields": OBJECT_FIELDS}, known=(404,))
+        return None if self._is_absent(answer) else self._read_info(name, answer)
 
     def put(
         self,
@@ -215,22 +244,42 @@ class Store:
             GenerationMismatch: the object is not at that generation any more.
             StoreError, NotPermitted, ConfigurationError: as named; StoreError also if the bucket says that it stored other bytes.
         """
+        with self.errors(name), _opened(data) as (stream, size):
+            sent = crc32c or _checksum(stream)
+            stream.seek(0)
+            if size <= SMALL_BYTES:
+                answer = self._put_at_once(name, stream.read(), sent, content_type, metadata or {}, if_generation)
+                return self.read_written(name, answer, crc32c=sent, if_generation=if_generation)
+            return self._require_sent(self._put_in_pieces(name, stream, size, sent, content_type, metadata or {}, if_generation), sent)
+
+    def _put_at_once(
+        self, name: str, data: bytes, crc32c: str, content_type: str, metadata: Mapping[str, str], if_generation: int | None
+    ) -> Answer:
+        around = wrap(describe(name, content_type, crc32c, metadata), content_type)
+        query = {"uploadType": "multipart"} | ({} if if_generation is None else {"ifGenerationMatch": str(if_generation)})
+        body = around.pieces(data)
+        return self._ask("POST", upload_path(self.bucket), query, headers={"Content-Type": around.content_type}, body=body, known=(412,))
+
+    def _put_in_pieces(
+        self,
+        name: str,
+        stream: IO[bytes],
+        size: int,
+        crc32c: str,
+        content_type: str,
+        metadata: Mapping[str, str],
+        if_generation: int | None,
+    ) -> ObjectInfo:
+        """By the official client, which repeats only the piece that was lost."""
         from google.api_core.exceptions import PreconditionFailed
 
-        blob = self._bucket.blob(name, chunk_size=CHUNK_BYTES)
-        blob.metadata = dict(metadata or {})
-        with self._errors(name), _opened(data) as (stream, size):
-            blob.crc32c = sent = crc32c or _checksum(stream)
-            try:
-                self._upload(blob, stream, size, content_type, if_generation)
-            except PreconditionFailed as error:
-                kind = AlreadyExists if if_generation == 0 else GenerationMismatch
-                raise kind(f"gs://{self.bucket}/{name} was written by somebody else") from error
-        if blob.crc32c != sent:
-            raise StoreError(
-                f"gs://{self.bucket}/{name} has checksum {blob.crc32c}, sent {sent}", hint="look at the object, then run again"
-            )
-        return _info(blob)
+        blob = self.service.client.bucket(self.bucket).blob(name, chunk_size=CHUNK_BYTES)
+        blob.metadata, blob.crc32c = dict(metadata), crc32c
+        try:
+            self._upload(blob, stream, size, content_type, if_generation)
+        except PreconditionFailed as error:
+            raise self._overtaken(name, if_generation) from error
+        return ObjectInfo(blob.name, int(blob.size), int(blob.generation), blob.crc32c or "", blob.updated, dict(blob.metadata or {}))
 
     def _upload(self, blob: Any, stream: IO[bytes], size: int, content_type: str, if_generation: int | None) -> None:
         """Send the whole stream; from the start a second time if the bucket kept less of a chunk than it was sent.
@@ -248,7 +297,7 @@ class Store:
                     if_generation_match=if_generation,
                     checksum=None,
                     timeout=CALL_TIMEOUT,
-                    retry=self._retries,
+                    retry=self.retries,
                 )
             except ValueError as error:
                 if type(error) is not ValueError:
@@ -260,147 +309,151 @@ class Store:
 
     def list(self, prefix: str, *, start: str = "", end: str = "", glob: str = "") -> Iterator[ObjectInfo]:
         """Objects under `prefix` in name order, one request per thousand; `start` is inclusive, `end` exclusive."""
-        with self._errors(prefix):
-            blobs = self._client.list_blobs(
-                self._bucket,
-                prefix=prefix or None,
-                start_offset=start or None,
-                end_offset=end or None,
-                match_glob=glob or None,
-                fields=LISTING_FIELDS,
-                retry=self._retries,
-                timeout=CALL_TIMEOUT,
-            )
-            for page in blobs.pages:
-                # The answer itself: an object of the client for each would cost five times what all the rest of it does.
-                yield from map(_listed, page.raw_page.get("items", ()))
+        asked = {"prefix": prefix, "startOffset": start, "endOffset": end, "matchGlob": glob}
+        with self.errors(prefix):
+            for page in self._pages(prefix, {key: value for key, value in asked.items() if value} | {"fields": LISTING_FIELDS}):
+                try:
+                    listed = [_described(item) for item in page.get("items", ())]
+                except _NO_OBJECT as error:
+                    raise StoreError(f"gs://{self.bucket}/{prefix}: the answer is no listing", hint="run again") from error
+                yield from listed
 
     def list_folders(self, prefix: str) -> tuple[str, ...]:
         """The names directly below `prefix` that end in a slash."""
-        with self._errors(prefix):
-            blobs = self._client.list_blobs(
-                self._bucket, prefix=prefix, delimiter="/", fields="prefixes,nextPageToken", retry=self._retries, timeout=CALL_TIMEOUT
-            )
-            for _ in blobs:
-                pass
-            return tuple(sorted(blobs.prefixes))
+        with self.errors(prefix):
+            pages = self._pages(prefix, {"prefix": prefix, "delimiter": "/", "fields": "prefixes,nextPageToken"})
+            return tuple(sorted({folder for page in pages for folder in page.get("prefixes", ())}))
 
     def delete(self, name: str, *, if_generation: int) -> bool:
         """Delete one generation of an object; False if it is gone already. Used on state, never on data."""
-        from google.api_core.exceptions import NotFound, PreconditionFailed
+        query = {"ifGenerationMatch": str(if_generation)}
+        with self.errors(name):
+            answer = self._ask("DELETE", object_path(self.bucket, name), query, known=(404, 412))
+        if answer.status == 412:
+            raise self._overtaken(name, if_generation)
+        return answer.status != 404
 
-        with self._errors(name):
+    def read_written(self, name: str, answer: Answer, *, crc32c: str, if_generation: int | None) -> ObjectInfo:
+        """The new object that an answer to a write describes.
+
+        Args:
+            name: what it was to be called.
+            answer: of 2xx, or 412.
+            crc32c: of what was sent.
+            if_generation: as for `put`.
+
+        Raises:
+            AlreadyExists, GenerationMismatch, StoreError: as for `put`.
+        """
+        if answer.status == 412:
+            raise self._overtaken(name, if_generation)
+        return self._require_sent(self._read_info(name, answer), crc32c)
+
+    def _read_info(self, name: str, answer: Answer) -> ObjectInfo:
+        try:
+            return _described(msgspec.json.decode(answer.body))
+        except (msgspec.DecodeError, *_NO_OBJECT) as error:
+            raise StoreError(f"gs://{self.bucket}/{name}: the answer describes no object", hint="run again") from error
+
+    def _require_sent(self, written: ObjectInfo, crc32c: str) -> ObjectInfo:
+        if written.crc32c != crc32c:
+            where = f"gs://{self.bucket}/{written.name}"
+            raise StoreError(f"{where} has checksum {written.crc32c or 'none'}, sent {crc32c}", hint="look at the object, then run again")
+        return written
+
+    def _pages(self, prefix: str, query: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
+        token = ""
+        while True:
+            answer = self._ask("GET", objects_path(self.bucket), {**query, **_TERSE, **({"pageToken": token} if token else {})})
             try:
-                self._bucket.blob(name).delete(if_generation_match=if_generation, retry=self._retries, timeout=CALL_TIMEOUT)
-            except NotFound:
-                return False
-            except PreconditionFailed as error:
-                raise GenerationMismatch(f"gs://{self.bucket}/{name} was written by somebody else") from error
+                page = msgspec.json.decode(answer.body, type=dict[str, Any])
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise StoreError(f"gs://{self.bucket}/{prefix}: the answer is no listing", hint="run again") from error
+            yield page
+            token = page.get("nextPageToken", "")
+            if not token:
+                return
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: Sequence[bytes | memoryview] = (),
+        known: tuple[int, ...] = (),
+    ) -> Answer:
+        """An answer that did what was asked, or has one of the `known` statuses; asked again as `Retries` says.
+
+        Raises:
+            GoogleAPICallError, ConnectionError, GoogleAuthError: for `_errors`.
+        """
+
+        def once() -> Answer:
+            answer = self.service.ask(method, path, query, headers=headers, body=body, timeout=CALL_TIMEOUT)
+            if answer.is_done or answer.status in known:
+                return answer
+            raise refusal(answer)
+
+        return self.retries.calling(once)
+
+    def _is_absent(self, answer: Answer) -> bool:
+        if answer.status != 404:
+            return False
+        if says_no_bucket(answer.message):
+            raise self._no_bucket()
         return True
 
-    def _require_bucket(self, error: Exception) -> None:
-        if _names_bucket(error):
-            raise error
+    def _overtaken(self, name: str, if_generation: int | None) -> StoreError:
+        kind = AlreadyExists if if_generation == 0 else GenerationMismatch
+        return kind(f"gs://{self.bucket}/{name} was written by somebody else")
+
+    def _no_bucket(self) -> ConfigurationError:
+        hint = "create it, or name another: DATA_BUCKET, STATE_BUCKET, or the profile"
+        return ConfigurationError(f"bucket {self.bucket} does not exist", hint=hint)
 
     @contextmanager
-    def _errors(self, name: str) -> Iterator[None]:
-        """Turn the client's errors into ours, each with the object and the next step."""
+    def errors(self, name: str) -> Iterator[None]:
+        """Turn what the service and the libraries raise into our errors, each with the object and the next step."""
+        try:
+            yield
+        except EngineError:
+            raise
+        except Exception as error:
+            ours = self._translated(error, f"gs://{self.bucket}/{name}")
+            if ours is None:
+                raise
+            raise ours from error
+
+    def _translated(self, error: Exception, where: str) -> EngineError | None:
+        """None for what is none of ours. Imports the libraries' errors only when one has happened."""
         import requests
         import urllib3.exceptions
         from google.api_core.exceptions import Forbidden, GoogleAPICallError, NotFound, RetryError, Unauthorized
         from google.auth.exceptions import GoogleAuthError, TransportError
         from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
-        where = f"gs://{self.bucket}/{name}"
         network = "check the network, then run again"
-        try:
-            yield
-        except EngineError:
-            raise
-        except NotFound as error:
-            if not _names_bucket(error):
-                raise StoreError(f"{where}: {_reason(error)}", hint="run again") from error
-            hint = "create it, or name another: DATA_BUCKET, STATE_BUCKET, or the profile"
-            raise ConfigurationError(f"bucket {self.bucket} does not exist", hint=hint) from error
-        except (Forbidden, Unauthorized) as error:
-            raise NotPermitted(f"{where}: {_reason(error)}", hint="let this account create, get and list objects") from error
-        except GoogleAuthError as error:
+        if isinstance(error, NotFound):
+            return self._no_bucket() if says_no_bucket(str(error)) else StoreError(f"{where}: {_reason(error)}", hint="run again")
+        if isinstance(error, (Forbidden, Unauthorized)):
+            return NotPermitted(f"{where}: {_reason(error)}", hint="let this account create, get and list objects")
+        if isinstance(error, GoogleAuthError):
             if error.retryable or isinstance(error, TransportError):
-                raise StoreError(f"{where}: no access token: {_reason(error)}", hint=network) from error
-            raise NotPermitted(f"{where}: {_reason(error)}", hint="run: gcloud auth application-default login") from error
-        except (DataCorruption, InvalidResponse) as error:
-            raise StoreError(f"{where}: {_reason(error)}", hint="run again") from error
-        except (
-            RetryError,
-            GoogleAPICallError,
-            requests.RequestException,
-            urllib3.exceptions.HTTPError,
-            HTTPException,
-            ConnectionError,
-            TimeoutError,
-        ) as error:
-            raise StoreError(f"{where}: {_reason(error)}", hint=network) from error
+                return StoreError(f"{where}: no access token: {_reason(error)}", hint=network)
+            return NotPermitted(f"{where}: {_reason(error)}", hint="run: gcloud auth application-default login")
+        if isinstance(error, (DataCorruption, InvalidResponse)):
+            return StoreError(f"{where}: {_reason(error)}", hint="run again")
+        lost = (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, ConnectionError, TimeoutError)
+        if isinstance(error, (RetryError, GoogleAPICallError, *lost)):
+            return StoreError(f"{where}: {_reason(error)}", hint=network)
+        return None
 
 
-def open_client(*, project: str, endpoint: str = "") -> Any:
-    """A google-cloud-storage client.
-
-    Args:
-        project: Google Cloud project; any word for an emulator.
-        endpoint: base URL of a storage server on this machine; empty for the real service with default credentials.
-
-    Raises:
-        ConfigurationError: if `endpoint` is not on this machine.
-        NotPermitted: if there are no default credentials.
-    """
-    import requests.adapters
-    from google.auth.exceptions import DefaultCredentialsError
-    from google.cloud import storage
-
-    if endpoint:
-        from google.auth.credentials import AnonymousCredentials
-
-        require_loopback(endpoint)
-        client = storage.Client(project=project, credentials=AnonymousCredentials(), client_options={"api_endpoint": endpoint.rstrip("/")})
-        client._http.trust_env = False
-    else:
-        try:
-            client = storage.Client(project=project)
-        except DefaultCredentialsError as error:
-            raise NotPermitted(str(error), hint="run: gcloud auth application-default login") from error
-    # Telemetry of the client asks for the bucket in a thread of its own, and goes on asking a server that is gone.
-    client._bucket_metadata_cache = None
-    adapter = requests.adapters.HTTPAdapter(pool_connections=8, pool_maxsize=256)
-    for scheme in ("http://", "https://"):
-        client._http.mount(scheme, adapter)
-    return client
-
-
-def create_bucket(store: Store) -> bool:
-    """Create a store's bucket; False if it is there already."""
-    from google.api_core.exceptions import Conflict
-
-    with store._errors(""):
-        try:
-            store._client.create_bucket(store.bucket, timeout=CALL_TIMEOUT)
-        except Conflict:
-            return False
-    return True
-
-
-def require_loopback(endpoint: str) -> str:
-    """Return `endpoint`, refusing any host that is not this machine: an emulator elsewhere is a mistake.
-
-    Raises:
-        ConfigurationError: naming the endpoint.
-    """
-    host = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}").hostname
-    if host not in ("127.0.0.1", "localhost", "::1"):
-        raise ConfigurationError(
-            f"{endpoint!r} is not on this machine",
-            hint="an emulator endpoint must be on 127.0.0.1; unset it for the real service",
-        )
-    return endpoint
+def describe(name: str, content_type: str, crc32c: str, metadata: Mapping[str, str]) -> Mapping[str, object]:
+    """What the bucket is told of a new object. It refuses bytes that have another checksum."""
+    return {"name": name, "contentType": content_type, "crc32c": crc32c, "metadata": dict(metadata)}
 
 
 @contextmanager
@@ -422,19 +475,8 @@ def _checksum(stream: IO[bytes]) -> str:
     return base64.b64encode(checksum.digest()).decode("ascii")
 
 
-def _info(blob: Any) -> ObjectInfo:
-    return ObjectInfo(
-        name=blob.name,
-        size=int(blob.size or 0),
-        generation=int(blob.generation),
-        crc32c=blob.crc32c or "",
-        updated=blob.updated,
-        metadata=dict(blob.metadata or {}),
-    )
-
-
-def _listed(item: Mapping[str, Any]) -> ObjectInfo:
-    """An object as the JSON of a listing shows it."""
+def _described(item: Mapping[str, Any]) -> ObjectInfo:
+    """An object as JSON describes it."""
     return ObjectInfo(
         name=item["name"],
         size=int(item.get("size", 0)),
@@ -443,22 +485,6 @@ def _listed(item: Mapping[str, Any]) -> ObjectInfo:
         updated=datetime.fromisoformat(item["updated"]),
         metadata=item.get("metadata", {}),
     )
-
-
-def _drain(error: Exception) -> None:
-    """Read the rest of a refusal, so that its connection can be used again: the client leaves that of a download open."""
-    from requests import RequestException, Response
-
-    response = getattr(error, "response", None)
-    if isinstance(response, Response):
-        with suppress(RequestException):
-            _ = response.content
-
-
-def _names_bucket(error: Exception) -> bool:
-    """Whether a 404 speaks of the bucket, not of an object or an upload in it."""
-    text = str(error).lower()
-    return "bucket" in text and "does not exist" in text
 
 
 def _reason(error: BaseException) -> str:

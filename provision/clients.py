@@ -10,7 +10,9 @@ from functools import cached_property
 from typing import Any
 
 from engine.errors import ConfigurationError, NotPermitted
-from engine.store import Store, open_client, require_loopback
+from engine.loopback import require_loopback
+from engine.storage_service import open_storage
+from engine.store import Store
 from provision.compute_package import load_compute
 from provision.logs.clients import LogClients, make_clients
 from provision.profile import Profile
@@ -129,8 +131,8 @@ def open_stores(profile: Profile) -> tuple[Store, Store]:
     """
     if profile.kind == "local" and not profile.endpoints.storage:
         raise ConfigurationError("the local profile has no storage endpoint", hint="start it: tickdeck local up")
-    client = open_client(project=profile.project, endpoint=profile.endpoints.storage)
-    return Store(client, profile.data_bucket), Store(client, profile.state)
+    service = open_storage(project=profile.project, endpoint=profile.endpoints.storage)
+    return Store(service, profile.data_bucket), Store(service, profile.state)
 
 
 def make_logging(profile: Profile, *, tailing: bool = True) -> LogClients:

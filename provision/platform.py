@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from engine.errors import ConfigurationError, ExitCode, NotPermitted
-from engine.store import require_loopback
+from engine.loopback import require_loopback
 from provision.errors import CloudRefused, CloudUnavailable, NotFound
 from provision.profile import Profile
 

@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.errors import ConfigurationError
+from engine.loopback import require_loopback
 from engine.settings import BUCKET_NAME_HINT, is_bucket_name
-from engine.store import require_loopback
 from provision.config_file import config_path
 from provision.errors import WriteRefused
 

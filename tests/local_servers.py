@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.store import Store, open_client
+from engine.storage_service import open_storage
+from engine.store import Store
 from tests.warm_process import run_program
 
 KEY = "TD.test-key-that-must-never-be-logged"
@@ -110,7 +111,7 @@ class Lake:
 
 def make_lake(storage: LocalServer, source: LocalServer, name: str) -> Lake:
     """Create the two buckets called `name` and `name`-state."""
-    client = open_client(project="local", endpoint=storage.url)
+    service = open_storage(project="local", endpoint=storage.url)
     for bucket in (name, f"{name}-state"):
-        client.create_bucket(bucket)
-    return Lake(Store(client, name), Store(client, f"{name}-state"), storage, source)
+        service.client.create_bucket(bucket)
+    return Lake(Store(service, name), Store(service, f"{name}-state"), storage, source)

@@ -67,7 +67,7 @@ class Session:
 
         data, state = open_stores(self.profile)
         if self.profile.kind == "local":
-            from engine.store import create_bucket
+            from engine.bucket import create_bucket
 
             for store in (data, state):
                 create_bucket(store)

@@ -58,13 +58,15 @@ def up(scenario: str, source: str) -> int:
 
 def _make_buckets(cloud: Cloud) -> None:
     """The buckets that any tool finds by default: whoever points one at this cloud wants to work, not to create buckets first."""
+    from engine.bucket import create_bucket
     from engine.settings import resolve
-    from engine.store import Store, create_bucket, open_client
+    from engine.storage_service import open_storage
+    from engine.store import Store
 
     settings = resolve(cloud.environment())
-    client = open_client(project=settings.text("project"), endpoint=settings.text("storage_endpoint"))
+    service = open_storage(project=settings.text("project"), endpoint=settings.text("storage_endpoint"))
     for name in (settings.text("data_bucket"), settings.state_bucket):
-        create_bucket(Store(client, name))
+        create_bucket(Store(service, name))
 
 
 @local_command.command("down")

@@ -16,7 +16,7 @@ from typing import Any
 
 from engine.bigquery.tables import LakeTable, TableColumn
 from engine.errors import ConfigurationError, EngineError, ExitCode, NotPermitted, Stopped, StoreError, UsageError
-from engine.store import require_loopback
+from engine.loopback import require_loopback
 
 CALL_TIMEOUT = 60.0
 """Seconds of one HTTP exchange."""

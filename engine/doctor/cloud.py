@@ -23,7 +23,8 @@ from engine.documents import JSON
 from engine.errors import AlreadyExists, ConfigurationError, EngineError, ExitCode, GenerationMismatch, NotPermitted, UsageError
 from engine.paths import probe_object
 from engine.settings import Settings
-from engine.store import Store, open_client
+from engine.storage_service import open_storage
+from engine.store import Store
 
 ANSWER_SECONDS = 8.0
 """One request to the source, from its start to the end of its answer."""
@@ -206,8 +207,8 @@ def open_stores(settings: Settings) -> tuple[Store, Store]:
     Raises:
         ConfigurationError, NotPermitted: if no client can be made.
     """
-    client = open_client(project=settings.text("project"), endpoint=settings.text("storage_endpoint"))
-    return Store(client, settings.text("data_bucket")), Store(client, settings.state_bucket)
+    service = open_storage(project=settings.text("project"), endpoint=settings.text("storage_endpoint"))
+    return Store(service, settings.text("data_bucket")), Store(service, settings.state_bucket)
 
 
 def check_separation(settings: Settings) -> list[Finding]:

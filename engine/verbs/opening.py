@@ -8,7 +8,8 @@ from engine.clock import format_time, utc_now
 from engine.logbook import Logbook
 from engine.settings import Settings
 from engine.source import Source
-from engine.store import Store, open_client
+from engine.storage_service import open_storage
+from engine.store import Store
 from engine.throttle import Throttle
 from engine.worker import Places
 
@@ -21,8 +22,8 @@ def open_places(settings: Settings) -> Places:
     """
     settings.require_readable()
     settings.require_two_buckets()
-    client = open_client(project=settings.text("project"), endpoint=settings.text("storage_endpoint"))
-    return Places(data=Store(client, settings.text("data_bucket")), state=Store(client, settings.state_bucket))
+    service = open_storage(project=settings.text("project"), endpoint=settings.text("storage_endpoint"))
+    return Places(data=Store(service, settings.text("data_bucket")), state=Store(service, settings.state_bucket))
 
 
 def open_source(settings: Settings, logbook: Logbook, *, throttle: Throttle | None = None) -> Source:

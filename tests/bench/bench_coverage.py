@@ -1,7 +1,7 @@
 """How complete a lake is, from its manifests, beside listing every data object: 519 days of 8 venues and 5 types.
 
 Both ask the same server over the wire, in turns, each in a fresh process, and must give the same answer for every cell. The server is a
-process of its own and is not measured. Ours is what `tickdeck check` does behind its screen, over the official client.
+process of its own and is not measured. Ours is what `tickdeck check` does behind its screen.
 """
 
 from __future__ import annotations
@@ -110,9 +110,10 @@ def judge(lake: Lake, objects: dict[str, list[str]]) -> dict[str, list[Any]]:
 
 def _ours(address: str) -> dict[str, Any]:
     from engine.inventory import Inventory, check_range
-    from engine.store import Store, open_client
+    from engine.storage_service import open_storage
+    from engine.store import Store
 
-    state = Store(open_client(project="bench", endpoint=address), STATE)
+    state = Store(open_storage(project="bench", endpoint=address), STATE)
     coverage = check_range(Inventory(state), DAYS, OFFERS, TYPES, now=NOW)
     return {
         f"{cell.day}/{cell.data_type}/{cell.venue}": [report.state, report.done, report.expected]
@@ -131,9 +132,9 @@ def _objects(names: Iterator[str]) -> dict[str, list[str]]:
 
 def _official(address: str) -> dict[str, Any]:
     """As the documentation advises: a prefix, and no more fields than needed."""
-    from engine.store import open_client
+    from engine.storage_service import open_storage
 
-    client = open_client(project="bench", endpoint=address)
+    client = open_storage(project="bench", endpoint=address).client
     blobs = client.list_blobs(DATA, prefix="raw_tick_data/by_date/", fields="items(name),nextPageToken")
     return _objects(blob.name for blob in blobs)
 

@@ -61,17 +61,18 @@ async def _end_to_end(source_url: str, bucket_url: str, folder: Path) -> dict[st
     from engine.plan import Shard, Work
     from engine.shard_run import Attempt, Limits
     from engine.source import Source
-    from engine.store import Store, open_client
+    from engine.storage_service import open_storage
+    from engine.store import Store
 
-    client = open_client(project="local", endpoint=bucket_url)
+    service = open_storage(project="local", endpoint=bucket_url)
     limits = Limits(bytes_in_flight=512 << 20, memory_bytes=4 << 30, spool_memory_bytes=64 << 20)
     moving = both = looks = converting = 0
     with Path(os.devnull).open("w") as log:  # noqa: ASYNC230 - it never blocks
         async with Source(datasets_url=f"{source_url}/v1", connections=limits.downloads) as source:
             pipeline = Pipeline(
                 source=source,
-                data=Store(client, "lake"),
-                state=Store(client, "lake-state"),
+                data=Store(service, "lake"),
+                state=Store(service, "lake-state"),
                 catalogues={},
                 limits=limits,
                 logbook=Logbook(stream=log),

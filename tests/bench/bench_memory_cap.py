@@ -68,11 +68,13 @@ def table(results: dict[str, Any]) -> str:
 
 
 def _measure(group: Any, folder: Path, source: str) -> dict[str, Any]:
+    from engine.bucket import create_bucket
     from engine.paths import RAW
-    from engine.store import Store, create_bucket, open_client
+    from engine.storage_service import open_storage
+    from engine.store import Store
 
     with started("storage", folder / "storage") as storage:
-        data, state = (Store(open_client(project="local", endpoint=storage.url), name) for name in ("bench-data", "bench-state"))
+        data, state = (Store(open_storage(project="local", endpoint=storage.url), name) for name in ("bench-data", "bench-state"))
         for store in (data, state):
             create_bucket(store)
         environment = VM_SETTINGS | {

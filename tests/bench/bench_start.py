@@ -64,12 +64,14 @@ def table(results: dict[str, Any]) -> str:
 
 def _first_byte(storage: str, turn: int) -> float:
     """CPU seconds of an `engine download` when the source sends it the first byte of a file."""
-    from engine.store import Store, create_bucket, open_client
+    from engine.bucket import create_bucket
+    from engine.storage_service import open_storage
+    from engine.store import Store
 
     names = {"DATA_BUCKET": f"start-{turn}-{os.getpid()}", "STATE_BUCKET": f"start-{turn}-{os.getpid()}-state"}
-    client = open_client(project="local", endpoint=storage)
+    service = open_storage(project="local", endpoint=storage)
     for name in names.values():
-        create_bucket(Store(client, name))
+        create_bucket(Store(service, name))
     packed = body(SYMBOL, 100)
     seen: list[float] = []
 

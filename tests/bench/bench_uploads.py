@@ -60,9 +60,10 @@ async def _all(upload: Callable[[int], Awaitable[object]], count: int, at_once: 
 
 def _ours(url: str, file: Path, base: bytes, first: int, count: int, size: int) -> None:
     from engine.small_objects import SMALL_BYTES, SmallObjects
-    from engine.store import Store, open_client
+    from engine.storage_service import open_storage
+    from engine.store import Store
 
-    store = Store(open_client(project="local", endpoint=url), "ours")
+    store = Store(open_storage(project="local", endpoint=url), "ours")
     if size > SMALL_BYTES:
         checksum = _crc32c(file.read_bytes())
         with ThreadPoolExecutor(IN_FLIGHT) as pool:

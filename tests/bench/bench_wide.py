@@ -82,10 +82,11 @@ async def _pipeline_run(source_url: str, bucket_url: str, data_types: tuple[str,
     from engine.plan import Shard, Work
     from engine.shard_run import Attempt, Limits
     from engine.source import Source
-    from engine.store import Store, open_client
+    from engine.storage_service import open_storage
+    from engine.store import Store
 
-    client = open_client(project="local", endpoint=bucket_url)
-    data, state = Store(client, "wide"), Store(client, "wide-state")
+    service = open_storage(project="local", endpoint=bucket_url)
+    data, state = Store(service, "wide"), Store(service, "wide-state")
     limits = Limits(downloads=500, converters=os.cpu_count() or 1, uploads=200, bytes_in_flight=1 << 30, memory_bytes=8 << 30)
     with Path(os.devnull).open("w") as log:  # noqa: ASYNC230 - it never blocks
         async with Source(datasets_url=f"{source_url}/v1", connections=limits.downloads) as source:
@@ -131,11 +132,12 @@ async def _stages(source_url: str, bucket_url: str, folder: Path, data_type: str
     from engine.small_objects import SmallObjects
     from engine.source import Source
     from engine.spool import Spool
-    from engine.store import Store, open_client
+    from engine.storage_service import open_storage
+    from engine.store import Store
 
     cell = Cell(DAY, data_type, VENUE)
     files = [File(cell, symbol(number)) for number in range(symbols)]
-    store = Store(open_client(project="local", endpoint=bucket_url), f"stages-{data_type}")
+    store = Store(open_storage(project="local", endpoint=bucket_url), f"stages-{data_type}")
     figures: dict[str, float] = {}
 
     def measured(name: str, since: float) -> None:

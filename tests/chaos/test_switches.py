@@ -32,9 +32,9 @@ from google.cloud.bigquery import LoadJobConfig
 from console.session import Launched, Session, open_session
 from console.verbs.local import local_command
 from engine.bigquery.warehouse import open_client as open_bigquery
+from engine.bucket import create_bucket
 from engine.cloudlog import CloudLogWriter
 from engine.plan import Request
-from engine.store import create_bucket
 from provision.clients import make_logging
 from provision.errors import PreflightFailed
 from provision.local import cloud as local_cloud
@@ -75,7 +75,8 @@ class World:
             self.control(service, FAULTS_PATH, method="DELETE")
 
     def blob(self, name: str) -> Any:
-        return self.session.buckets.data._bucket.blob(name)
+        data = self.session.buckets.data
+        return data.service.client.bucket(data.bucket).blob(name)
 
     def until(self, holds: Callable[[], Any], what: str) -> None:
         ends = time.monotonic() + LIMIT

@@ -14,7 +14,8 @@ import msgspec
 import pytest
 
 from engine.catalogue import Catalogue, Incident, Listing, save_catalogue
-from engine.store import Store, open_client
+from engine.storage_service import open_storage
+from engine.store import Store
 from provision.local import cloud as local_cloud
 from tests.warm_process import run_program
 
@@ -61,10 +62,10 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     environment = os.environ | {"TICKDECK_LOCAL_DIR": str(place / "cloud"), "XDG_CONFIG_HOME": str(place / "config")}
     cloud = local_cloud.up(place / "cloud", scenario="tiny")
     try:
-        client = open_client(project="local", endpoint=cloud.url("storage"))
-        client.create_bucket(STATE_BUCKET)
+        service = open_storage(project="local", endpoint=cloud.url("storage"))
+        service.client.create_bucket(STATE_BUCKET)
         for table in (OLD_TABLE, NEW_TABLE):
-            save_catalogue(Store(client, STATE_BUCKET), table, b"{}")
+            save_catalogue(Store(service, STATE_BUCKET), table, b"{}")
         yield Operator(environment)
     finally:
         local_cloud.down(place / "cloud")

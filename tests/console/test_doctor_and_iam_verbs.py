@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from engine.store import open_client
+from engine.storage_service import open_storage
 from provision.local import cloud as local_cloud
 from provision.local.cloud import Cloud
 from provision.local.serving import FAULTS_PATH
@@ -64,9 +64,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     environment = os.environ | {"TICKDECK_LOCAL_DIR": str(place / "cloud"), "TICKDECK_CONFIG": str(config)}
     cloud = local_cloud.up(place / "cloud", scenario="tiny")
     try:
-        client = open_client(project="local", endpoint=cloud.url("storage"))
+        service = open_storage(project="local", endpoint=cloud.url("storage"))
         for bucket in ("market-data-tick", "market-data-tick-state"):
-            client.create_bucket(bucket)
+            service.client.create_bucket(bucket)
         yield Operator(cloud, environment)
     finally:
         local_cloud.down(place / "cloud")

@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import ExitCode
-from engine.store import Store, open_client
+from engine.storage_service import open_storage
+from engine.store import Store
 from tests.command_host import Answer, CommandHost
 from tests.conftest import STAND_IN
 from tests.local_servers import KEY, Lake, LocalServer, make_lake, started
@@ -317,8 +318,8 @@ def console_lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsoleLa
         with CommandHost(environment) as host:
             # The first command makes the buckets and asks the source, so that what follows leaves nothing behind.
             assert host.run(*f"{PLAN} {DAY}".split()).code == 0
-            client = open_client(project="local", endpoint=url)
-            yield ConsoleLake(host, Store(client, "market-data-tick"), Store(client, "market-data-tick-state"), files)
+            service = open_storage(project="local", endpoint=url)
+            yield ConsoleLake(host, Store(service, "market-data-tick"), Store(service, "market-data-tick-state"), files)
     finally:
         local("down")
 

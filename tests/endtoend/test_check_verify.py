@@ -16,7 +16,8 @@ import pytest
 
 from engine.model import Cell, File
 from engine.paths import data_object
-from engine.store import Store, open_client
+from engine.storage_service import open_storage
+from engine.store import Store
 from tests.command_host import Answer, CommandHost
 
 RANGE = "--venues binance,deribit --data-types trades --start 2024-05-01 --end 2024-05-02"
@@ -28,8 +29,8 @@ class Desk:
     def __init__(self, host: CommandHost, environment: dict[str, str]) -> None:
         self.host = host
         self.environment = environment
-        client = open_client(project="local", endpoint=environment["STORAGE_EMULATOR_HOST"])
-        self.data = Store(client, "market-data-tick")
+        service = open_storage(project="local", endpoint=environment["STORAGE_EMULATOR_HOST"])
+        self.data = Store(service, "market-data-tick")
 
     def run(self, line: str) -> Answer:
         program, *arguments = line.split()

@@ -25,7 +25,7 @@ from urllib.parse import quote
 import psutil
 import pytest
 
-from engine.store import open_client
+from engine.storage_service import open_storage
 from provision.local import cloud as local_cloud
 from tests.local_servers import KEY as LAKE_KEY
 from tests.local_servers import Lake
@@ -189,9 +189,9 @@ def vm_metadata(cloud: local_cloud.Cloud) -> bytes:
 
 
 def read_buckets(cloud: local_cloud.Cloud) -> dict[str, bytes]:
-    client = open_client(project="local", endpoint=cloud.url("storage"))
+    service = open_storage(project="local", endpoint=cloud.url("storage"))
     found = {}
-    for bucket in client.list_buckets():
+    for bucket in service.client.list_buckets():
         for blob in bucket.list_blobs():
             told = json.dumps([blob.name, blob.metadata, blob.content_type])
             found[f"{bucket.name}/{blob.name}"] = told.encode() + blob.download_as_bytes(raw_download=True)

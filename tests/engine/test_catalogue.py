@@ -26,7 +26,8 @@ from engine.catalogue import (
 from engine.errors import SourceError, UsageError
 from engine.expectation import expect
 from engine.model import DayRange, day_start
-from engine.store import Store, open_client
+from engine.storage_service import open_storage
+from engine.store import Store
 from tests.engine.made_up_lake import NOW, START, catalogue, day, listing, moment
 from tests.local_servers import LocalServer
 
@@ -52,10 +53,10 @@ RANGE = DayRange(day(0), day(10))
 @pytest.fixture
 def state(storage_server: LocalServer) -> Store:
     """A fresh state bucket."""
-    client = open_client(project="local", endpoint=storage_server.url)
+    service = open_storage(project="local", endpoint=storage_server.url)
     name = f"catalogue-tests-{next(_numbers)}"
-    client.create_bucket(name)
-    return Store(client, name)
+    service.client.create_bucket(name)
+    return Store(service, name)
 
 
 @settings(max_examples=300, deadline=None)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
 from collections import Counter
 from datetime import date
 
@@ -42,6 +45,23 @@ def test_a_day_is_downloaded_and_every_expected_file_is_one_object(lake: Lake) -
     assert stored == {(file.venue, file.data_type, file.symbol) for file in truth}
     manifests = [parse_manifest_object(info.name) for info in lake.state.list("manifests/")]
     assert Counter(name.cell for name in manifests) == Counter({Cell(DAY, file.data_type, file.venue): 1 for file in truth})
+
+
+CLOUD_MODULES = """
+import atexit, sys
+from engine.cli import main
+clients = ("google.cloud", "google.auth", "google.api_core", "grpc", "requests")
+atexit.register(lambda: print([name for name in sys.modules if name.startswith(clients)]))
+main()
+"""
+
+
+def test_a_download_of_small_files_needs_no_cloud_client(lake: Lake) -> None:
+    """Importing one takes as long as all that happens until the first byte is fetched."""
+    arguments = [sys.executable, "-c", CLOUD_MODULES, *ALL, "--start", "2024-05-01"]
+    done = subprocess.run(arguments, env=os.environ | lake.environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_a_second_run_fetches_nothing_and_changes_no_object(lake: Lake) -> None:

@@ -30,7 +30,8 @@ from engine.manifest import (
 )
 from engine.model import Cell, Outcome
 from engine.paths import ManifestName, manifest_object
-from engine.store import ObjectInfo, Store, open_client
+from engine.storage_service import open_storage
+from engine.store import ObjectInfo, Store
 from tests.engine.made_up_lake import NOW, bad, day, ok
 from tests.local_servers import LocalServer
 
@@ -41,10 +42,10 @@ _numbers = itertools.count(1)
 @pytest.fixture
 def state(storage_server: LocalServer) -> Store:
     """A fresh state bucket."""
-    client = open_client(project="local", endpoint=storage_server.url)
+    service = open_storage(project="local", endpoint=storage_server.url)
     name = f"manifest-tests-{next(_numbers)}"
-    client.create_bucket(name)
-    return Store(client, name)
+    service.client.create_bucket(name)
+    return Store(service, name)
 
 
 def manifest(*entries: Entry, run: str = "r1", shard: int = 0, attempt: int = 1, cell: Cell = CELL, unfinished: bool = False) -> Manifest:

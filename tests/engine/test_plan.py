@@ -17,7 +17,8 @@ from engine.model import Cell, File
 from engine.paths import plan_object
 from engine.plan import Estimate, NotReady, Plan, Price, Request, Shard, Work, load_plan, save_plan, seal, summarize_plan
 from engine.saved_plans import find_saved_plan, list_saved_plans
-from engine.store import Store, open_client
+from engine.storage_service import open_storage
+from engine.store import Store
 from tests.engine.made_up_lake import NOW, day
 from tests.local_servers import LocalServer
 
@@ -41,10 +42,10 @@ PLAN = Plan(
 @pytest.fixture
 def state(storage_server: LocalServer) -> Store:
     """A fresh state bucket."""
-    client = open_client(project="local", endpoint=storage_server.url)
+    service = open_storage(project="local", endpoint=storage_server.url)
     name = f"plan-tests-{next(_numbers)}"
-    client.create_bucket(name)
-    return Store(client, name)
+    service.client.create_bucket(name)
+    return Store(service, name)
 
 
 def test_a_plan_is_named_by_its_content_whenever_it_is_made_and_however_often_it_is_sealed() -> None:

@@ -1,4 +1,4 @@
-"""Years of manifests over the wire, by the official client: how many calls, and the same answer as from all objects."""
+"""Years of manifests over the wire: how many calls, and the same answer as from all objects."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from engine.collector import collector_held
 from engine.inventory import Inventory, check_range
 from engine.paths import manifest_range
 from engine.range_listing import RangeListing
-from engine.store import Store, open_client
+from engine.storage_service import open_storage
+from engine.store import Store
 from tests.bench.aiohttp_server import serving
 from tests.bench.bench_coverage import judge
 from tests.bench.coverage_lake import DAYS, NOW, OFFERS, STATE, TYPES, Lake
@@ -37,7 +38,7 @@ def calls(address: str) -> dict[str, int]:
 
 def test_every_look_at_a_range_is_a_call_a_thousand_and_finds_the_same(address: str) -> None:
     lake = Lake(OBJECTS)
-    listing = RangeListing(Store(open_client(project="test", endpoint=address), STATE))
+    listing = RangeListing(Store(open_storage(project="test", endpoint=address), STATE))
     calls(address)
     for _ in range(3):
         assert [info.name for info in listing.look(*manifest_range(DAYS))] == list(lake.manifests)
@@ -45,7 +46,7 @@ def test_every_look_at_a_range_is_a_call_a_thousand_and_finds_the_same(address: 
 
 
 def test_a_small_or_empty_range_is_one_call(address: str) -> None:
-    listing = RangeListing(Store(open_client(project="test", endpoint=address), STATE))
+    listing = RangeListing(Store(open_storage(project="test", endpoint=address), STATE))
     calls(address)
     assert listing.look("verifications/", "verifications0") == []
     assert len(listing.look("manifests/by_date/day-2023-05-24/", "manifests/by_date/day-2023-05-240")) in range(25, 29)
@@ -57,7 +58,7 @@ def test_manifests_say_of_every_cell_what_the_listing_of_all_objects_says(addres
     held: dict[str, list[str]] = {}
     for number, cell in enumerate(lake.cells):
         held[f"{cell.day}/{cell.data_type}/{cell.venue}"] = list(lake.held(number))
-    inventory = Inventory(Store(open_client(project="test", endpoint=address), STATE))
+    inventory = Inventory(Store(open_storage(project="test", endpoint=address), STATE))
     coverage = check_range(inventory, DAYS, OFFERS, TYPES, now=NOW)
     found = {
         f"{cell.day}/{cell.data_type}/{cell.venue}": [report.state, report.done, report.expected]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from engine.errors import ConfigurationError
-from engine.store import Store
 from tests.local_servers import Lake
 
 DATA = bytes(range(256)) * 4
@@ -33,4 +32,4 @@ def test_what_is_no_range_is_refused_before_anything_is_asked(lake: Lake, start:
 
 def test_a_bucket_that_is_missing_is_not_a_missing_object(lake: Lake) -> None:
     with pytest.raises(ConfigurationError, match="no-such-bucket"):
-        Store(lake.data._client, "no-such-bucket").get_range("a", 0, 1)
+        lake.data.beside("no-such-bucket").get_range("a", 0, 1)

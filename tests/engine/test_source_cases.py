@@ -21,6 +21,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from engine.bucket import create_bucket
 from engine.clock import utc_now
 from engine.errors import NotPermitted
 from engine.logbook import Logbook
@@ -30,7 +31,8 @@ from engine.pipeline import Pipeline
 from engine.plan import Shard, Work
 from engine.shard_run import Attempt, Limits, Progress
 from engine.source import Source
-from engine.store import Store, create_bucket, open_client
+from engine.storage_service import open_storage
+from engine.store import Store
 from engine.throttle import Throttle
 from tests.engine.conversion.tardis_csv import packed, read_independently, rows_of, trades_csv
 from tests.engine.scripted_server import (
@@ -233,9 +235,9 @@ _numbers = itertools.count(1)
 
 @pytest.fixture
 def buckets(storage_server: LocalServer) -> Buckets:
-    client = open_client(project="local", endpoint=storage_server.url)
+    service = open_storage(project="local", endpoint=storage_server.url)
     name = f"source-cases-{os.getpid()}-{next(_numbers)}"
-    found = Buckets(Store(client, name), Store(client, f"{name}-state"))
+    found = Buckets(Store(service, name), Store(service, f"{name}-state"))
     for store in (found.data, found.state):
         create_bucket(store)
     return found

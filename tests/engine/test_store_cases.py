@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gzip
 import http.client
 import itertools
 import json
 import os
 import random
 import socket
+import ssl
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,17 +28,31 @@ import google.auth.exceptions
 import google.oauth2.credentials
 import google_crc32c
 import pytest
-from google.cloud import storage
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from msgspec import structs
 
+from engine.bucket import create_bucket
 from engine.commit import Committed, commit, commit_small, metadata_of
 from engine.conversion.outcome import Conversion
-from engine.errors import CommitConflict, ConfigurationError, EngineError, ExitCode, NotPermitted, StoreError
+from engine.errors import (
+    AlreadyExists,
+    CommitConflict,
+    ConfigurationError,
+    EngineError,
+    ExitCode,
+    GenerationMismatch,
+    NotPermitted,
+    StoreError,
+)
 from engine.fingerprint import Fingerprint
 from engine.model import Cell, File, Outcome
 from engine.paths import data_object
 from engine.small_objects import SmallObjects
-from engine.store import ObjectInfo, Retries, Store, create_bucket, open_client
+from engine.storage_service import StorageService, open_storage
+from engine.store import ObjectInfo, Retries, Store
 from tests.engine.scripted_server import CLOSE, NO_HTTP, RESET, SILENCE, Answer, Ending, Request, ScriptedServer, answer, scripted_server
 from tests.local_servers import Lake, LocalServer
 
@@ -65,8 +83,15 @@ def commit_at_once(store: Store, file: File, conversion: Conversion, data: bytes
 
 
 def put(store: Store, name: str, data: bytes) -> ObjectInfo:
-    """Create an object through the official client."""
+    """Create an object from a thread."""
     return store.put(name, data, if_generation=0)
+
+
+def look(store: Store, name: str, data: bytes) -> ObjectInfo:
+    """Read what the bucket says of it."""
+    found = store.stat(name)
+    assert found is not None
+    return found
 
 
 def create(store: Store, name: str, data: bytes) -> ObjectInfo:
@@ -206,8 +231,8 @@ _numbers = itertools.count(1)
 
 @pytest.fixture
 def bucket(storage_server: LocalServer) -> Iterator[Store]:
-    client = open_client(project="local", endpoint=storage_server.url)
-    store = Store(client, f"store-cases-{os.getpid()}-{next(_numbers)}", retries=RETRIES)
+    service = open_storage(project="local", endpoint=storage_server.url)
+    store = Store(service, f"store-cases-{os.getpid()}-{next(_numbers)}", retries=RETRIES)
     create_bucket(store)
     yield store
     storage_server.disarm()
@@ -319,10 +344,10 @@ def test_a_read_that_is_refused_for_ever_ends(
     ],
 )
 def test_a_bucket_that_is_not_there_is_named(call: Callable[[Store], object], storage_server: LocalServer) -> None:
-    client = open_client(project="local", endpoint=storage_server.url)
+    service = open_storage(project="local", endpoint=storage_server.url)
     before = asked(storage_server)
     with pytest.raises(ConfigurationError, match="no-such-bucket does not exist") as caught:
-        call(Store(client, "no-such-bucket", retries=RETRIES))
+        call(Store(service, "no-such-bucket", retries=RETRIES))
     assert caught.value.exit_code == ExitCode.CONFIGURATION
     assert sum(since(before, asked(storage_server)).values()) == 1
 
@@ -342,28 +367,81 @@ def test_bytes_that_the_conversion_did_not_make_are_refused_by_the_bucket(
     assert list(bucket.list("")) == []
 
 
-@pytest.mark.parametrize("size", [0, 1, (256 << 10) - 1, 256 << 10, (256 << 10) + 1, 8 << 20])
-def test_an_object_created_at_once_is_the_one_that_the_official_client_would_have_made(size: int, bucket: Store) -> None:
+@pytest.mark.parametrize("way", [commit, commit_at_once])
+@pytest.mark.parametrize("size", [0, 1, (32 << 10) + 1, (256 << 10) - 1, 256 << 10, (256 << 10) + 1, 8 << 20])
+def test_a_small_object_is_the_one_that_the_official_client_would_have_made(
+    size: int, way: Callable[..., Committed], bucket: Store
+) -> None:
     data = random.Random(size).randbytes(size)
-    committed = commit_at_once(bucket, FILE, conversion_to(data), data)
+    conversion = conversion_to(data)
+    committed = way(bucket, FILE, conversion, data)
     assert committed.info == bucket.stat(NAME)
-    assert bucket.get(NAME) is not None
-    assert bucket.get(NAME).data == data  # type: ignore[union-attr]
+    ours = bucket.get(NAME)
+    assert ours is not None
+    assert ours.data == data
+    official = bucket.service.client.bucket(bucket.bucket)
+    seen = official.get_blob(NAME)
+    assert seen.download_as_bytes(raw_download=True, checksum="crc32c") == data
     assert bucket.delete(NAME, if_generation=committed.info.generation)
-    other = commit(bucket, FILE, conversion_to(data), data).info
-    changing = {"generation": 0, "updated": other.updated}
-    assert structs.replace(other, **changing) == structs.replace(committed.info, **changing)
+    other = official.blob(NAME)
+    other.metadata = dict(metadata_of(conversion))
+    other.upload_from_string(data, content_type=seen.content_type, if_generation_match=0, checksum="crc32c")
+    found = bucket.stat(NAME)
+    assert found is not None
+    assert structs.replace(found, generation=0, updated=committed.info.updated) == structs.replace(committed.info, generation=0)
+
+
+ODD_NAMES = ("a b", "a+b", "a%2Fb", "a?b#c", "a/../b", "ä/日本", "quote'\"", "*[x]", "a&b=c", "~", "a\\b", "x/", "x//y")
+
+
+def test_names_of_all_kinds_are_read_as_the_official_client_reads_them(bucket: Store) -> None:
+    official = bucket.service.client.bucket(bucket.bucket)
+    for number, name in enumerate(ODD_NAMES):
+        blob = official.blob(name)
+        blob.metadata = {"number": str(number)}
+        blob.upload_from_string(name * number)
+    held = {blob.name: blob for blob in official.list_blobs()}
+    assert set(held) == set(ODD_NAMES)
+    listed = list(bucket.list(""))
+    assert [info.name for info in listed] == list(held)
+    for info in listed:
+        blob = held[info.name]
+        shown = (blob.size, blob.generation, blob.crc32c, blob.updated, blob.metadata)
+        assert (info.size, info.generation, info.crc32c, info.updated, info.metadata) == shown
+        assert bucket.stat(info.name) == info
+        found = bucket.get(info.name)
+        assert found is not None
+        assert (found.data, found.generation) == (blob.download_as_bytes(), blob.generation)
+        assert [each.name for each in bucket.list(info.name)] == [each.name for each in official.list_blobs(prefix=info.name)]
+    assert bucket.list_folders("") == ("a/", "x/", "ä/")
+    for info in listed:
+        with pytest.raises(GenerationMismatch):
+            bucket.delete(info.name, if_generation=info.generation + 1)
+        assert bucket.delete(info.name, if_generation=info.generation)
+        assert not bucket.delete(info.name, if_generation=info.generation)
+        assert bucket.stat(info.name) is None
+        assert bucket.get(info.name) is None
+
+
+def test_an_object_that_is_kept_packed_comes_as_it_is_kept(bucket: Store) -> None:
+    packed = gzip.compress(b"plain " * 1000)
+    blob = bucket.service.client.bucket(bucket.bucket).blob("packed")
+    blob.content_encoding = "gzip"
+    blob.upload_from_string(packed)
+    found = bucket.get("packed")
+    assert found is not None
+    assert found.data == packed
+    assert bucket.get_range("packed", 2, 10) == packed[2:10]
 
 
 # What no honest server answers: a script in place of the bucket.
 
 
 def scripted_store(server: ScriptedServer, *, credentials: Any = None) -> Store:
-    client = open_client(project="local", endpoint=server.url)
+    service = open_storage(project="local", endpoint=server.url)
     if credentials is not None:
-        client = storage.Client(project="local", credentials=credentials, client_options={"api_endpoint": server.url})
-        client._bucket_metadata_cache = None
-    return Store(client, "bucket", retries=RETRIES)
+        service = StorageService(project="local", base=server.url, credentials=credentials)
+    return Store(service, "bucket", retries=RETRIES)
 
 
 def resource(data: bytes, **changes: object) -> Answer:
@@ -475,26 +553,26 @@ class Renewable(google.oauth2.credentials.Credentials):  # type: ignore[misc]
 REFUSED = answer(401, '{"error":{"code":401,"message":"Invalid Credentials"}}', Content_Type="application/json")
 
 
-@pytest.mark.parametrize("way", [put, create])
+@pytest.mark.parametrize("way", [put, create, look])
 def test_a_token_that_is_refused_is_renewed_and_the_request_sent_again(way: Callable[..., ObjectInfo], server: ScriptedServer) -> None:
-    server.play("POST", REFUSED, resource(SMALL))
+    server.play("", REFUSED, resource(SMALL))
     credentials = Renewable(good=True)
     assert way(scripted_store(server, credentials=credentials), NAME, SMALL).generation == 5
     assert [request.headers["authorization"] for request in server.requests] == ["Bearer token-0", "Bearer token-1"]
     assert {request.headers["x-goog-user-project"] for request in server.requests} == {"billed"}
 
 
-@pytest.mark.parametrize("way", [put, create])
+@pytest.mark.parametrize("way", [put, create, look])
 def test_a_token_that_ran_out_is_renewed_before_anything_is_sent(way: Callable[..., ObjectInfo], server: ScriptedServer) -> None:
-    server.play("POST", resource(SMALL))
+    server.play("", resource(SMALL))
     credentials = Renewable(good=True, expiry=datetime(2024, 1, 1))  # noqa: DTZ001 - google-auth keeps naive UTC
     way(scripted_store(server, credentials=credentials), NAME, SMALL)
     assert [request.headers["authorization"] for request in server.requests] == ["Bearer token-1"]
 
 
-@pytest.mark.parametrize("way", [put, create])
+@pytest.mark.parametrize("way", [put, create, look])
 def test_a_token_that_cannot_be_renewed_is_not_permitted(way: Callable[..., ObjectInfo], server: ScriptedServer) -> None:
-    server.play("POST", REFUSED)
+    server.play("", REFUSED)
     with pytest.raises(NotPermitted) as caught:
         way(scripted_store(server, credentials=Renewable(good=False)), NAME, SMALL)
     assert "gcloud auth" in caught.value.hint
@@ -502,9 +580,9 @@ def test_a_token_that_cannot_be_renewed_is_not_permitted(way: Callable[..., Obje
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("way", [put, create])
+@pytest.mark.parametrize("way", [put, create, look])
 def test_tokens_that_are_refused_one_after_the_other_are_not_permitted(way: Callable[..., ObjectInfo], server: ScriptedServer) -> None:
-    server.play("POST", REFUSED)
+    server.play("", REFUSED)
     with pytest.raises(NotPermitted, match="Invalid Credentials"):
         way(scripted_store(server, credentials=Renewable(good=True)), NAME, SMALL)
     assert len(server.requests) == 3
@@ -525,33 +603,37 @@ def test_many_that_need_a_token_at_once_renew_it_once(server: ScriptedServer) ->
     assert len(server.requests) == 20
 
 
-def test_a_token_goes_nowhere_else(server: ScriptedServer) -> None:
+@pytest.mark.parametrize("way", [put, create, look])
+def test_a_token_goes_nowhere_else(way: Callable[..., ObjectInfo], server: ScriptedServer) -> None:
     with scripted_server() as elsewhere:
         elsewhere.play("", resource(SMALL))
-        server.play("POST", answer(307, Location=f"{elsewhere.url}/upload"))
+        server.play("", answer(307, Location=f"{elsewhere.url}/upload"))
         with pytest.raises(StoreError):
-            create(scripted_store(server, credentials=Renewable(good=True)), NAME, SMALL)
+            way(scripted_store(server, credentials=Renewable(good=True)), NAME, SMALL)
         assert elsewhere.requests == []
+        assert len(server.requests) == 1
 
 
 PROXIES = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY")
 
 
-@pytest.mark.parametrize("way", [put, create])
+@pytest.mark.parametrize("way", [put, create, look])
 def test_a_proxy_of_the_environment_counts_but_not_on_the_way_to_a_local_bucket(
     way: Callable[..., ObjectInfo], server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in PROXIES:
         monkeypatch.delenv(name, raising=False)
-    server.play("POST", resource(SMALL))
+    server.play("", resource(SMALL))
     with scripted_server() as proxy:
-        monkeypatch.setenv("http_proxy", proxy.url)
-        proxy.play("POST", resource(SMALL))
+        monkeypatch.setenv("http_proxy", proxy.url.replace("//", "//me:p%40ss@"))
+        proxy.play("", resource(SMALL))
         way(scripted_store(server), NAME, SMALL)
         assert (len(server.requests), len(proxy.requests)) == (1, 0)
         way(scripted_store(server, credentials=Renewable(good=True)), NAME, SMALL)
         assert (len(server.requests), len(proxy.requests)) == (1, 1)
-        assert proxy.requests[0].target.startswith(f"{server.url}/upload/storage/v1/b/bucket/o?")
+        target = proxy.requests[0].target
+        assert target.startswith((f"{server.url}/upload/storage/v1/b/bucket/o?", f"{server.url}/storage/v1/b/bucket/o/raw_tick_data%2F"))
+        assert proxy.requests[0].headers["proxy-authorization"] == "Basic " + base64.b64encode(b"me:p@ss").decode()
 
 
 def test_a_password_file_of_the_user_is_not_sent_to_the_bucket(
@@ -561,9 +643,10 @@ def test_a_password_file_of_the_user_is_not_sent_to_the_bucket(
     netrc.write_text("default login somebody password secret\n")
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
-    server.play("POST", resource(SMALL))
-    create(scripted_store(server, credentials=Renewable(good=True)), NAME, SMALL)
-    assert server.requests[0].headers["authorization"] == "Bearer token-0"
+    server.play("", resource(SMALL))
+    for way in (create, put, look):
+        way(scripted_store(server, credentials=Renewable(good=True)), NAME, SMALL)
+    assert {request.headers["authorization"] for request in server.requests} == {"Bearer token-0"}
 
 
 def test_a_proxy_that_aiohttp_does_not_know_is_left_to_the_official_client(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -575,17 +658,160 @@ def test_a_proxy_that_aiohttp_does_not_know_is_left_to_the_official_client(serve
     assert not SmallObjects(scripted_store(server), connections=1).takes((8 << 20) + 1)
 
 
+def test_behind_a_client_certificate_all_goes_over_the_session_of_the_official_client(
+    bucket: Store, storage_server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOOGLE_API_USE_CLIENT_CERTIFICATE", "true")
+    service = StorageService(project="local", base=storage_server.url, credentials=Renewable(good=True))
+    store = Store(service, bucket.bucket, retries=RETRIES)
+    assert not service.is_plain
+    assert not SmallObjects(store, connections=1).takes(1)
+    made = put(store, NAME, SMALL)
+    for read in (read for name, _, read in READS if name != "delete"):
+        assert read(store) == read(bucket)
+    with pytest.raises(AlreadyExists):
+        put(store, NAME, SMALL)
+    assert store.get_range(NAME, 10, 20) == SMALL[10:20]
+    assert store.delete(NAME, if_generation=made.generation)
+    assert store.get(NAME) is None
+
+
+def test_whom_the_environment_says_to_trust_is_trusted_and_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate = tmp_path / "certificate.pem"
+    with tls_server(certificate, resource(SMALL).sent) as url:
+        store = Store(StorageService(project="local", base=url, credentials=Renewable(good=True)), "bucket", retries=RETRIES)
+        with pytest.raises(StoreError, match="no secure connection") as caught:
+            store.stat(NAME)
+        assert "token-0" not in str(caught.value)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+        store = Store(StorageService(project="local", base=url, credentials=Renewable(good=True)), "bucket", retries=RETRIES)
+        found = store.stat(NAME)
+        assert found is not None
+        assert found.generation == 5
+
+
+@contextmanager
+def tls_server(certificate: Path, sent: bytes) -> Iterator[str]:
+    """A server on this machine that shows a certificate of its own, written to `certificate`, and answers everything with `sent`."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+    made = made.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+    made = made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    certificate.write_bytes(made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    key_file = certificate.with_suffix(".key")
+    key_file.write_bytes(key.private_bytes(serialization.Encoding.PEM, *plain))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key_file)
+
+    def serve(listening: socket.socket) -> None:
+        while True:
+            try:
+                raw, _ = listening.accept()
+            except OSError:
+                return
+            with suppress(OSError), raw, context.wrap_socket(raw, server_side=True) as connection:
+                connection.recv(1 << 16)
+                connection.sendall(sent)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve, args=(listening,), daemon=True)
+        thread.start()
+        yield f"https://localhost:{listening.getsockname()[1]}"
+        listening.shutdown(socket.SHUT_RDWR)
+    thread.join(10)
+
+
+def media(data: bytes, **headers: object) -> Answer:
+    """The bytes of an object, as a bucket sends them."""
+    usual = {"X_Goog_Generation": "5", "X_Goog_Hash": f"crc32c={crc32c(data)},md5=1B2M2Y8AsgTpgAmY7PhCfg=="}
+    return answer(200, data, **(usual | headers))
+
+
+@dataclass(frozen=True, slots=True)
+class OddRead:
+    """A script for a read, and how it ends."""
+
+    name: str
+    answers: tuple[Answer, ...]
+    read: Callable[[Store], object]
+    end: object
+    requests: int
+
+
+def get(store: Store) -> object:
+    found = store.get(NAME)
+    return None if found is None else found.data
+
+
+def get_part(store: Store) -> object:
+    return store.get_range(NAME, 2, 6)
+
+
+CUT = answer(200, SMALL[:10], Ending.CLOSE, Content_Length=len(SMALL), X_Goog_Generation="5")
+ABSENT = answer(404, '{"error":{"code":404,"message":"No such object: bucket/x"}}', Content_Type="application/json")
+SIGN_IN = answer(200, "<html>Please sign in</html>")
+
+ODD_READS = [
+    OddRead("as it should be", (media(SMALL),), get, SMALL, 1),
+    OddRead("no checksum", (media(SMALL, X_Goog_Hash=None),), get, SMALL, 1),
+    OddRead("another checksum", (media(SMALL, X_Goog_Hash=f"crc32c={crc32c(OTHER)}"),), get, StoreError, 1),
+    OddRead("cut, then as it should be", (CUT, media(SMALL)), get, SMALL, 2),
+    OddRead("cut for ever", (CUT,), get, StoreError, TRIES),
+    OddRead("reset, then as it should be", (RESET, media(SMALL)), get, SMALL, 2),
+    OddRead("something that is no HTTP", (NO_HTTP,), get, StoreError, TRIES),
+    OddRead("a web page", (SIGN_IN,), get, StoreError, 1),
+    OddRead("not there", (ABSENT,), get, None, 1),
+    OddRead("a part", (answer(206, SMALL[2:6]),), get_part, SMALL[2:6], 1),
+    OddRead("the whole for a part", (media(SMALL),), get_part, SMALL[2:6], 1),
+    OddRead("a part beyond the end", (answer(416),), get_part, b"", 1),
+    OddRead("a part of nothing", (ABSENT,), get_part, None, 1),
+    OddRead("a web page for an object", (SIGN_IN,), lambda store: store.stat(NAME), StoreError, 1),
+    OddRead("no object", (answer(200, "[]"),), lambda store: store.stat(NAME), StoreError, 1),
+    OddRead("a web page for a listing", (SIGN_IN,), lambda store: list(store.list("")), StoreError, 1),
+    OddRead("a list for a listing", (answer(200, "[]"),), lambda store: list(store.list("")), StoreError, 1),
+    OddRead("things that are no objects", (answer(200, '{"items":[{}]}'),), lambda store: list(store.list("")), StoreError, 1),
+    OddRead("an empty bucket", (answer(200, "{}"),), lambda store: list(store.list("")), [], 1),
+    OddRead("a web page for folders", (SIGN_IN,), lambda store: store.list_folders(""), StoreError, 1),
+]
+
+
+@pytest.mark.parametrize("case", ODD_READS, ids=[case.name for case in ODD_READS])
+def test_no_odd_answer_to_a_read_is_taken_for_data(case: OddRead, server: ScriptedServer) -> None:
+    server.play("GET", *case.answers)
+    store = scripted_store(server)
+    if case.end is StoreError:
+        with pytest.raises(StoreError) as caught:
+            case.read(store)
+        assert "gs://bucket/" in str(caught.value)
+        assert caught.value.hint
+    else:
+        assert case.read(store) == case.end
+    assert len(server.requests) == case.requests
+
+
+def test_a_packed_listing_is_unpacked(server: ScriptedServer) -> None:
+    shown = {"items": [json.loads(resource(SMALL).sent.partition(b"\r\n\r\n")[2])]}
+    server.play("GET", answer(200, gzip.compress(json.dumps(shown).encode()), Content_Encoding="gzip"))
+    assert [info.name for info in scripted_store(server).list("")] == [NAME]
+    assert server.requests[0].headers["accept-encoding"] == "gzip"
+    assert "gzip" in server.requests[0].headers["user-agent"]
+
+
 def test_a_bucket_that_takes_no_more_of_a_body_is_unavailable_after_the_tries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.store.CALL_TIMEOUT", (1.0, 0.05))
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        store = Store(open_client(project="local", endpoint=f"http://127.0.0.1:{deaf.getsockname()[1]}"), "bucket", retries=RETRIES)
+        store = Store(open_storage(project="local", endpoint=f"http://127.0.0.1:{deaf.getsockname()[1]}"), "bucket", retries=RETRIES)
         with pytest.raises(StoreError):
             create(store, NAME, random.Random(3).randbytes(8 << 20))
 
 
 def test_nobody_listening_is_unavailable_after_the_tries() -> None:
-    store = Store(open_client(project="local", endpoint="http://127.0.0.1:9"), "bucket", retries=RETRIES)
+    store = Store(open_storage(project="local", endpoint="http://127.0.0.1:9"), "bucket", retries=RETRIES)
     for call in (
         lambda: store.stat(NAME),
         lambda: list(store.list("")),
@@ -626,7 +852,7 @@ def test_of_two_writers_of_a_large_file_the_one_that_ends_first_wins(
 
     server.play("PUT", pass_on, pass_on, commit_before)
     server.play("", pass_on)
-    late = Store(open_client(project="local", endpoint=server.url), bucket.bucket, retries=RETRIES)
+    late = Store(open_storage(project="local", endpoint=server.url), bucket.bucket, retries=RETRIES)
     assert commit(late, FILE, first, LARGE).already
     assert [request.method for request in server.requests] == ["POST", "PUT", "PUT", "PUT", "GET"]
 
@@ -641,7 +867,7 @@ def test_of_two_writers_of_different_sources_the_late_one_is_a_conflict(
 
     server.play("POST", commit_before)
     server.play("GET", lambda request: forwarded(storage_server, request))
-    late = Store(open_client(project="local", endpoint=server.url), bucket.bucket, retries=RETRIES)
+    late = Store(open_storage(project="local", endpoint=server.url), bucket.bucket, retries=RETRIES)
     with pytest.raises(CommitConflict, match="source-fingerprint"):
         way(late, FILE, replace(conversion_to(OTHER), rows=2), OTHER)
     found = bucket.get(NAME)

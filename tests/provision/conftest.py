@@ -22,7 +22,8 @@ from engine.clock import utc_now
 from engine.heartbeat import Heartbeat, write_heartbeat
 from engine.plan import Plan, save_plan
 from engine.run import new_run
-from engine.store import Store, open_client
+from engine.storage_service import open_storage
+from engine.store import Store
 from provision.audit import AuditRecord, list_records
 from provision.clients import ComputeClients
 from provision.fleet import FleetSnapshot, observe
@@ -144,12 +145,12 @@ def platform_server(servers_root: Path) -> Iterator[LocalServer]:
 def wired(compute_server: LocalServer, storage_server: LocalServer) -> Iterator[Wired]:
     """A project without VMs, and fresh buckets."""
     name = f"fleet-{os.getpid()}-{next(_numbers)}"
-    client = open_client(project=name, endpoint=storage_server.url)
+    service = open_storage(project=name, endpoint=storage_server.url)
     for bucket in (name, f"{name}-state"):
-        client.create_bucket(bucket)
+        service.client.create_bucket(bucket)
     endpoints = Endpoints(storage=storage_server.url, compute=compute_server.url)
     profile = local_profile(project=name, data_bucket=name, endpoints=endpoints)
-    cloud = Wired(profile, ComputeClients(profile), Store(client, f"{name}-state"), Store(client, name), compute_server)
+    cloud = Wired(profile, ComputeClients(profile), Store(service, f"{name}-state"), Store(service, name), compute_server)
     yield cloud
     compute_server.disarm()
     for vm in cloud.vms():

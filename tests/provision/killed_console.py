@@ -15,7 +15,8 @@ import requests.adapters
 
 from engine.clock import utc_now
 from engine.plan import load_plan
-from engine.store import Store, open_client
+from engine.storage_service import open_storage
+from engine.store import Store
 from provision.canary import advance
 from provision.clients import ComputeClients
 from provision.fleet import observe
@@ -50,7 +51,7 @@ def act(document: dict[str, Any], case: dict[str, Any]) -> None:
     """What the console was doing."""
     endpoints = Endpoints(storage=document["storage"], compute=document["compute"])
     profile = local_profile(project=document["project"], data_bucket=document["bucket"], endpoints=endpoints)
-    state = Store(open_client(project=profile.project, endpoint=profile.endpoints.storage), profile.state)
+    state = Store(open_storage(project=profile.project, endpoint=profile.endpoints.storage), profile.state)
     clients = ComputeClients(profile)
     if case["verb"] == "launch":
         plan = load_plan(state, document["plan"])

@@ -316,9 +316,8 @@ def test_cleanup_does_not_touch_a_vm_that_was_started_again_meanwhile(wired: Wir
 def test_a_mutation_whose_intent_cannot_be_written_does_not_happen(wired: Wired) -> None:
     order = wired.launch(1).order
     proposal = propose_delete(wired.profile, wired.look(), list(order.vms))
-    from engine.store import Store
 
-    nowhere = Store(wired.state._client, "no-such-bucket")
+    nowhere = wired.state.beside("no-such-bucket")
     with pytest.raises(Exception, match="no-such-bucket"):
         apply(proposal, profile=wired.profile, clients=wired.clients, state=nowhere, confirm=1)
     assert wired.names() == set(order.vms)

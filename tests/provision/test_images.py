@@ -21,7 +21,8 @@ import pytest
 from engine.clock import utc_now
 from engine.errors import ConfigurationError, NotPermitted
 from engine.paths import BUILD_LOGS, BUILDS
-from engine.store import Store, open_client
+from engine.storage_service import open_storage
+from engine.store import Store
 from provision.audit import AuditRecord, list_records
 from provision.builds import SOURCE, BuildPlan, Built, build_and_push, docker_trouble, find_source, pack_source, plan_build
 from provision.errors import CloudRefused, GuardRefusal, NotFound, WriteRefused
@@ -45,10 +46,10 @@ class Registry:
 
     def __init__(self, server: LocalServer, storage: LocalServer) -> None:
         name = f"images-{os.getpid()}-{next(_numbers)}"
-        client = open_client(project=name, endpoint=storage.url)
-        client.create_bucket(f"{name}-state")
+        service = open_storage(project=name, endpoint=storage.url)
+        service.client.create_bucket(f"{name}-state")
         self.server = server
-        self.state = Store(client, f"{name}-state")
+        self.state = Store(service, f"{name}-state")
         endpoints = Endpoints(platform=server.url, storage=storage.url)
         self.profile = local_profile(project=name, data_bucket=name, endpoints=endpoints, region="asia-northeast1")
         self.platform = Platform(self.profile)

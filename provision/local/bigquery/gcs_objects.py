@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import EngineError
-from engine.store import Retries, Store, open_client
+from engine.storage_service import open_storage
+from engine.store import Retries, Store
 from provision.local.bigquery.errors import BigQueryError, invalid, not_found
 from provision.local.serving import LOOPBACK
 
@@ -45,7 +46,7 @@ def require_uris(uris: Sequence[str]) -> None:
 
 
 class LocalBucket:
-    """Reads the storage server that runs beside this one, over HTTP, through the official client."""
+    """Reads the storage server that runs beside this one, over HTTP, as the engine does."""
 
     def __init__(self, ready_file: Path) -> None:
         """`ready_file` says at which port the storage server is; it is read anew for each job."""
@@ -93,7 +94,7 @@ class LocalBucket:
             port = json.loads(self._ready_file.read_text())["ports"]["storage"]
         except (OSError, ValueError, KeyError) as error:
             raise BigQueryError(503, "backendError", f"The storage server beside this one is not there: {error}") from error
-        return Store(open_client(project="local", endpoint=f"http://{LOOPBACK}:{port}"), bucket, retries=Retries(seconds=20.0))
+        return Store(open_storage(project="local", endpoint=f"http://{LOOPBACK}:{port}"), bucket, retries=Retries(seconds=20.0))
 
 
 def _unreadable(uri: str, error: EngineError) -> BigQueryError:

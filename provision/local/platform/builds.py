@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from aiohttp import ClientError, ClientSession, web
 
-from engine.store import require_loopback
+from engine.loopback import require_loopback
 from provision.local.platform.errors import invalid, not_found
 from provision.local.platform.incidents import BUILD_FAILS
 from provision.local.platform.packages import Details, Shelves

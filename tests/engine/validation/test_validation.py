@@ -72,7 +72,7 @@ def body(lake: Lake, file: File) -> bytes:
 
 
 def patch_metadata(lake: Lake, file: File, **changes: str) -> None:
-    blob = lake.data._bucket.get_blob(data_object(file))
+    blob = lake.data.service.client.bucket(lake.data.bucket).get_blob(data_object(file))
     blob.metadata = {**blob.metadata, **changes}
     blob.patch()
 
@@ -410,7 +410,7 @@ def test_findings_that_do_not_fit_into_metadata_count_all_the_same(lake: Lake) -
 
 
 def test_a_bucket_that_is_missing_is_said_at_once(filled: Lake) -> None:
-    nowhere = Store(filled.data._client, "no-such-bucket")
+    nowhere = filled.data.beside("no-such-bucket")
     with pytest.raises(ConfigurationError, match="no-such-bucket"):
         validate(nowhere, filled.state, Question(DayRange(DAY, DAY)))
 
@@ -418,7 +418,7 @@ def test_a_bucket_that_is_missing_is_said_at_once(filled: Lake) -> None:
 def test_one_cell_that_cannot_be_read_does_not_stop_the_others(filled: Lake) -> None:
     other = Cell(NEXT, "trades", "binance")
     fill(filled, {other: ["BTCUSDT"]})
-    state = Store(filled.state._client, filled.state.bucket, retries=Retries(tries=1))
+    state = Store(filled.state.service, filled.state.bucket, retries=Retries(tries=1))
     name = quote(manifest_prefix(TRADES), safe="")
     filled.storage.post("/_tickdeck/faults", {"fault": "status", "status": 503, "match": f"{name}r1", "method": "GET"})
     try:

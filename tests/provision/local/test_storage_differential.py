@@ -38,7 +38,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from engine.store import open_client
+from engine.storage_service import open_storage
 from tests.local_servers import LocalServer
 
 _numbers = itertools.count(1)
@@ -155,7 +155,8 @@ class SameAnswers(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         name = f"differential-{os.getpid()}-{next(_numbers)}"
-        self.worlds = [World(open_client(project="local", endpoint=url).create_bucket(name)) for url in (self.ours_url, self.theirs_url)]
+        clients = [open_storage(project="local", endpoint=url).client for url in (self.ours_url, self.theirs_url)]
+        self.worlds = [World(client.create_bucket(name)) for client in clients]
 
     def both(self, call: Callable[[World], Any]) -> None:
         """Make a call on both, and compare what came: an answer, or the code of a refusal."""

@@ -23,8 +23,8 @@ from google.api_core.exceptions import BadRequest, Conflict, MethodNotImplemente
 from google.cloud import bigquery
 
 from engine.bigquery.warehouse import open_client
+from engine.storage_service import open_storage
 from engine.store import Store
-from engine.store import open_client as open_storage
 from tests.local_servers import LocalServer, started
 
 PLACE = "asia-northeast1"
