@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import click
 
 from engine import __version__
+from engine.collector import collector_spared
 from engine.errors import EngineError, ExitCode, UsageError, one_line
 from engine.loopback import VARIABLE, OutsideConnectionError, guard_from_environment
 
@@ -52,7 +53,8 @@ class VerbGroup(click.Group):
         if not verb.place:
             return _later(str(ctx.info_name), name, verb.help)
         module, _, attribute = verb.place.partition(":")
-        command = getattr(importlib.import_module(module), attribute)
+        with collector_spared():
+            command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
         return command
 

@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 from datetime import date
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import aiohttp
 from msgspec import structs
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from engine import __version__
 from engine.clock import utc_now
@@ -29,6 +29,9 @@ from engine.loopback import OutsideConnectionError
 from engine.model import File, Outcome, require_aware
 from engine.spool import Spool
 from engine.throttle import Throttle
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 API_URL = "https://api.tardis.dev/v1"
 DATASETS_URL = "https://datasets.tardis.dev/v1"
@@ -281,6 +284,8 @@ class Source:
             return await self._try_once(state)
         except _Transient as error:
             failed.append(error)
+
+        from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
         async def try_again() -> Fetched:
             if failed:

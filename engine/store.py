@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from engine.documents import Moment
+from engine.documents import Moment, json_decoder
 from engine.errors import (
     AlreadyExists,
     ConfigurationError,
@@ -366,8 +366,8 @@ class Store:
         while True:
             answer = self._ask("GET", objects_path(self.bucket), {**query, **_TERSE, **({"pageToken": token} if token else {})})
             try:
-                page = msgspec.json.decode(answer.body, type=dict[str, Any])
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                page = json_decoder(dict[str, Any]).decode(answer.body)
+            except (msgspec.DecodeError, *_NO_OBJECT) as error:
                 raise StoreError(f"gs://{self.bucket}/{prefix}: the answer is no listing", hint="run again") from error
             yield page
             token = page.get("nextPageToken", "")

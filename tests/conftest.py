@@ -8,12 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.local_servers import KEY, Lake, LocalServer, make_lake, started
 
 _POINTERS = ("STORAGE_EMULATOR_HOST", "TICKDECK_BIGQUERY_ENDPOINT", "TARDIS_API_KEY", "TARDIS_API_URL", "TARDIS_DATASETS_URL")
 for _name in (*_POINTERS, "TEXTUAL_THEME", "NO_COLOR"):
     os.environ.pop(_name, None)
+
+# No test asserts a time, and machines stall: whatever takes long takes long.
+settings.register_profile("tickdeck", deadline=None)
+settings.load_profile("tickdeck")
 
 STAND_IN = {"TICKDECK_STAND_IN_KEY": KEY}
 

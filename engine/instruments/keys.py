@@ -194,19 +194,18 @@ class _Settle(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """One way in which a venue spells symbols of a type. The pattern's groups are the parts that the symbol holds."""
+    """One way in which a venue spells symbols of a type. The pattern's groups are the parts that the symbol holds.
+
+    A pattern is compiled when it is first asked: all of them together are a tenth of what a process of ours takes to start.
+    """
 
     type: InstrumentType
-    pattern: re.Pattern[str]
+    pattern: str
     settle: _Settle = _Settle.NONE
     quote: str = ""
     """Where the symbol does not hold it."""
     settle_in: str = ""
     """Where it is neither base nor quote."""
-
-
-def _form(kind: InstrumentType, pattern: str, settle: _Settle = _Settle.NONE, *, quote: str = "", settle_in: str = "") -> _Form:
-    return _Form(kind, re.compile(pattern), settle, quote, settle_in)
 
 
 def _fused(quotes: str) -> str:
@@ -233,48 +232,48 @@ _BYBIT_SPOT = "USDT USDC USDE USDQ USDR USD1 BTC ETH SOL MNT DAI EUR BRZ BRL PLN
 _FORMS: dict[str, tuple[_Form, ...]] = {
     "binance": (
         # Pairs against AEUR exist for these three only; elsewhere the A is the base's last letter, as in ADA and EUR.
-        _form(_SPOT, r"(?P<base>BTC|ETH|EUR)(?P<quote>AEUR)"),
-        _form(_SPOT, _fused(_BINANCE_SPOT)),
+        _Form(_SPOT, r"(?P<base>BTC|ETH|EUR)(?P<quote>AEUR)"),
+        _Form(_SPOT, _fused(_BINANCE_SPOT)),
     ),
     "binance-futures": (
-        _form(_PERPETUAL, _fused("USDT USDC BUSD USD1 BTC"), _Settle.QUOTE),
-        _form(_FUTURE, rf"{_fused('USDT USDC BUSD')}_{_COMPACT}", _Settle.QUOTE),
+        _Form(_PERPETUAL, _fused("USDT USDC BUSD USD1 BTC"), _Settle.QUOTE),
+        _Form(_FUTURE, rf"{_fused('USDT USDC BUSD')}_{_COMPACT}", _Settle.QUOTE),
     ),
     "binance-delivery": (
-        _form(_PERPETUAL, rf"{_BASE}(?P<quote>USD)_PERP", _Settle.BASE),
-        _form(_FUTURE, rf"{_BASE}(?P<quote>USD)_{_COMPACT}", _Settle.BASE),
+        _Form(_PERPETUAL, rf"{_BASE}(?P<quote>USD)_PERP", _Settle.BASE),
+        _Form(_FUTURE, rf"{_BASE}(?P<quote>USD)_{_COMPACT}", _Settle.BASE),
     ),
-    "binance-european-options": (_form(_OPTION, rf"{_BASE}-{_COMPACT}-{_DECIMAL}-{_PUT_OR_CALL}", _Settle.QUOTE, quote="USDT"),),
+    "binance-european-options": (_Form(_OPTION, rf"{_BASE}-{_COMPACT}-{_DECIMAL}-{_PUT_OR_CALL}", _Settle.QUOTE, quote="USDT"),),
     "deribit": (
-        _form(_SPOT, rf"{_BASE}_{_QUOTE}"),
-        _form(_PERPETUAL, rf"{_BASE}-PERPETUAL", _Settle.BASE, quote="USD"),
-        _form(_PERPETUAL, rf"{_BASE}_{_QUOTE}-PERPETUAL", _Settle.QUOTE),
-        _form(_FUTURE, rf"{_BASE}-{_WORDED}", _Settle.BASE, quote="USD"),
-        _form(_FUTURE, rf"{_BASE}_{_QUOTE}-{_WORDED}", _Settle.QUOTE),
-        _form(_OPTION, rf"{_BASE}-{_WORDED}-{_DECIMAL_D}-{_PUT_OR_CALL}", _Settle.BASE, quote="USD"),
-        _form(_OPTION, rf"{_BASE}_{_QUOTE}-{_WORDED}-{_DECIMAL_D}-{_PUT_OR_CALL}", _Settle.QUOTE),
-        _form(_COMBO, rf"{_BASE}-(?P<legs>[A-Z][A-Z0-9]*-{_LEGS})", _Settle.BASE, quote="USD"),
-        _form(_COMBO, rf"{_BASE}_{_QUOTE}-(?P<legs>[A-Z][A-Z0-9]*-{_LEGS})", _Settle.QUOTE),
+        _Form(_SPOT, rf"{_BASE}_{_QUOTE}"),
+        _Form(_PERPETUAL, rf"{_BASE}-PERPETUAL", _Settle.BASE, quote="USD"),
+        _Form(_PERPETUAL, rf"{_BASE}_{_QUOTE}-PERPETUAL", _Settle.QUOTE),
+        _Form(_FUTURE, rf"{_BASE}-{_WORDED}", _Settle.BASE, quote="USD"),
+        _Form(_FUTURE, rf"{_BASE}_{_QUOTE}-{_WORDED}", _Settle.QUOTE),
+        _Form(_OPTION, rf"{_BASE}-{_WORDED}-{_DECIMAL_D}-{_PUT_OR_CALL}", _Settle.BASE, quote="USD"),
+        _Form(_OPTION, rf"{_BASE}_{_QUOTE}-{_WORDED}-{_DECIMAL_D}-{_PUT_OR_CALL}", _Settle.QUOTE),
+        _Form(_COMBO, rf"{_BASE}-(?P<legs>[A-Z][A-Z0-9]*-{_LEGS})", _Settle.BASE, quote="USD"),
+        _Form(_COMBO, rf"{_BASE}_{_QUOTE}-(?P<legs>[A-Z][A-Z0-9]*-{_LEGS})", _Settle.QUOTE),
     ),
     "bybit": (
-        _form(_PERPETUAL, _fused("USDT"), _Settle.QUOTE),
-        _form(_PERPETUAL, _fused("USD"), _Settle.BASE),
-        _form(_PERPETUAL, rf"{_BASE}PERP", _Settle.QUOTE, quote="USDC"),
-        _form(_FUTURE, rf"{_BASE}(?P<quote>USD)(?P<quarter>[HMUZ][0-9]{{2}})", _Settle.BASE),
-        _form(_FUTURE, rf"{_fused('USDT')}-{_WORDED}", _Settle.QUOTE),
-        _form(_FUTURE, rf"{_BASE}-{_WORDED}", _Settle.QUOTE, quote="USDC"),
+        _Form(_PERPETUAL, _fused("USDT"), _Settle.QUOTE),
+        _Form(_PERPETUAL, _fused("USD"), _Settle.BASE),
+        _Form(_PERPETUAL, rf"{_BASE}PERP", _Settle.QUOTE, quote="USDC"),
+        _Form(_FUTURE, rf"{_BASE}(?P<quote>USD)(?P<quarter>[HMUZ][0-9]{{2}})", _Settle.BASE),
+        _Form(_FUTURE, rf"{_fused('USDT')}-{_WORDED}", _Settle.QUOTE),
+        _Form(_FUTURE, rf"{_BASE}-{_WORDED}", _Settle.QUOTE, quote="USDC"),
     ),
-    "bybit-spot": (_form(_SPOT, _fused(_BYBIT_SPOT)),),
+    "bybit-spot": (_Form(_SPOT, _fused(_BYBIT_SPOT)),),
     "bybit-options": (
-        _form(_OPTION, rf"{_BASE}-{_WORDED}-{_DECIMAL}-{_PUT_OR_CALL}", quote="USD", settle_in="USDC"),
-        _form(_OPTION, rf"{_BASE}-{_WORDED}-{_DECIMAL}-{_PUT_OR_CALL}-(?P<quote>USDT)", _Settle.QUOTE),
+        _Form(_OPTION, rf"{_BASE}-{_WORDED}-{_DECIMAL}-{_PUT_OR_CALL}", quote="USD", settle_in="USDC"),
+        _Form(_OPTION, rf"{_BASE}-{_WORDED}-{_DECIMAL}-{_PUT_OR_CALL}-(?P<quote>USDT)", _Settle.QUOTE),
     ),
-    "okex": (_form(_SPOT, rf"{_BASE}-{_QUOTE}"),),
-    "okex-futures": (_form(_FUTURE, rf"{_BASE}-{_QUOTE}-{_COMPACT}", _Settle.BY_QUOTE),),
-    "okex-swap": (_form(_PERPETUAL, rf"{_BASE}-{_QUOTE}-SWAP", _Settle.BY_QUOTE),),
-    "okex-options": (_form(_OPTION, rf"{_BASE}-{_QUOTE}-{_COMPACT}-{_DECIMAL}-{_PUT_OR_CALL}", _Settle.BY_QUOTE),),
-    "coinbase": (_form(_SPOT, rf"{_BASE}-{_QUOTE}"),),
-    "kucoin": (_form(_SPOT, rf"{_BASE}-{_QUOTE}"),),
+    "okex": (_Form(_SPOT, rf"{_BASE}-{_QUOTE}"),),
+    "okex-futures": (_Form(_FUTURE, rf"{_BASE}-{_QUOTE}-{_COMPACT}", _Settle.BY_QUOTE),),
+    "okex-swap": (_Form(_PERPETUAL, rf"{_BASE}-{_QUOTE}-SWAP", _Settle.BY_QUOTE),),
+    "okex-options": (_Form(_OPTION, rf"{_BASE}-{_QUOTE}-{_COMPACT}-{_DECIMAL}-{_PUT_OR_CALL}", _Settle.BY_QUOTE),),
+    "coinbase": (_Form(_SPOT, rf"{_BASE}-{_QUOTE}"),),
+    "kucoin": (_Form(_SPOT, rf"{_BASE}-{_QUOTE}"),),
 }
 
 VENUES_READ = frozenset(_FORMS)
@@ -295,7 +294,7 @@ def parse_symbol_as(venue: str, kind: str, symbol: str) -> Parsed | None:
     if wanted is None or symbol in GROUPED_SYMBOLS:
         return None
     for form in _FORMS.get(venue, ()):
-        found = form.pattern.fullmatch(symbol) if form.type is wanted else None
+        found = re.fullmatch(form.pattern, symbol) if form.type is wanted else None
         parsed = _read(venue, form, found.groupdict()) if found else None
         if parsed is not None:
             return parsed

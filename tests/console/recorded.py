@@ -314,7 +314,7 @@ class KeptObjects(EmptyStore):
 
     def get(self, name: str) -> ObjectData | None:  # type: ignore[override]
         found = self._kept.get(name)
-        return None if found is None else ObjectData(found[0], found[1].generation, found[1].metadata)
+        return None if found is None else ObjectData(found[0], found[1].generation)
 
 
 class RecordedSession(FleetSession):

@@ -54,7 +54,7 @@ VARIABLES: dict[str, st.SearchStrategy[str]] = {
 
 @pytest.mark.parametrize("kind", VARIABLES)
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_same_message_about_another_thing_has_the_same_fingerprint(kind: str, data: st.DataObject) -> None:
     one, other = data.draw(VARIABLES[kind]), data.draw(VARIABLES[kind])
     shape: Callable[[str], str] = "gave up on {} because it is bad".format

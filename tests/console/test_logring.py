@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from console.query import EVERYTHING, parse
@@ -37,7 +37,6 @@ BATCHES = st.lists(st.lists(st.tuples(st.integers(0, 60), st.sampled_from(list(S
     st.sampled_from(["", "part -5", "part>20", "vm:vm-1"]),
     st.integers(0, 8),
 )
-@settings(deadline=None)
 def test_what_passes_is_what_filtering_the_newest_lines_gives(
     capacity: int, batches: list[list[tuple[int, Severity]]], minimum: Severity, filter_text: str, changed_at: int
 ) -> None:

@@ -59,7 +59,7 @@ def state(storage_server: LocalServer) -> Store:
     return Store(service, name)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(listings, max_size=8), st.none() | st.frozensets(st.sampled_from(["A", "B", "OPTIONS", "SPOT", "NOSUCH"])))
 def test_expectations_of_a_range_are_those_of_each_of_its_days(made: list[Listing], scope: frozenset[str] | None) -> None:
     offered = catalogue(*made)
@@ -73,7 +73,7 @@ def test_expectations_of_a_range_are_those_of_each_of_its_days(made: list[Listin
             assert "NOSUCH" not in expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(listings, st.integers(-3, 13).map(day))
 def test_a_symbol_is_listed_on_a_day_if_some_instant_of_it_belongs_to_both(made: Listing, each: date) -> None:
     begin, end = day_start(each), day_start(each) + timedelta(days=1)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine.collector import EVERY, collector_held, collector_seldom
+from engine.collector import EVERY, collector_held, collector_seldom, collector_spared
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +37,17 @@ def test_somebody_who_had_it_off_keeps_it_off() -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_what_is_there_when_it_was_spared_is_not_looked_at_again() -> None:
+    try:
+        with collector_spared():
+            assert not gc.isenabled()
+            made = [[] for _ in range(1000)]
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > len(made)
+    finally:
+        gc.unfreeze()
 
 
 def test_it_looks_seldom_until_the_last_one_is_done_in_whatever_order_they_end() -> None:

@@ -54,7 +54,7 @@ def wanted(works: list[Work]) -> list[tuple[File, int]]:
     return sorted((File(part.cell, symbol), size) for part in works for symbol, size in zip(part.symbols, part.bytes, strict=True))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(works=WORKS, shards=st.integers(1, 40), strategy=st.sampled_from(STRATEGIES))
 def test_the_union_of_the_shards_is_the_work_without_overlap(works: list[Work], shards: int, strategy: Strategy) -> None:
     packed = pack(works, shards, strategy, speed=VM)
@@ -66,7 +66,7 @@ def test_the_union_of_the_shards_is_the_work_without_overlap(works: list[Work], 
         assert shard.bytes == sum(sum(part.bytes) for part in shard.work)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(works=WORKS, shards=st.integers(1, 12), strategy=st.sampled_from(STRATEGIES), seed=st.integers(0, 99))
 def test_the_order_of_the_input_does_not_matter(works: list[Work], shards: int, strategy: Strategy, seed: int) -> None:
     shuffled = []
@@ -81,7 +81,7 @@ def test_the_order_of_the_input_does_not_matter(works: list[Work], shards: int, 
     assert pack(shuffled, shards, strategy, speed=VM) == pack(works, shards, strategy, speed=VM)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(works=WORKS, shards=st.integers(1, 12), strategy=st.sampled_from(STRATEGIES))
 def test_a_shard_works_cell_by_cell_largest_first_and_in_it_the_largest_file_first(
     works: list[Work], shards: int, strategy: Strategy
@@ -95,7 +95,7 @@ def test_a_shard_works_cell_by_cell_largest_first_and_in_it_the_largest_file_fir
             assert part.seconds == pytest.approx(sum(map(VM.file_seconds, part.bytes)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(weights=st.lists(st.integers(1, 1000), min_size=1, max_size=8), shards=st.integers(1, 3))
 def test_the_fullest_shard_is_within_four_thirds_of_the_best_packing(weights: list[int], shards: int) -> None:
     """Graham's bound, against every possible assignment. One file a cell: nothing can be divided."""
@@ -138,7 +138,7 @@ def test_files_of_no_weight_are_spread_too() -> None:
     assert sorted(shard.files for shard in pack(cells, 5, speed=ONE)) == [2, 2, 2, 2, 2]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(works=WORKS, shards=st.integers(1, 7))
 def test_by_date_gives_contiguous_blocks_of_days_in_order(works: list[Work], shards: int) -> None:
     held = sorted({made.day for made in works if made.symbols})
@@ -184,7 +184,7 @@ def test_a_shards_time_is_that_of_converters_working_side_by_side_in_its_order()
     assert lower_bound([6, 4, 3, 3], 1, two) == 13.0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(works=WORKS, shards=st.integers(1, 12), strategy=st.sampled_from(STRATEGIES))
 def test_no_packing_beats_the_lower_bound(works: list[Work], shards: int, strategy: Strategy) -> None:
     packed = pack(works, shards, strategy, speed=VM)
@@ -200,7 +200,7 @@ def test_the_fleet_for_a_deadline_is_the_smallest_that_meets_it() -> None:
     assert shards_for_deadline(works, 10**7, speed=VM, max_shards=100) == 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(works=WORKS.filter(lambda made: any(part.symbols for part in made)), seconds=st.floats(80, 5000))
 def test_a_deadline_is_met_or_refused(works: list[Work], seconds: float) -> None:
     best = makespan(pack(works, 30, speed=VM), VM)
@@ -230,7 +230,7 @@ def test_a_shard_count_below_one_and_an_unknown_strategy_are_refused() -> None:
 # shares of a daily cap
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(works=WORKS, shards=st.integers(1, 12), cap=st.integers(1, 10**11))
 def test_shares_of_a_cap_never_exceed_it_and_hold_the_largest_file(works: list[Work], shards: int, cap: int) -> None:
     packed = pack(works, shards, speed=VM)
@@ -245,7 +245,7 @@ def test_shares_of_a_cap_never_exceed_it_and_hold_the_largest_file(works: list[W
     assert tuple(replace(shard, daily_bytes=0) for shard in shared) == packed
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(works=WORKS.filter(lambda works: any(part.symbols for part in works)), shards=st.integers(2, 12), cap=st.integers(1, 10**11))
 def test_as_many_shards_as_the_cap_is_said_to_hold_can_share_it(works: list[Work], shards: int, cap: int) -> None:
     most = most_shards(pack(works, shards, speed=VM), cap)

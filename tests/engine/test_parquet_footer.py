@@ -135,7 +135,7 @@ def test_every_flipped_bit_and_every_cut_of_a_footer_is_read_or_is_a_flaw() -> N
     assert refused > 2 * len(data)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_a_footer_or_a_flaw(data: bytes) -> None:
     with pytest.raises(FooterFlaw):

@@ -11,7 +11,7 @@ import signal
 import sys
 from typing import Any
 
-import requests.adapters
+from urllib3.connectionpool import HTTPConnectionPool
 
 from engine.clock import utc_now
 from engine.plan import load_plan
@@ -30,21 +30,21 @@ from tests.provision.made_up_fleet import local_profile
 def die_at(number: int, when: str) -> None:
     """Make this process end at its n-th request that changes anything."""
     seen = 0
-    send = requests.adapters.HTTPAdapter.send
+    send = HTTPConnectionPool.urlopen  # under the official clients, and under requests of our own
 
-    def counted(self: Any, request: Any, *arguments: Any, **options: Any) -> Any:
+    def counted(self: Any, method: str, *arguments: Any, **options: Any) -> Any:
         nonlocal seen
-        if request.method == "GET":
-            return send(self, request, *arguments, **options)
+        if method == "GET":
+            return send(self, method, *arguments, **options)
         seen += 1
         if seen == number and when == "before":
             os.kill(os.getpid(), signal.SIGKILL)
-        answer = send(self, request, *arguments, **options)
+        answer = send(self, method, *arguments, **options)
         if seen == number:
             os.kill(os.getpid(), signal.SIGKILL)
         return answer
 
-    requests.adapters.HTTPAdapter.send = counted
+    HTTPConnectionPool.urlopen = counted  # type: ignore[assignment,method-assign]
 
 
 def act(document: dict[str, Any], case: dict[str, Any]) -> None:

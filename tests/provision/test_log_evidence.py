@@ -187,9 +187,10 @@ def test_a_vm_that_is_gone_is_heard_from_its_log_objects_though_compute_knows_no
 def test_a_vm_that_never_logged_is_heard_at_its_serial_port_and_after_its_end_from_the_receipt(place: Field) -> None:
     result = place.wired.launch(1)
     (vm,) = result.created
-    place.wired.wait_until(lambda: place.ask(vm, where="serial").entries, "the guest speaks")
+    greeting = (f"guest of run {result.order.run} is up", "serial")
+    place.wired.wait_until(lambda: greeting in said(place.ask(vm, where="serial")), "the guest speaks")
     living = place.ask(vm)
-    assert (f"guest of run {result.order.run} is up", "serial") in said(living)
+    assert greeting in said(living)
     assert living.strangers == frozenset()
     assert {entry.run for entry in living.entries} == {result.order.run}
     assert not any(entry.timed for entry in living.entries)

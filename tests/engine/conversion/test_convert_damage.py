@@ -174,20 +174,20 @@ def only_exact_rows(data: st.DataObject) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_bytes_put_in_or_taken_out_give_exactly_the_rows_or_no_file(data: st.DataObject) -> None:
     only_exact_rows(data)
 
 
 @pytest.mark.slow
 @given(data=st.data())
-@settings(max_examples=10_000, deadline=None)
+@settings(max_examples=10_000)
 def test_bytes_put_in_or_taken_out_give_exactly_the_rows_or_no_file_at_length(data: st.DataObject) -> None:
     only_exact_rows(data)
 
 
 @given(order=st.permutations(range(len(LINES))))
-@settings(max_examples=24, deadline=None)
+@settings(max_examples=24)
 def test_members_in_another_order_show_in_the_times_and_in_the_fingerprint(order: list[int]) -> None:
     """Each member is sound, so the file is: the rows are those it holds, and the flag says that they step back."""
     body = b"".join(member(LINES[index]) for index in order)
@@ -203,7 +203,7 @@ def test_members_in_another_order_show_in_the_times_and_in_the_fingerprint(order
 
 
 @given(cuts=st.lists(st.integers(1, len(ROWS) - 1), min_size=1, max_size=4, unique=True), data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_members_in_another_order_never_give_other_rows_than_the_text_they_hold(cuts: list[int], data: st.DataObject) -> None:
     parts = [ROWS[start:end] for start, end in itertools.pairwise([0, *sorted(cuts), len(ROWS)])]
     text = b"".join(data.draw(st.permutations(parts)))

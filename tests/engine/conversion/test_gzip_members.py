@@ -51,7 +51,7 @@ def flaw_of(body: bytes, *, most: int = 1 << 20) -> GzipFlaw:
     chunk_bytes=st.integers(1, 5_000),
     padding=st.integers(0, 700),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_it_gives_what_the_standard_library_gives_however_short_the_reads(
     data: bytes, cuts: list[int], most: int, read_bytes: int, chunk_bytes: int, padding: int
 ) -> None:
@@ -189,7 +189,7 @@ members_of_any_kind = st.lists(
 
 
 @given(made=members_of_any_kind, data=st.data(), most=st.sampled_from([1, 7, 64, 1 << 20]), chunk_bytes=st.sampled_from([3, 64, 1 << 20]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_the_quicker_library_never_takes_what_the_exact_one_refuses(
     made: list[tuple[bytes, int]], data: st.DataObject, most: int, chunk_bytes: int
 ) -> None:

@@ -27,7 +27,7 @@ from tests.bench.convert_inputs import write_input
 from tests.engine.conversion.tardis_csv import HEADERS, genuine_heads, sha256, trades_csv
 
 ROOT = Path(__file__).resolve().parents[3]
-QUICK = settings(max_examples=300, deadline=None)
+QUICK = settings(max_examples=300)
 ALL_KINDS = (Kind.TIME, Kind.NUMBER, Kind.CATEGORY, None, Kind.FLAG, Kind.NUMBER, Kind.TEXT)
 
 if not is_built() and not any(map(shutil.which, ("cc", "gcc", "clang"))):

@@ -88,10 +88,10 @@ def make_place(server: LocalServer, storage: LocalServer) -> Place:
     dataset = bigquery.Dataset(f"local.d{number}")
     dataset.location = PLACE
     client.create_dataset(dataset)
-    buckets = open_storage(project="local", endpoint=storage.url)
+    service = open_storage(project="local", endpoint=storage.url)
     bucket = f"bq-{os.getpid()}-{number}"
-    buckets.create_bucket(bucket)
-    return Place(client, server, f"d{number}", Store(buckets, bucket))
+    service.client.create_bucket(bucket)
+    return Place(client, server, f"d{number}", Store(service, bucket))
 
 
 @pytest.fixture
