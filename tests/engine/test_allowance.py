@@ -184,7 +184,7 @@ async def test_small_transfers_do_not_write_an_object_each(lake: Lake, opened: C
     assert 0 < writes(lake) - before <= 70
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(
         st.tuples(st.sampled_from(["reserve", "receive", "close", "die", "midnight"]), st.integers(0, 2), st.integers(1, 600)), max_size=40

@@ -36,7 +36,7 @@ from tests.engine.conversion.tardis_csv import (
 )
 
 TYPES = sorted(DATA_TYPES)
-QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+QUICK = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 DEEP = settings(QUICK, max_examples=400)
 blocks = st.one_of(st.integers(64, 4_000), st.sampled_from([1, 1 << 21]))
 reads = st.one_of(st.integers(1, 4_000), st.just(1 << 20))

@@ -322,5 +322,5 @@ def test_any_sequence_of_calls_is_answered_alike(steps: int, storage_server: Loc
 
     run_state_machine_as_test(
         Run,
-        settings=settings(max_examples=25, stateful_step_count=steps, deadline=None, suppress_health_check=list(HealthCheck)),
+        settings=settings(max_examples=25, stateful_step_count=steps, suppress_health_check=list(HealthCheck)),
     )
