@@ -40,12 +40,13 @@ def vm_record(vm: FleetVm, view: RunView | None, now: datetime) -> dict[str, obj
 
 
 def _work(vm: FleetVm, beat: Heartbeat, now: datetime) -> dict[str, object]:
+    done = f"{format_bytes(beat.bytes_done)} of ~{format_bytes(beat.bytes_total)} done"  # by the plan's estimates
     return {
         "current file": beat.current or UNKNOWN,
         "shard": f"{beat.shard}, attempt {beat.attempt}" if beat.shard >= 0 else UNKNOWN,
         "files": f"{format_count(beat.files_done)} of {format_count(beat.files_total)}, {beat.files_bad} bad, {beat.files_resumed} resumed",
         "rows": format_count(beat.rows),
-        "bytes": f"{format_bytes(beat.source_bytes)} received, {format_bytes(beat.bytes_done)} of {format_bytes(beat.bytes_total)} done",
+        "bytes": f"{format_bytes(beat.source_bytes)} received, {done}",
         "rate": format_rate(beat.bytes_per_second),
         "limited by": beat.limited_by or UNKNOWN,
         "ends": f"{vm.ends.astimezone(UTC):%H:%M:%S} UTC, in {format_duration((vm.ends - now).total_seconds())}" if vm.ends else UNKNOWN,

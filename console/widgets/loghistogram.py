@@ -45,6 +45,7 @@ class LogHistogram(Widget, can_focus=True):
     DEFAULT_CSS = """
     LogHistogram {
         height: 3;
+        padding: 0 0 0 1;
         background: $surface;
         color: $foreground;
         & > .log-histogram--quiet { color: $quiet; }
@@ -235,7 +236,7 @@ class LogHistogram(Widget, can_focus=True):
         gone = [name for moment, name in self._marks if second <= moment.timestamp() < second + width]
         parts += [f"{_MARK} preempted: {one_line(', '.join(gone[:3]))}{' …' if len(gone) > 3 else ''}"] if gone else []
         parts += ["enter jumps, + - zoom, ↑ ↓ errors"]
-        return [Segment(fit(" " + " · ".join(parts), self.size.width), self._ink("mark"))]
+        return [Segment(fit(" · ".join(parts), self.size.width), self._ink("mark"))]
 
     # State
 
