@@ -37,7 +37,7 @@ class SmallObjects:
         self._session = aiohttp.ClientSession(
             headers={"User-Agent": USER_AGENT},
             auto_decompress=False,
-            connector=aiohttp.TCPConnector(limit=self._connections, ttl_dns_cache=300),
+            connector=aiohttp.TCPConnector(limit=self._connections, ttl_dns_cache=300, ssl=self._service.trust or True),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=silence),
             proxy=self._service.proxy,

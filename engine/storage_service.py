@@ -227,10 +227,15 @@ class StorageService:
         return Answer(said.status, said.headers, said.data)
 
     @cached_property
+    def trust(self) -> ssl.SSLContext | None:
+        """Whom to trust with a secure connection; None where there is none."""
+        return _trust() if self.base.startswith("https://") else None
+
+    @cached_property
     def _connections(self) -> urllib3.PoolManager:
         settings: dict[str, Any] = {"num_pools": 8, "maxsize": _CONNECTIONS}
-        if self.base.startswith("https://"):
-            settings["ssl_context"] = _trust()
+        if self.trust is not None:
+            settings["ssl_context"] = self.trust
         if self.proxy is None:
             return urllib3.PoolManager(**settings)
         proxy = urlsplit(self.proxy)
