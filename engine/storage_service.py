@@ -156,9 +156,9 @@ class StorageService:
         sent = {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip", **(headers or {})}
         if body:
             sent["Content-Length"] = str(sum(map(len, body)))
-        if not self.is_plain:
-            return self._ask_officially(method, target, sent, body, timeout)
         is_raw = headers is not None and "Accept-Encoding" in headers
+        if not self.is_plain:
+            return self._ask_officially(method, target, sent, body, timeout, is_raw=is_raw)
         refused = ""
         for _ in range(REFRESHES + 1):
             token = self.identify(refused)
@@ -245,15 +245,21 @@ class StorageService:
         return urllib3.ProxyManager(self.proxy, **settings)
 
     def _ask_officially(
-        self, method: str, target: str, headers: Mapping[str, str], body: Sequence[bytes | memoryview], timeout: tuple[float, float]
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: Sequence[bytes | memoryview],
+        timeout: tuple[float, float],
+        *,
+        is_raw: bool,
     ) -> Answer:
         """Over the session of the official client, which knows client certificates and all proxies, and renews tokens itself."""
         base = self.client._connection.get_api_base_url_for_mtls().rstrip("/")
-        data = b"".join(body) if body else None
-        said = self.client._http.request(
-            method, f"{base}{target}", data=data, headers=dict(headers), timeout=timeout, allow_redirects=False
-        )
-        return Answer(said.status_code, said.headers, said.content)
+        options = {"timeout": timeout, "allow_redirects": False, "stream": True}
+        with self.client._http.request(method, f"{base}{target}", data=b"".join(body) or None, headers=dict(headers), **options) as said:
+            # `content` would unpack whatever comes packed.
+            return Answer(said.status_code, said.headers, said.raw.read(decode_content=not is_raw))
 
 
 def open_storage(*, project: str, endpoint: str = "") -> StorageService:

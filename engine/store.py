@@ -387,7 +387,7 @@ class Store:
         """An answer that did what was asked, or has one of the `known` statuses; asked again as `Retries` says.
 
         Raises:
-            GoogleAPICallError, ConnectionError, GoogleAuthError: for `_errors`.
+            GoogleAPICallError, ConnectionError, GoogleAuthError: for `errors`.
         """
 
         def once() -> Answer:

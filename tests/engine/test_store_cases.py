@@ -424,15 +424,23 @@ def test_names_of_all_kinds_are_read_as_the_official_client_reads_them(bucket: S
         assert bucket.get(info.name) is None
 
 
-def test_an_object_that_is_kept_packed_comes_as_it_is_kept(bucket: Store) -> None:
+@pytest.mark.parametrize("certificate", ["false", "true"])
+def test_an_object_that_is_kept_packed_comes_as_it_is_kept(
+    certificate: str, bucket: Store, storage_server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOOGLE_API_USE_CLIENT_CERTIFICATE", certificate)
+    service = StorageService(project="local", base=storage_server.url, credentials=Renewable(good=True))
+    assert service.is_plain == (certificate == "false")
     packed = gzip.compress(b"plain " * 1000)
     blob = bucket.service.client.bucket(bucket.bucket).blob("packed")
     blob.content_encoding = "gzip"
     blob.upload_from_string(packed)
-    found = bucket.get("packed")
+    store = Store(service, bucket.bucket, retries=RETRIES)
+    found = store.get("packed")
     assert found is not None
     assert found.data == packed
-    assert bucket.get_range("packed", 2, 10) == packed[2:10]
+    assert store.get_range("packed", 2, 10) == packed[2:10]
+    assert [info.name for info in store.list("")] == ["packed"]
 
 
 # What no honest server answers: a script in place of the bucket.
